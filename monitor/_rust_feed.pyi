@@ -1,0 +1,70 @@
+"""The Rust core: sessions decode frames into a bounded buffer that is drained as Arrow batches."""
+
+from typing import Any, Literal, final
+
+# What the transport is to do: send a text, send a WebSocket ping or pong (with this payload),
+# get a REST path and hand its body to `fetched`, or connect anew, for the reason given.
+_Action = tuple[Literal["send", "ping", "pong", "fetch", "reconnect"], Any]
+
+@final
+class Feed:
+    """The bounded buffer that sessions fill and the pipeline drains; any thread may use it."""
+
+    def __new__(cls, capacity_rows: int) -> Feed: ...
+    def drain(self, wait_ms: int, linger_ms: int) -> dict[str, Any] | None:
+        """Wait for the first row, linger for more; one Arrow record batch per kind, or None.
+
+        The batches offer `__arrow_c_array__` and are handed over without copies.
+        """
+
+    def clock(self, now_ns: int, offset_ns: int, recorder_lag_ms: float) -> None:
+        """Write a clock row; `now_ns` is in ns since 1970."""
+
+    def status(
+        self,
+        now_ns: int,
+        scope: str,
+        state: str,
+        kind: str,
+        detail: str | None = None,
+        count: int | None = None,
+    ) -> None:
+        """Write a status row of scope `feed` or `recorder`; ValueError for another scope or state."""
+
+    def close(self) -> None:
+        """Wake whoever drains."""
+
+    def __len__(self) -> int: ...
+
+@final
+class Session:
+    """One connection's life without its I/O: bytes and times in; rows to the feed, actions out.
+
+    Times are ns since 1970. `options` is JSON: `sources` ([{symbol, channels}]), `live`, `raw`.
+    """
+
+    def __new__(cls, feed: Feed, venue: str, options: str) -> Session: ...
+    def prepare(self) -> list[_Action]: ...
+    def opened(self, conn: int, now_ns: int, address: str) -> list[_Action]: ...
+    def closed(self, conn: int, now_ns: int, why: str, stopped: bool) -> None: ...
+    def receive(self, data: bytes, now_ns: int) -> list[_Action]: ...
+    def frame(self, conn: int, text: str, now_ns: int, flags: int) -> None: ...
+    def fetched(self, conn: int, url: str, body: str, now_ns: int, flags: int) -> None: ...
+    def fetch_failed(self, conn: int, url: str, why: str, now_ns: int) -> None: ...
+    def tick(self, now_ns: int) -> list[_Action]: ...
+    def announce(self, now_ns: int) -> None: ...
+    @property
+    def ignored_frames(self) -> int: ...
+
+@final
+class Digest:
+    """SHA-256 over the canonical bytes of rows in `ord` order, whatever batches they come in."""
+
+    def __new__(cls) -> Digest: ...
+    def update(self, kinds: dict[str, Any]) -> None:
+        """Take the next rows: one Arrow record batch per kind; ValueError for a foreign column."""
+
+    def hexdigest(self) -> str: ...
+
+def venues() -> dict[str, dict[str, Any]]:
+    """Tell each venue's `ws_url`, `ws_path`, `rest_url` and `channels`."""

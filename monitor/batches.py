@@ -1,0 +1,193 @@
+"""The rows of the contract as Arrow tables, and the batches in which they travel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+_NS = pa.timestamp("ns")
+_TEXT, _REAL, _U32, _U64 = pa.string(), pa.float64(), pa.uint32(), pa.uint64()
+_REALS = pa.list_(_REAL)
+
+_STAMP = [("ts_recv", _NS), ("ts_event", _NS), ("ts_sent", _NS)]
+_ORIGIN = [("venue", _TEXT), ("symbol", _TEXT), ("conn", _U32), ("flags", _U32)]
+_HEADER = [("ord", _U64), *_STAMP, *_ORIGIN]
+
+_COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
+    "quote": [
+        *_HEADER,
+        *[(name, _REAL) for name in ("bid", "bid_size", "ask", "ask_size")],
+        ("seq", _U64),
+        ("origin", _TEXT),
+    ],
+    "trade": [
+        *_HEADER,
+        ("price", _REAL),
+        ("size", _REAL),
+        ("side", _TEXT),
+        ("trade_id", _TEXT),
+        ("seq", _U64),
+        ("conditions", pa.list_(_TEXT)),
+    ],
+    "book": [
+        *_HEADER,
+        ("side", _TEXT),
+        ("price", _REAL),
+        ("size", _REAL),
+        ("seq_first", _U64),
+        ("seq", _U64),
+    ],
+    "depth": [
+        *_HEADER,
+        *[(name, _REALS) for name in ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes")],
+    ],
+    "instrument": [
+        *_HEADER,
+        *[(name, _TEXT) for name in ("raw_symbol", "base", "quote_asset")],
+        *[
+            (name, _REAL)
+            for name in ("tick_size", "lot_size", "price_precision", "size_precision")
+        ],
+        *[(name, _TEXT) for name in ("seq_scope", "trading_status", "source")],
+    ],
+    "status": [
+        *_HEADER,
+        *[(name, _TEXT) for name in ("scope", "channel", "state", "kind", "detail")],
+        *[(name, _U64) for name in ("expected", "got", "count")],
+    ],
+    "clock": [
+        *_HEADER,
+        ("offset_ns", pa.int64()),
+        ("buffered_rows", _REAL),
+        ("recorder_lag_ms", _REAL),
+    ],
+    "stat": [
+        *_HEADER,
+        ("channel", _TEXT),
+        *[
+            (name, _REAL)
+            for name in (
+                "rows",
+                "bytes",
+                "latency_p50_ms",
+                "latency_p99_ms",
+                "latency_max_ms",
+                "age_ms",
+                "gaps",
+                "duplicates",
+                "late",
+            )
+        ],
+        ("book_health", _TEXT),
+    ],
+    "signal": [
+        *_STAMP,
+        *_ORIGIN,
+        ("cause_ord", _U64),
+        ("hook", _TEXT),
+        ("level", _TEXT),
+        ("value", _REAL),
+        ("text", _TEXT),
+        ("origin", _TEXT),
+    ],
+    "frame": [*_HEADER, ("raw", _TEXT)],
+}
+
+SCHEMAS: dict[str, pa.Schema] = {kind: pa.schema(cols) for kind, cols in _COLUMNS.items()}
+KINDS: tuple[str, ...] = tuple(SCHEMAS)
+_EMPTY = {k: pa.RecordBatch.from_pylist([], schema=s) for k, s in SCHEMAS.items()}
+
+LAST, SNAPSHOT, BAD_TS_RECV, MAYBE_BAD_BOOK = 128, 32, 8, 4
+GAP, DUPLICATE, LATE, BACKFILL, REST = 256, 512, 1024, 2048, 4096
+SYNTHETIC, ROUNDED, INVALID, KEYFRAME = 8192, 16384, 32768, 65536
+
+WIRE_SCHEMA = pa.schema(
+    [(kind, pa.list_(pa.struct(list(schema)))) for kind, schema in SCHEMAS.items()]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows that travel together: one non-empty Arrow record batch per kind, each in `ord` order.
+
+    Nothing may depend on where one batch ends and the next begins.
+    """
+
+    kinds: Mapping[str, pa.RecordBatch]
+
+    def __getitem__(self, kind: str) -> pa.RecordBatch:
+        """Return the rows of `kind`, an empty record batch if there are none."""
+        rows = self.kinds.get(kind)
+        return _EMPTY[kind] if rows is None else rows
+
+    def __contains__(self, kind: str) -> bool:
+        return kind in self.kinds
+
+    @property
+    def row_count(self) -> int:
+        return sum(rows.num_rows for rows in self.kinds.values())
+
+    @property
+    def nbytes(self) -> int:
+        return sum(rows.nbytes for rows in self.kinds.values())
+
+    @property
+    def now_ns(self) -> int | None:
+        """The latest `ts_recv`, in ns since 1970, or None without rows."""
+        latest = [int(column(rows, "ts_recv").max()) for rows in self.kinds.values()]
+        return max(latest, default=None)
+
+    @property
+    def ords(self) -> tuple[int, int] | None:
+        """The first and the last `ord`, or None if no row carries one."""
+        spans = [column(rows, "ord") for kind, rows in self.kinds.items() if kind != "signal"]
+        if not spans:
+            return None
+        return min(int(span[0]) for span in spans), max(int(span[-1]) for span in spans)
+
+
+def column(rows: pa.RecordBatch, name: str) -> np.ndarray:
+    """Return a column as a numpy array: timestamps as int64 ns (null 0), numbers with null as NaN.
+
+    Text comes as an object array. Integers must not be null, but for timestamps.
+    """
+    array = rows.column(name)
+    if pa.types.is_timestamp(array.type):
+        array = array.cast(pa.int64())
+        if array.null_count:
+            array = array.fill_null(0)
+    return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
+def concat(batches: Iterable[Batch]) -> Batch:
+    """Join batches, given in order, into one."""
+    parts: dict[str, list[pa.RecordBatch]] = {}
+    for batch in batches:
+        for kind, rows in batch.kinds.items():
+            parts.setdefault(kind, []).append(rows)
+    return Batch(
+        {k: p[0] if len(p) == 1 else pa.concat_batches(p) for k, p in parts.items()}
+    )
+
+
+def to_wire(batch: Batch) -> pa.RecordBatch:
+    """Pack a batch into one Arrow row of lists, so that a stream of batches has one schema."""
+    lists = []
+    for kind, field in zip(KINDS, WIRE_SCHEMA, strict=True):
+        rows = batch[kind]
+        offsets = pa.array([0, rows.num_rows], pa.int32())
+        lists.append(pa.ListArray.from_arrays(offsets, rows.to_struct_array(), type=field.type))
+    return pa.RecordBatch.from_arrays(lists, schema=WIRE_SCHEMA)
+
+
+def from_wire(record: pa.RecordBatch) -> Batch:
+    """Unpack what `to_wire` packed."""
+    kinds = {}
+    for kind in KINDS:
+        rows = pa.RecordBatch.from_struct_array(record.column(kind).flatten())
+        if rows.num_rows:
+            kinds[kind] = rows
+    return Batch(kinds)

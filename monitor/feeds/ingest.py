@@ -1,0 +1,110 @@
+"""Captured frames through the real decoder: the capture reader is a transport without a socket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from monitor._rust_feed import Feed, Session
+from monitor.batches import BAD_TS_RECV, Batch
+
+DRAIN_FRAMES = 5000
+CAPACITY_ROWS = 10_000_000
+OPTIONS = json.dumps({"live": False})
+SHOWN_BAD_LINES = 5
+
+
+class Captured(NamedTuple):
+    """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows."""
+
+    ts_recv: int
+    flags: int
+    conn: str
+    kind: str
+    url: str
+    raw: str
+
+
+class Ingested(NamedTuple):
+    """What an ingest came to: counts of frames, and the first bad lines as `file:number: why`."""
+
+    frames: int
+    ignored: int
+    bad: int
+    bad_lines: list[str]
+
+
+def ingest(files: Sequence[Path], venue: str, emit: Callable[[Batch], None]) -> Ingested:
+    """Decode the frames of `files`, merged by receive time, and emit their rows as batches.
+
+    Raises OSError for a file that cannot be read, ValueError for an unknown venue.
+    """
+    feed = Feed(CAPACITY_ROWS)
+    Session(feed, venue, OPTIONS)
+    bad_lines: list[str] = []
+    records = [record for file in files for record in _read(file, bad_lines)]
+    records.sort(key=lambda record: record.ts_recv)
+    sessions: dict[str, tuple[int, Session]] = {}
+    frames = 0
+    for record in records:
+        if record.kind == "sent":
+            continue
+        if record.conn not in sessions:
+            sessions[record.conn] = (len(sessions) + 1, Session(feed, venue, OPTIONS))
+        conn, session = sessions[record.conn]
+        if record.kind == "http":
+            # A REST body informs every connection of the capture, whichever asked for it.
+            session.fetched(conn, record.url, record.raw, record.ts_recv, record.flags)
+        else:
+            session.frame(conn, record.raw, record.ts_recv, record.flags)
+        frames += 1
+        if frames % DRAIN_FRAMES == 0:
+            _drain(feed, emit)
+    _drain(feed, emit)
+    ignored = sum(session.ignored_frames for _, session in sessions.values())
+    return Ingested(frames, ignored, len(bad_lines), bad_lines[:SHOWN_BAD_LINES])
+
+
+def _drain(feed: Feed, emit: Callable[[Batch], None]) -> None:
+    kinds = feed.drain(0, 0)
+    if kinds is not None:
+        emit(Batch({kind: pa.record_batch(rows) for kind, rows in kinds.items()}))
+
+
+def _read(file: Path, bad_lines: list[str]) -> Iterator[Captured]:
+    """Yield the records of one file; a bad line is named and skipped."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    previous_ns = 0
+    with opened(file, "rt", encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                record = _captured(json.loads(line), previous_ns)
+            except (ValueError, TypeError, KeyError) as error:
+                bad_lines.append(f"{file.name}:{number}: expected a captured frame, found {error}")
+                continue
+            previous_ns = record.ts_recv
+            yield record
+
+
+def _captured(line: dict[str, object], previous_ns: int) -> Captured:
+    raw, kind = line["raw"], line.get("kind", "ws")
+    if not isinstance(raw, str) or kind not in ("ws", "http", "sent"):
+        raise ValueError(f"kind {kind!r} with a payload of type {type(raw).__name__}")
+    flags = 0
+    if isinstance(recv_ns := line.get("recv_ns"), int):
+        ts_recv = recv_ns
+    elif isinstance(recv_ts := line.get("recv_ts"), int | float):
+        ts_recv = round(recv_ts * 1e9)
+    elif isinstance(rx_ns := line.get("rx_ns"), int):
+        ts_recv, flags = rx_ns, BAD_TS_RECV
+    else:
+        ts_recv, flags = previous_ns, BAD_TS_RECV
+    conn, url = str(line.get("conn", "")), str(line.get("url") or "")
+    return Captured(ts_recv, flags, conn, str(kind), url, raw)

@@ -1,0 +1,76 @@
+"""The WebSocket transport: websocket-client opens the connection, its socket is read in chunks."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import websocket
+
+CHUNK_BYTES = 1 << 16
+OPEN_TIMEOUT_S = 10
+READ_TIMEOUT_S = 0.1
+FETCH_TIMEOUT_S = 10
+FETCH_BYTES = 64 << 20
+
+# What a connection attempt, a read or a write may raise when the venue or the line is at fault.
+LINE_ERRORS = (OSError, ssl.SSLError, websocket.WebSocketException, ValueError)
+
+
+class Line:
+    """An open WebSocket connection: raw bytes in, texts and control frames out."""
+
+    def __init__(self, ws: Any) -> None:
+        self._ws = ws
+        self._sock = ws.sock
+        self._sock.settimeout(READ_TIMEOUT_S)
+
+    def read(self) -> bytes | None:
+        """Return the bytes that came, b"" at the end of the stream, None if none came for 100 ms."""
+        try:
+            return bytes(self._sock.recv(CHUNK_BYTES))
+        except (TimeoutError, ssl.SSLWantReadError):
+            return None
+
+    def send(self, text: str) -> None:
+        self._ws.send(text)
+
+    def ping(self) -> None:
+        self._ws.ping()
+
+    def pong(self, payload: bytes) -> None:
+        self._ws.pong(payload)
+
+
+@contextmanager
+def connect(url: str) -> Iterator[Line]:
+    """Open a WebSocket to `url` (TLS and proxies as the environment says) and close it at the end."""
+    ws = websocket.create_connection(
+        url, timeout=OPEN_TIMEOUT_S, enable_multithread=False, skip_utf8_validation=True
+    )
+    try:
+        yield Line(ws)
+    finally:
+        ws.shutdown()
+
+
+def fetch(url: str) -> str:
+    """Return the body of a REST resource; OSError says what was found instead."""
+    with requests.get(url, timeout=FETCH_TIMEOUT_S, stream=True) as response:
+        if response.status_code != requests.codes.ok:
+            raise OSError(f"expected HTTP 200, found {response.status_code}")
+        body = response.raw.read(FETCH_BYTES + 1, decode_content=True)
+    if len(body) > FETCH_BYTES:
+        raise OSError(f"expected at most {FETCH_BYTES} bytes, found more")
+    return str(body, "utf-8", "replace")
+
+
+def address(url: str) -> str:
+    """Return scheme, host and path of `url`: what may be shown, without query and credentials."""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

@@ -1,0 +1,302 @@
+//! The bounded buffer between sessions and the pipeline: numbers rows, drops the oldest when full.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+
+use crate::row::{Header, Name, Row, Rows, Status};
+
+/// The venue of rows that this program writes about itself.
+pub const SELF: &str = "monitor";
+
+/// Shared by all sessions of a feed; every method may be called from any thread.
+#[derive(Debug)]
+pub struct Buffer {
+    inner: Mutex<Inner>,
+    filled: Condvar,
+    capacity_rows: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    rows: Rows,
+    names: Vec<Arc<str>>,
+    by_name: FxHashMap<Arc<str>, Name>,
+    next_message: u64,
+    dropped: Option<Dropped>,
+    closed: bool,
+}
+
+/// The rows dropped since the last drain: how many, and the span of their `ord`.
+#[derive(Debug)]
+struct Dropped {
+    count: u64,
+    first_ord: u64,
+    next_ord: u64,
+}
+
+/// What one drain brings: the rows of all kinds and the names they refer to.
+#[derive(Debug)]
+pub struct Drained {
+    pub rows: Rows,
+    pub names: Vec<Arc<str>>,
+}
+
+impl Buffer {
+    /// `capacity_rows` bounds the rows of the kinds that may be dropped.
+    pub fn new(capacity_rows: usize) -> Self {
+        Buffer { inner: Mutex::default(), filled: Condvar::new(), capacity_rows }
+    }
+
+    pub fn intern(&self, text: &str) -> Name {
+        self.lock().intern(text)
+    }
+
+    /// Take the rows of `rows` as whole messages, numbering them in the order they come.
+    ///
+    /// Message numbers must be counted from 0 in each call.
+    pub fn push(&self, rows: &mut Rows, messages: u64) {
+        if rows.is_empty() {
+            return;
+        }
+        let mut inner = self.lock();
+        let base = inner.next_message;
+        inner.next_message += messages;
+        renumber(&mut rows.quotes, base);
+        renumber(&mut rows.trades, base);
+        renumber(&mut rows.stats, base);
+        renumber(&mut rows.frames, base);
+        inner.rows.append(rows);
+        while inner.rows.droppable_len() > self.capacity_rows {
+            inner.drop_oldest_message();
+        }
+        drop(inner);
+        self.filled.notify_one();
+    }
+
+    /// Wait for the first row, `linger` for more, and take all; None if nothing came within `wait`.
+    pub fn drain(&self, wait: Duration, linger: Duration) -> Option<Drained> {
+        let empty = |inner: &mut Inner| inner.is_empty() && !inner.closed;
+        let waited = self.filled.wait_timeout_while(self.lock(), wait, empty);
+        let (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if inner.is_empty() {
+            return None;
+        }
+        let open = |inner: &mut Inner| !inner.closed;
+        let lingered = self.filled.wait_timeout_while(inner, linger, open);
+        let (mut inner, _) = lingered.unwrap_or_else(PoisonError::into_inner);
+        inner.tell_dropped();
+        Some(Drained { rows: inner.rows.take(), names: inner.names.clone() })
+    }
+
+    /// How many rows wait to be drained.
+    pub fn len(&self) -> usize {
+        self.lock().rows.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Wake whoever drains; from now on `drain` does not wait.
+    pub fn close(&self) {
+        self.lock().closed = true;
+        self.filled.notify_all();
+    }
+
+    /// A panic while the lock was held leaves rows whole: every push is one `append`.
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.dropped.is_none()
+    }
+
+    fn intern(&mut self, text: &str) -> Name {
+        if let Some(name) = self.by_name.get(text) {
+            return *name;
+        }
+        let name = Name(self.names.len() as u32);
+        let text: Arc<str> = text.into();
+        self.names.push(Arc::clone(&text));
+        self.by_name.insert(text, name);
+        name
+    }
+
+    fn drop_oldest_message(&mut self) {
+        let rows = &mut self.rows;
+        let oldest = [
+            rows.quotes.front().map(Row::header),
+            rows.trades.front().map(Row::header),
+            rows.stats.front().map(Row::header),
+            rows.frames.front().map(Row::header),
+        ];
+        let Some(message) = oldest.into_iter().flatten().map(|header| header.message).min() else {
+            return;
+        };
+        let dropped =
+            self.dropped.get_or_insert(Dropped { count: 0, first_ord: u64::MAX, next_ord: 0 });
+        drop_message(&mut rows.quotes, message, dropped);
+        drop_message(&mut rows.trades, message, dropped);
+        drop_message(&mut rows.stats, message, dropped);
+        drop_message(&mut rows.frames, message, dropped);
+    }
+
+    fn tell_dropped(&mut self) {
+        let Some(dropped) = self.dropped.take() else { return };
+        let venue = self.intern(SELF);
+        let header = Header {
+            ord: self.rows.next_ord,
+            ts_recv: latest_recv(&self.rows),
+            ts_event: None,
+            ts_sent: None,
+            venue,
+            symbol: None,
+            conn: 0,
+            flags: 0,
+            message: 0,
+        };
+        self.rows.next_ord += 1;
+        self.rows.statuses.push_back(Status {
+            header,
+            scope: "feed",
+            channel: None,
+            state: "connected",
+            kind: "overflow".into(),
+            detail: Some("the buffer was full: the oldest messages were dropped".into()),
+            expected: Some(dropped.first_ord),
+            got: Some(dropped.next_ord),
+            count: Some(dropped.count),
+        });
+    }
+}
+
+fn renumber<R: Row>(rows: &mut VecDeque<R>, base: u64) {
+    for row in rows {
+        row.header_mut().message += base;
+    }
+}
+
+fn drop_message<R: Row>(rows: &mut VecDeque<R>, message: u64, dropped: &mut Dropped) {
+    while let Some(header) = rows.front().map(Row::header).filter(|h| h.message == message) {
+        dropped.count += 1;
+        dropped.first_ord = dropped.first_ord.min(header.ord);
+        dropped.next_ord = dropped.next_ord.max(header.ord + 1);
+        rows.pop_front();
+    }
+}
+
+fn latest_recv(rows: &Rows) -> i64 {
+    let last = [
+        rows.quotes.back().map(Row::header),
+        rows.trades.back().map(Row::header),
+        rows.statuses.back().map(Row::header),
+        rows.clocks.back().map(Row::header),
+        rows.stats.back().map(Row::header),
+    ];
+    last.into_iter().flatten().map(|header| header.ts_recv).max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Clock, Trade};
+    use proptest::prelude::*;
+
+    fn header(buffer: &Buffer, rows: &mut Rows, message: u64) -> Header {
+        let ord = rows.next_ord;
+        rows.next_ord += 1;
+        let venue = buffer.intern("v");
+        Header {
+            ord,
+            ts_recv: 1,
+            ts_event: None,
+            ts_sent: None,
+            venue,
+            symbol: None,
+            conn: 0,
+            flags: 0,
+            message,
+        }
+    }
+
+    fn trade(buffer: &Buffer, rows: &mut Rows, message: u64) {
+        let header = header(buffer, rows, message);
+        rows.trades.push_back(Trade {
+            header,
+            price: 1.0,
+            size: 1.0,
+            side: None,
+            trade_id: None,
+            seq: None,
+        });
+    }
+
+    fn drained(buffer: &Buffer) -> Rows {
+        buffer.drain(Duration::ZERO, Duration::ZERO).map(|drained| drained.rows).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_full_buffer_drops_whole_messages_and_says_how_many() {
+        let buffer = Buffer::new(4);
+        let mut rows = Rows::default();
+        for message in [0, 0, 0, 1, 1] {
+            trade(&buffer, &mut rows, message);
+        }
+        let clock = header(&buffer, &mut rows, 1);
+        rows.clocks.push_back(Clock {
+            header: clock,
+            offset_ns: 0,
+            buffered_rows: 0.0,
+            recorder_lag_ms: 0.0,
+        });
+        buffer.push(&mut rows, 2);
+        let rows = drained(&buffer);
+        assert_eq!(rows.trades.iter().map(|t| t.header.ord).collect::<Vec<_>>(), [3, 4]);
+        assert_eq!(rows.clocks.len(), 1);
+        let status = &rows.statuses[0];
+        assert_eq!(
+            (&*status.kind, status.expected, status.got, status.count),
+            ("overflow", Some(0), Some(3), Some(3))
+        );
+        assert_eq!(status.header.ord, 6);
+    }
+
+    #[test]
+    fn closing_wakes_a_waiting_drain() {
+        let buffer = Arc::new(Buffer::new(4));
+        let waiting = Arc::clone(&buffer);
+        let drain =
+            std::thread::spawn(move || waiting.drain(Duration::from_secs(60), Duration::ZERO));
+        buffer.close();
+        assert!(drain.join().is_ok_and(|drained| drained.is_none()));
+    }
+
+    proptest! {
+        #[test]
+        fn rows_are_never_reordered_and_ords_are_whole(sizes in prop::collection::vec(1usize..5, 1..60), capacity in 1usize..40) {
+            let buffer = Buffer::new(capacity);
+            let (mut pushed, mut seen, mut lost) = (0u64, Vec::new(), 0u64);
+            for (turn, size) in sizes.iter().enumerate() {
+                let mut rows = Rows::default();
+                (0..*size).for_each(|_| trade(&buffer, &mut rows, 0));
+                pushed += *size as u64;
+                buffer.push(&mut rows, 1);
+                if turn % 7 == 6 || turn + 1 == sizes.len() {
+                    let rows = drained(&buffer);
+                    pushed += rows.statuses.len() as u64;
+                    lost += rows.statuses.iter().filter_map(|s| s.count).sum::<u64>();
+                    seen.extend(rows.trades.iter().map(|t| t.header.ord));
+                    seen.extend(rows.statuses.iter().map(|s| s.header.ord));
+                }
+            }
+            prop_assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
+            prop_assert_eq!(seen.len() as u64 + lost, pushed);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What was asked of a venue and what came of it: one entry per channel and symbol.
+
+use std::collections::VecDeque;
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+pub const CHANNELS: usize = 3;
+
+/// A channel of the contract; `AggTrade` is Binance's trades joined per taker order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    Quote,
+    Trade,
+    AggTrade,
+}
+
+impl Channel {
+    pub const ALL: [Channel; CHANNELS] = [Channel::Quote, Channel::Trade, Channel::AggTrade];
+
+    pub fn text(self) -> &'static str {
+        match self {
+            Channel::Quote => "quote",
+            Channel::Trade => "trade",
+            Channel::AggTrade => "aggTrade",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Channel> {
+        Channel::ALL.into_iter().find(|channel| channel.text() == text)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    Asked,
+    Accepted { since_ns: i64 },
+    Refused(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    pub channel: Channel,
+    pub raw_symbol: String,
+    /// Index of the followed instrument.
+    pub at: usize,
+    pub standing: Standing,
+    /// The id of the request that asked for it.
+    pub request: Option<u64>,
+}
+
+/// A text to send, and the id by which the venue will answer it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: u64,
+    pub text: String,
+    /// Indices of the wanted subscriptions that it asks for.
+    pub covers: Vec<usize>,
+}
+
+/// Holds texts back so that no more than the venue allows are sent in any second.
+#[derive(Debug, Default)]
+pub struct Pacer {
+    waiting: VecDeque<String>,
+    sent_ns: VecDeque<i64>,
+}
+
+impl Pacer {
+    pub fn add(&mut self, text: String) {
+        self.waiting.push_back(text);
+    }
+
+    /// Take the next text if one may be sent now.
+    pub fn next(&mut self, now_ns: i64, per_second: usize) -> Option<String> {
+        while self.sent_ns.front().is_some_and(|sent| now_ns - sent >= SECOND_NS) {
+            self.sent_ns.pop_front();
+        }
+        if self.sent_ns.len() >= per_second {
+            return None;
+        }
+        let text = self.waiting.pop_front()?;
+        self.sent_ns.push_back(now_ns);
+        Some(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_sees_more_texts_than_the_venue_allows() {
+        let mut pacer = Pacer::default();
+        (0..10).for_each(|n| pacer.add(n.to_string()));
+        let mut sent = Vec::new();
+        for tenth in 0..40 {
+            let now = i64::from(tenth) * SECOND_NS / 10;
+            while pacer.next(now, 4).is_some() {
+                sent.push(now);
+            }
+        }
+        assert_eq!(sent.len(), 10);
+        for from in &sent {
+            let within = sent.iter().filter(|at| (*from..from + SECOND_NS).contains(at)).count();
+            assert!(within <= 4);
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Binance spot <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams>.
+//!
+//! `m` says that the buyer was the maker: true is a sell by the aggressor. `t` counts up by one per
+//! symbol, so gaps can be seen; `u` of bookTicker only grows, and bookTicker carries no time.
+//! A stream of an unknown symbol is acknowledged like any other and stays silent.
+
+use serde::Deserialize;
+
+use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places};
+use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::row::{Side, TradeId};
+use crate::scan::{Scanner, epoch_ns};
+use crate::subscription::{Channel, Request};
+
+/// Streams asked for in one request, well below what one frame may hold.
+const STREAMS_PER_REQUEST: usize = 100;
+
+pub const PROFILE: Profile = Profile {
+    name: "binance",
+    ws_url: "wss://stream.binance.com:9443",
+    ws_path: "/stream?timeUnit=MICROSECOND",
+    rest_url: "https://api.binance.com",
+    instruments: InstrumentList::Rest("/api/v3/exchangeInfo"),
+    channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade],
+    default_channels: &[Channel::Quote, Channel::Trade],
+    sends_per_second: 4,
+    ping: None,
+    seq_scope: "symbol",
+    quote_seq_grows: true,
+    trade_ids_count_up: true,
+    split,
+    spell: |base, quote| format!("{base}{quote}"),
+    open: || Box::new(Binance::default()),
+};
+
+/// Quote assets, longest first, by which a raw symbol is split where no list can be had.
+const QUOTE_ASSETS: [&str; 22] = [
+    "FDUSD", "TUSD", "USDT", "USDC", "USDP", "BUSD", "DAI", "BTC", "ETH", "BNB", "EUR", "GBP",
+    "TRY", "BRL", "AUD", "JPY", "RUB", "UAH", "ZAR", "PLN", "USD", "XRP",
+];
+
+fn split(raw: &str) -> Option<(String, String)> {
+    let quote =
+        QUOTE_ASSETS.iter().find(|quote| raw.len() > quote.len() && raw.ends_with(*quote))?;
+    Some((raw[..raw.len() - quote.len()].into(), (*quote).into()))
+}
+
+#[derive(Default)]
+struct Binance {
+    next_id: u64,
+}
+
+impl Dialect for Binance {
+    fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
+        let indices: Vec<usize> = (0..wanted.len()).collect();
+        indices.chunks(STREAMS_PER_REQUEST).map(|covers| self.request(wanted, covers)).collect()
+    }
+
+    fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        if scan_book_ticker(frame, market).or_else(|| scan_trade(frame, market)).is_some() {
+            return Ok(());
+        }
+        let wrapped: Wrapped = read(frame)?;
+        match wrapped.data {
+            Some(data) => decode_data(data.get(), market),
+            None if wrapped.stream.is_none() && is_answer(frame) => answer(frame, market),
+            None => decode_data(frame, market),
+        }
+    }
+
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        if !url.contains("/exchangeInfo") {
+            market.ignored_frames += 1;
+            return Ok(());
+        }
+        let info: ExchangeInfo = read(body)?;
+        market.learn(info.symbols.into_iter().map(instrument).collect());
+        Ok(())
+    }
+}
+
+impl Binance {
+    fn request(&mut self, wanted: &[(Channel, String)], covers: &[usize]) -> Request {
+        self.next_id += 1;
+        let streams: Vec<String> = covers.iter().map(|at| stream(&wanted[*at])).collect();
+        let id = self.next_id;
+        let text =
+            serde_json::json!({"method": "SUBSCRIBE", "params": streams, "id": id}).to_string();
+        Request { id, text, covers: covers.to_vec() }
+    }
+}
+
+fn stream((channel, raw_symbol): &(Channel, String)) -> String {
+    let name = match channel {
+        Channel::Quote => "bookTicker",
+        Channel::Trade => "trade",
+        Channel::AggTrade => "aggTrade",
+    };
+    format!("{}@{name}", raw_symbol.to_lowercase())
+}
+
+fn decode_data(data: &str, market: &mut Market) -> Result<(), DecodeError> {
+    let event: Event = read(data)?;
+    match event.e {
+        Some("trade") => trade(&read(data)?, market),
+        Some("aggTrade") => agg_trade(&read(data)?, market),
+        Some("serverShutdown") => {
+            market.notices.push(Notice::System("serverShutdown".into()));
+            Ok(())
+        }
+        None if event.u.is_some() && event.s.is_some() => book_ticker(&read(data)?, market),
+        _ => {
+            market.ignored_frames += 1;
+            Ok(())
+        }
+    }
+}
+
+fn book_ticker(wire: &WireBookTicker, market: &mut Market) -> Result<(), DecodeError> {
+    let mut flags = 0;
+    let tick = QuoteTick {
+        ts_event: None,
+        ts_sent: None,
+        bid: number("b", wire.b, &mut flags)?,
+        bid_size: number("B", wire.bid_size, &mut flags)?,
+        ask: number("a", wire.a, &mut flags)?,
+        ask_size: number("A", wire.ask_size, &mut flags)?,
+        seq: Some(wire.u),
+        flags,
+    };
+    market.quote(wire.s, tick);
+    Ok(())
+}
+
+fn trade(wire: &WireTrade, market: &mut Market) -> Result<(), DecodeError> {
+    push_trade(
+        Channel::Trade,
+        wire.s,
+        wire.t,
+        wire.p,
+        wire.q,
+        wire.event,
+        wire.traded,
+        wire.m,
+        market,
+    )
+}
+
+fn agg_trade(wire: &WireAggTrade, market: &mut Market) -> Result<(), DecodeError> {
+    push_trade(
+        Channel::AggTrade,
+        wire.s,
+        wire.a,
+        wire.p,
+        wire.q,
+        wire.event,
+        wire.traded,
+        wire.m,
+        market,
+    )
+}
+
+fn push_trade(
+    channel: Channel,
+    raw_symbol: &str,
+    id: u64,
+    price: &str,
+    size: &str,
+    sent: u64,
+    traded: u64,
+    buyer_is_maker: bool,
+    market: &mut Market,
+) -> Result<(), DecodeError> {
+    let mut flags = 0;
+    let tick = TradeTick {
+        channel,
+        ts_event: epoch_ns(traded),
+        ts_sent: epoch_ns(sent),
+        price: number("p", price, &mut flags)?,
+        size: number("q", size, &mut flags)?,
+        side: Some(aggressor(buyer_is_maker)),
+        trade_id: Some(TradeId::Number(id)),
+        seq: Some(id),
+        flags,
+    };
+    market.trade(raw_symbol, tick);
+    Ok(())
+}
+
+fn aggressor(buyer_is_maker: bool) -> Side {
+    if buyer_is_maker { Side::Sell } else { Side::Buy }
+}
+
+fn is_answer(frame: &str) -> bool {
+    read::<Answer>(frame).is_ok_and(|a| a.result.is_some() || a.error.is_some() || a.code.is_some())
+}
+
+/// Read the answer to a request: `result`, or an error flat or nested.
+fn answer(frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+    let answer: Answer = read(frame)?;
+    let error = answer.error.map(|error| (error.code, error.msg));
+    let refused = error.or(answer.code.map(|code| (code, answer.msg.unwrap_or_default())));
+    let refused = refused.map(|(code, msg)| format!("{msg} (code {code})"));
+    let id = answer.id.and_then(|id| id.get().trim_matches('"').parse().ok());
+    market.notices.push(match (id, refused) {
+        (Some(id), refused) => Notice::Answer { id, refused },
+        (None, Some(reason)) => Notice::Error(reason),
+        (None, None) => return Ok(()),
+    });
+    Ok(())
+}
+
+/// Read a combined bookTicker of exactly the documented spelling; anything else is left to serde.
+#[inline]
+fn scan_book_ticker(frame: &str, market: &mut Market) -> Option<()> {
+    let mut scan = Scanner::new(frame.as_bytes());
+    scan.literal(b"{\"stream\":\"")?;
+    scan.text()?;
+    scan.literal(b"\",\"data\":{\"u\":")?;
+    let seq = scan.integer()?;
+    scan.literal(b",\"s\":\"")?;
+    let raw_symbol = scan.text()?;
+    scan.literal(b"\",\"b\":\"")?;
+    let bid = scan.plain_decimal()?;
+    scan.literal(b"\",\"B\":\"")?;
+    let bid_size = scan.plain_decimal()?;
+    scan.literal(b"\",\"a\":\"")?;
+    let ask = scan.plain_decimal()?;
+    scan.literal(b"\",\"A\":\"")?;
+    let ask_size = scan.plain_decimal()?;
+    scan.literal(b"\"}}")?;
+    if !scan.rest().is_empty() {
+        return None;
+    }
+    let seq = Some(seq);
+    let tick =
+        QuoteTick { ts_event: None, ts_sent: None, bid, bid_size, ask, ask_size, seq, flags: 0 };
+    market.quote(raw_symbol, tick);
+    Some(())
+}
+
+/// Read a combined trade of exactly the documented spelling; anything else is left to serde.
+#[inline]
+fn scan_trade(frame: &str, market: &mut Market) -> Option<()> {
+    let mut scan = Scanner::new(frame.as_bytes());
+    scan.literal(b"{\"stream\":\"")?;
+    scan.text()?;
+    scan.literal(b"\",\"data\":{\"e\":\"trade\",\"E\":")?;
+    let sent = scan.integer()?;
+    scan.literal(b",\"s\":\"")?;
+    let raw_symbol = scan.text()?;
+    scan.literal(b"\",\"t\":")?;
+    let id = scan.integer()?;
+    scan.literal(b",\"p\":\"")?;
+    let price = scan.plain_decimal()?;
+    scan.literal(b"\",\"q\":\"")?;
+    let size = scan.plain_decimal()?;
+    scan.literal(b"\",\"T\":")?;
+    let traded = scan.integer()?;
+    scan.literal(b",\"m\":")?;
+    let buyer_is_maker = scan.literal(b"true").is_some();
+    if !buyer_is_maker {
+        scan.literal(b"false")?;
+    }
+    scan.literal(b",\"M\":")
+        .and_then(|()| scan.literal(b"true").or_else(|| scan.literal(b"false")))?;
+    scan.literal(b"}}")?;
+    if !scan.rest().is_empty() {
+        return None;
+    }
+    let tick = TradeTick {
+        channel: Channel::Trade,
+        ts_event: epoch_ns(traded),
+        ts_sent: epoch_ns(sent),
+        price,
+        size,
+        side: Some(aggressor(buyer_is_maker)),
+        trade_id: Some(TradeId::Number(id)),
+        seq: Some(id),
+        flags: 0,
+    };
+    market.trade(raw_symbol, tick);
+    Some(())
+}
+
+fn instrument(wire: WireSymbol) -> Instrument {
+    let filter = |kind: &str, field: fn(&WireFilter) -> Option<&String>| {
+        let found = wire.filters.iter().find(|filter| filter.filter_type == kind);
+        found.and_then(field).and_then(|step| step.parse().ok()).unwrap_or(f64::NAN)
+    };
+    let tick_size: f64 = filter("PRICE_FILTER", |filter| filter.tick_size.as_ref());
+    let lot_size: f64 = filter("LOT_SIZE", |filter| filter.step_size.as_ref());
+    Instrument {
+        price_precision: places(tick_size),
+        size_precision: places(lot_size),
+        tick_size,
+        lot_size,
+        raw_symbol: wire.symbol,
+        base: wire.base_asset,
+        quote_asset: wire.quote_asset,
+        trading_status: Some(wire.status),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| json_error("binance", text, &error))
+}
+
+#[derive(Deserialize)]
+struct Wrapped<'a> {
+    #[serde(borrow)]
+    stream: Option<std::borrow::Cow<'a, str>>,
+    #[serde(borrow)]
+    data: Option<&'a serde_json::value::RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    e: Option<&'a str>,
+    #[serde(borrow)]
+    u: Option<&'a serde_json::value::RawValue>,
+    s: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireBookTicker<'a> {
+    u: u64,
+    s: &'a str,
+    b: &'a str,
+    #[serde(rename = "B")]
+    bid_size: &'a str,
+    a: &'a str,
+    #[serde(rename = "A")]
+    ask_size: &'a str,
+}
+
+#[derive(Deserialize)]
+struct WireTrade<'a> {
+    #[serde(rename = "E")]
+    event: u64,
+    s: &'a str,
+    t: u64,
+    p: &'a str,
+    q: &'a str,
+    #[serde(rename = "T")]
+    traded: u64,
+    m: bool,
+}
+
+#[derive(Deserialize)]
+struct WireAggTrade<'a> {
+    #[serde(rename = "E")]
+    event: u64,
+    s: &'a str,
+    a: u64,
+    p: &'a str,
+    q: &'a str,
+    #[serde(rename = "T")]
+    traded: u64,
+    m: bool,
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    /// Null means success, so that being there is what counts.
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a serde_json::value::RawValue>,
+    #[serde(borrow)]
+    id: Option<&'a serde_json::value::RawValue>,
+    error: Option<WireError>,
+    code: Option<i64>,
+    msg: Option<String>,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<&'de serde_json::value::RawValue>, D::Error> {
+    Deserialize::deserialize(deserializer).map(Some)
+}
+
+#[derive(Deserialize)]
+struct WireError {
+    code: i64,
+    msg: String,
+}
+
+#[derive(Deserialize)]
+struct ExchangeInfo {
+    symbols: Vec<WireSymbol>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireSymbol {
+    symbol: String,
+    status: String,
+    base_asset: String,
+    quote_asset: String,
+    filters: Vec<WireFilter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WireFilter {
+    filter_type: String,
+    tick_size: Option<String>,
+    step_size: Option<String>,
+}

@@ -1,0 +1,308 @@
+//! Coinbase Advanced Trade <https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview>.
+//!
+//! `sequence_num` counts every frame of the connection, acknowledgements and heartbeats too, so it is
+//! judged before dispatch, and it alone makes gaps. `side` of `market_trades` is the MAKER's: ours is the opposite.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, split_at, time,
+};
+use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::quality::Contiguous;
+use crate::row::{self, Side, TradeId};
+use crate::subscription::{Channel, Request};
+
+const PRODUCTS_PER_REQUEST: usize = 100;
+
+pub const PROFILE: Profile = Profile {
+    name: "coinbase",
+    ws_url: "wss://advanced-trade-ws.coinbase.com",
+    ws_path: "/",
+    rest_url: "https://api.coinbase.com",
+    instruments: InstrumentList::Rest("/api/v3/brokerage/market/products"),
+    channels: &[Channel::Quote, Channel::Trade],
+    default_channels: &[Channel::Quote, Channel::Trade],
+    sends_per_second: 6,
+    ping: None,
+    seq_scope: "connection",
+    quote_seq_grows: false,
+    trade_ids_count_up: false,
+    split: |raw| split_at(raw, '-'),
+    spell: |base, quote| format!("{base}-{quote}"),
+    open: || Box::new(Coinbase::default()),
+};
+
+#[derive(Default)]
+struct Coinbase {
+    sequence: Contiguous,
+}
+
+impl Dialect for Coinbase {
+    fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
+        let heartbeats = r#"{"type":"subscribe","channel":"heartbeats"}"#;
+        let mut requests = vec![Request { id: 0, text: heartbeats.into(), covers: Vec::new() }];
+        for channel in PROFILE.channels {
+            let indices: Vec<usize> =
+                (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
+            for covers in indices.chunks(PRODUCTS_PER_REQUEST) {
+                let products: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
+                let text = serde_json::json!({
+                    "type": "subscribe", "product_ids": products, "channel": wire_channel(*channel),
+                });
+                let id = requests.len() as u64;
+                requests.push(Request { id, text: text.to_string(), covers: covers.to_vec() });
+            }
+        }
+        requests
+    }
+
+    fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let head: Head = read(frame)?;
+        let mut flags = 0;
+        if let Some(sequence) = head.sequence_num {
+            let verdict = self.sequence.judge(sequence);
+            market.connection_sequence(verdict, sequence);
+            flags = match verdict {
+                crate::quality::Verdict::Duplicate => row::DUPLICATE,
+                crate::quality::Verdict::Late => row::LATE,
+                _ => 0,
+            };
+        }
+        if head.kind == Some("error") {
+            market
+                .notices
+                .push(Notice::Error(head.message.unwrap_or_else(|| "no reason given".into())));
+            return Ok(());
+        }
+        let sent =
+            Envelope { ts_sent: time("timestamp", head.timestamp)?, seq: head.sequence_num, flags };
+        match head.channel {
+            Some("ticker") => {
+                let events: Vec<TickerEvent> = read_events(frame, head.events)?;
+                events.iter().try_for_each(|event| tickers(event, &sent, market))
+            }
+            Some("market_trades") => {
+                let events: Vec<TradeEvent> = read_events(frame, head.events)?;
+                events.iter().try_for_each(|event| trades(event, &sent, market))
+            }
+            Some("subscriptions") => {
+                let events: Vec<SubscriptionEvent> = read_events(frame, head.events)?;
+                for event in &events {
+                    acknowledge(event, market);
+                }
+                Ok(())
+            }
+            Some("heartbeats") => Ok(()),
+            Some(_) => {
+                market.ignored_frames += 1;
+                Ok(())
+            }
+            None => Err(DecodeError::Json {
+                venue: "coinbase",
+                found: frame.chars().take(80).collect(),
+            }),
+        }
+    }
+
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        if !url.split('?').next().is_some_and(|path| path.ends_with("/market/products")) {
+            market.ignored_frames += 1;
+            return Ok(());
+        }
+        let list: Products = read(body)?;
+        market.learn(list.products.into_iter().filter_map(instrument).collect());
+        Ok(())
+    }
+}
+
+/// What the envelope says for all that it holds.
+struct Envelope {
+    ts_sent: Option<i64>,
+    seq: Option<u64>,
+    flags: u32,
+}
+
+fn wire_channel(channel: Channel) -> &'static str {
+    if channel == Channel::Quote { "ticker" } else { "market_trades" }
+}
+
+fn tickers(event: &TickerEvent, sent: &Envelope, market: &mut Market) -> Result<(), DecodeError> {
+    for wire in &event.tickers {
+        let mut flags = sent.flags | snapshot_flag(event.kind);
+        let mut field = |name, text: Option<&str>| match text {
+            None | Some("") => Ok(f64::NAN),
+            Some(text) => number(name, text, &mut flags),
+        };
+        let tick = QuoteTick {
+            ts_event: None,
+            ts_sent: sent.ts_sent,
+            bid: field("best_bid", wire.best_bid)?,
+            bid_size: field("best_bid_quantity", wire.best_bid_quantity)?,
+            ask: field("best_ask", wire.best_ask)?,
+            ask_size: field("best_ask_quantity", wire.best_ask_quantity)?,
+            seq: sent.seq,
+            flags,
+        };
+        market.quote(wire.product_id, tick);
+    }
+    Ok(())
+}
+
+fn trades(event: &TradeEvent, sent: &Envelope, market: &mut Market) -> Result<(), DecodeError> {
+    for wire in &event.trades {
+        let mut flags = sent.flags | snapshot_flag(event.kind);
+        let tick = TradeTick {
+            channel: Channel::Trade,
+            ts_event: time("time", wire.time)?,
+            ts_sent: sent.ts_sent,
+            price: number("price", wire.price, &mut flags)?,
+            size: number("size", wire.size, &mut flags)?,
+            side: match wire.side {
+                "BUY" => Some(Side::Sell),
+                "SELL" => Some(Side::Buy),
+                _ => None,
+            },
+            trade_id: Some(trade_id(wire.trade_id)),
+            seq: sent.seq,
+            flags,
+        };
+        market.trade(wire.product_id, tick);
+    }
+    Ok(())
+}
+
+/// Keep an id as a number only if its text can be had back from it.
+fn trade_id(text: &str) -> TradeId {
+    match text.parse::<u64>() {
+        Ok(number) if !text.starts_with('+') && (text.len() == 1 || !text.starts_with('0')) => {
+            TradeId::Number(number)
+        }
+        _ => TradeId::Text(text.into()),
+    }
+}
+
+/// An acknowledgement tells all that is subscribed to on this connection.
+fn acknowledge(event: &SubscriptionEvent, market: &mut Market) {
+    let lists = [
+        (Channel::Quote, &event.subscriptions.ticker),
+        (Channel::Trade, &event.subscriptions.market_trades),
+    ];
+    for (channel, products) in lists {
+        for product in products.iter().flatten() {
+            let (channel, raw_symbol) = (Some(channel), product.clone());
+            market.notices.push(Notice::Channel { channel, raw_symbol, refused: None });
+        }
+    }
+}
+
+fn snapshot_flag(kind: Option<&str>) -> u32 {
+    if kind == Some("snapshot") { row::SNAPSHOT } else { 0 }
+}
+
+fn instrument(wire: WireProduct) -> Option<Instrument> {
+    let (base, quote_asset) = split_at(&wire.product_id, '-')?;
+    let step =
+        |step: &Option<String>| step.as_ref().and_then(|s| s.parse().ok()).unwrap_or(f64::NAN);
+    let tick_size: f64 = step(&wire.price_increment.or(wire.quote_increment));
+    let lot_size: f64 = step(&wire.base_increment);
+    Some(Instrument {
+        price_precision: places(tick_size),
+        size_precision: places(lot_size),
+        tick_size,
+        lot_size,
+        raw_symbol: wire.product_id,
+        base,
+        quote_asset,
+        trading_status: wire.status,
+    })
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| json_error("coinbase", text, &error))
+}
+
+fn read_events<'a, T: Deserialize<'a>>(
+    frame: &str,
+    events: Option<&'a RawValue>,
+) -> Result<T, DecodeError> {
+    match events {
+        Some(events) => read(events.get()),
+        None => {
+            Err(DecodeError::Json { venue: "coinbase", found: frame.chars().take(80).collect() })
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    channel: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    message: Option<String>,
+    timestamp: Option<&'a str>,
+    sequence_num: Option<u64>,
+    #[serde(borrow)]
+    events: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct TickerEvent<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    #[serde(borrow)]
+    tickers: Vec<WireTicker<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireTicker<'a> {
+    product_id: &'a str,
+    best_bid: Option<&'a str>,
+    best_bid_quantity: Option<&'a str>,
+    best_ask: Option<&'a str>,
+    best_ask_quantity: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct TradeEvent<'a> {
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    #[serde(borrow)]
+    trades: Vec<WireTrade<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireTrade<'a> {
+    trade_id: &'a str,
+    product_id: &'a str,
+    price: &'a str,
+    size: &'a str,
+    side: &'a str,
+    time: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct SubscriptionEvent {
+    subscriptions: WireSubscriptions,
+}
+
+#[derive(Deserialize)]
+struct WireSubscriptions {
+    ticker: Option<Vec<String>>,
+    market_trades: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Products {
+    products: Vec<WireProduct>,
+}
+
+#[derive(Deserialize)]
+struct WireProduct {
+    product_id: String,
+    price_increment: Option<String>,
+    quote_increment: Option<String>,
+    base_increment: Option<String>,
+    status: Option<String>,
+}

@@ -1,0 +1,292 @@
+//! Kraken spot, WebSocket v2 <https://docs.kraken.com/api/docs/websocket-v2/ticker>.
+//!
+//! Numbers are bare JSON numbers, read from their text. `side` is the taker's, as ours is.
+//! `trade_id` counts up by one per symbol, so gaps can be seen. A ticker must be asked for with
+//! `event_trigger: bbo`, or it moves with trades only. After a refused subscription the socket lives on.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{
+    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, number, split_at, tick_of,
+    time,
+};
+use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::row::{self, Side, TradeId};
+use crate::subscription::{Channel, Request};
+
+const SYMBOLS_PER_REQUEST: usize = 100;
+
+pub const PROFILE: Profile = Profile {
+    name: "kraken",
+    ws_url: "wss://ws.kraken.com",
+    ws_path: "/v2",
+    rest_url: "https://api.kraken.com",
+    instruments: InstrumentList::InBand(
+        r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
+    ),
+    channels: &[Channel::Quote, Channel::Trade],
+    default_channels: &[Channel::Quote, Channel::Trade],
+    sends_per_second: 4,
+    ping: Some(r#"{"method":"ping"}"#),
+    seq_scope: "none",
+    quote_seq_grows: false,
+    trade_ids_count_up: true,
+    split: |raw| split_at(raw, '/').or_else(|| split_joined(raw)),
+    spell: |base, quote| format!("{base}/{quote}"),
+    open: || Box::new(Kraken { next_id: 1 }),
+};
+
+/// Quote assets, longest first, for altnames such as `XBTUSD`.
+const QUOTE_ASSETS: [&str; 12] =
+    ["USDT", "USDC", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "BTC", "ETH"];
+
+fn split_joined(raw: &str) -> Option<(String, String)> {
+    let quote =
+        QUOTE_ASSETS.iter().find(|quote| raw.len() > quote.len() && raw.ends_with(*quote))?;
+    Some((asset(&raw[..raw.len() - quote.len()]), asset(quote)))
+}
+
+struct Kraken {
+    next_id: u64,
+}
+
+impl Dialect for Kraken {
+    fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for channel in PROFILE.channels {
+            let indices: Vec<usize> =
+                (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
+            for covers in indices.chunks(SYMBOLS_PER_REQUEST) {
+                self.next_id += 1;
+                let symbols: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
+                let params = match channel {
+                    Channel::Quote => {
+                        serde_json::json!({"channel": "ticker", "symbol": symbols, "event_trigger": "bbo"})
+                    }
+                    _ => {
+                        serde_json::json!({"channel": "trade", "symbol": symbols, "snapshot": false})
+                    }
+                };
+                let id = self.next_id;
+                let text =
+                    serde_json::json!({"method": "subscribe", "params": params, "req_id": id});
+                requests.push(Request { id, text: text.to_string(), covers: covers.to_vec() });
+            }
+        }
+        requests
+    }
+
+    fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let head: Head = read(frame)?;
+        match (head.channel, head.method) {
+            (Some("ticker"), _) => {
+                let flags = snapshot_flag(&head);
+                let data: Vec<WireTicker> = read_data(frame, head.data)?;
+                data.iter().try_for_each(|wire| ticker(wire, flags, market))
+            }
+            (Some("trade"), _) => {
+                let flags = snapshot_flag(&head);
+                let data: Vec<WireTrade> = read_data(frame, head.data)?;
+                data.iter().try_for_each(|wire| trade(wire, flags, market))
+            }
+            (Some("instrument"), _) => {
+                let data: WireInstruments = read_data(frame, head.data)?;
+                market.learn(data.pairs.iter().map(instrument).collect());
+                Ok(())
+            }
+            (Some("status"), _) => {
+                let data: Vec<WireStatus> = read_data(frame, head.data)?;
+                market.notices.extend(data.iter().map(|wire| Notice::System(wire.system.into())));
+                Ok(())
+            }
+            (Some("heartbeat"), _) | (None, Some("pong" | "unsubscribe")) => Ok(()),
+            (None, Some("subscribe")) => {
+                answer(&head, market);
+                Ok(())
+            }
+            (None, None) if head.error.is_none() => {
+                Err(DecodeError::Json { venue: "kraken", found: frame.chars().take(80).collect() })
+            }
+            (None, _) if head.error.is_some() => {
+                market.notices.push(Notice::Error(head.error.unwrap_or_default()));
+                Ok(())
+            }
+            _ => {
+                market.ignored_frames += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn fetched(&mut self, _url: &str, _body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        market.ignored_frames += 1;
+        Ok(())
+    }
+}
+
+fn snapshot_flag(head: &Head) -> u32 {
+    if head.kind == Some("snapshot") { row::SNAPSHOT } else { 0 }
+}
+
+fn ticker(wire: &WireTicker, mut flags: u32, market: &mut Market) -> Result<(), DecodeError> {
+    let ts_event = time("timestamp", wire.timestamp)?;
+    let tick = QuoteTick {
+        ts_event,
+        ts_sent: None,
+        bid: number("bid", wire.bid.get(), &mut flags)?,
+        bid_size: number("bid_qty", wire.bid_qty.get(), &mut flags)?,
+        ask: number("ask", wire.ask.get(), &mut flags)?,
+        ask_size: number("ask_qty", wire.ask_qty.get(), &mut flags)?,
+        seq: None,
+        flags,
+    };
+    market.quote(wire.symbol, tick);
+    Ok(())
+}
+
+fn trade(wire: &WireTrade, mut flags: u32, market: &mut Market) -> Result<(), DecodeError> {
+    let tick = TradeTick {
+        channel: Channel::Trade,
+        ts_event: time("timestamp", wire.timestamp)?,
+        ts_sent: None,
+        price: number("price", wire.price.get(), &mut flags)?,
+        size: number("qty", wire.qty.get(), &mut flags)?,
+        side: match wire.side {
+            "buy" => Some(Side::Buy),
+            "sell" => Some(Side::Sell),
+            _ => None,
+        },
+        trade_id: Some(TradeId::Number(wire.trade_id)),
+        seq: Some(wire.trade_id),
+        flags,
+    };
+    market.trade(wire.symbol, tick);
+    Ok(())
+}
+
+/// An acknowledgement names channel and symbol; a refusal may name the symbol alone.
+fn answer(head: &Head, market: &mut Market) {
+    let result = head.result.as_ref();
+    let channel = match result.and_then(|result| result.channel) {
+        Some("ticker") => Some(Channel::Quote),
+        Some("trade") => Some(Channel::Trade),
+        Some(_) => return,
+        None => None,
+    };
+    let refused = match head.success {
+        Some(true) => None,
+        _ => Some(head.error.clone().unwrap_or_else(|| "no reason given".into())),
+    };
+    let symbol = head.symbol.or_else(|| result.and_then(|result| result.symbol));
+    market.notices.push(match (symbol, head.req_id, refused) {
+        (Some(symbol), _, refused) => {
+            Notice::Channel { channel, raw_symbol: symbol.into(), refused }
+        }
+        (None, Some(id), refused) => Notice::Answer { id, refused },
+        (None, None, Some(reason)) => Notice::Error(reason),
+        (None, None, None) => return,
+    });
+}
+
+fn instrument(wire: &WirePair) -> Instrument {
+    let step = |step: Option<&RawValue>, precision: f64| {
+        step.and_then(|step| step.get().parse().ok()).unwrap_or_else(|| tick_of(precision))
+    };
+    Instrument {
+        raw_symbol: wire.symbol.into(),
+        base: asset(wire.base),
+        quote_asset: asset(wire.quote),
+        tick_size: step(wire.price_increment, wire.price_precision),
+        lot_size: step(wire.qty_increment, wire.qty_precision),
+        price_precision: wire.price_precision,
+        size_precision: wire.qty_precision,
+        trading_status: Some(wire.status.into()),
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| json_error("kraken", text, &error))
+}
+
+fn read_data<'a, T: Deserialize<'a>>(
+    frame: &str,
+    data: Option<&'a RawValue>,
+) -> Result<T, DecodeError> {
+    match data {
+        Some(data) => read(data.get()),
+        None => Err(DecodeError::Json { venue: "kraken", found: frame.chars().take(80).collect() }),
+    }
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    channel: Option<&'a str>,
+    #[serde(rename = "type")]
+    kind: Option<&'a str>,
+    #[serde(borrow)]
+    data: Option<&'a RawValue>,
+    method: Option<&'a str>,
+    success: Option<bool>,
+    error: Option<String>,
+    symbol: Option<&'a str>,
+    req_id: Option<u64>,
+    result: Option<WireResult<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WireResult<'a> {
+    channel: Option<&'a str>,
+    symbol: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireTicker<'a> {
+    symbol: &'a str,
+    #[serde(borrow)]
+    bid: &'a RawValue,
+    #[serde(borrow)]
+    bid_qty: &'a RawValue,
+    #[serde(borrow)]
+    ask: &'a RawValue,
+    #[serde(borrow)]
+    ask_qty: &'a RawValue,
+    timestamp: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireTrade<'a> {
+    symbol: &'a str,
+    side: &'a str,
+    #[serde(borrow)]
+    price: &'a RawValue,
+    #[serde(borrow)]
+    qty: &'a RawValue,
+    trade_id: u64,
+    timestamp: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+struct WireInstruments<'a> {
+    #[serde(borrow)]
+    pairs: Vec<WirePair<'a>>,
+}
+
+#[derive(Deserialize)]
+struct WirePair<'a> {
+    symbol: &'a str,
+    base: &'a str,
+    quote: &'a str,
+    status: &'a str,
+    price_precision: f64,
+    qty_precision: f64,
+    #[serde(borrow)]
+    price_increment: Option<&'a RawValue>,
+    #[serde(borrow)]
+    qty_increment: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct WireStatus<'a> {
+    system: &'a str,
+}

@@ -1,0 +1,135 @@
+//! The venues: one file per dialect, and what every dialect offers.
+
+mod binance;
+mod coinbase;
+mod kraken;
+
+use thiserror::Error;
+
+use crate::market::Market;
+use crate::subscription::{Channel, Request};
+
+/// What is fixed about a venue.
+#[derive(Debug)]
+pub struct Profile {
+    pub name: &'static str,
+    pub ws_url: &'static str,
+    /// Path and query that follow the host (and any prefix) of the WebSocket address.
+    pub ws_path: &'static str,
+    pub rest_url: &'static str,
+    pub instruments: InstrumentList,
+    pub channels: &'static [Channel],
+    /// Channels subscribed to when a source names none.
+    pub default_channels: &'static [Channel],
+    /// Texts a client may send per second, pings included.
+    pub sends_per_second: usize,
+    /// The text of the venue's own ping; without one a WebSocket ping is sent.
+    pub ping: Option<&'static str>,
+    /// What `seq` counts.
+    pub seq_scope: &'static str,
+    pub quote_seq_grows: bool,
+    /// Trade ids count up by one per symbol, so that a missing one is a lost trade.
+    pub trade_ids_count_up: bool,
+    /// Split a raw symbol into base and quote where no list can be had.
+    pub split: fn(&str) -> Option<(String, String)>,
+    /// Spell base and quote as the venue does.
+    pub spell: fn(&str, &str) -> String,
+    pub open: fn() -> Box<dyn Dialect>,
+}
+
+#[derive(Debug)]
+pub enum InstrumentList {
+    /// A REST path.
+    Rest(&'static str),
+    /// A text that asks for the list on the WebSocket itself.
+    InBand(&'static str),
+}
+
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    #[error("expected a {venue} message, found {found}")]
+    Json { venue: &'static str, found: String },
+    #[error("expected a number in {field}, found {found:?}")]
+    Number { field: &'static str, found: String },
+    #[error("expected a time in {field}, found {found:?}")]
+    Time { field: &'static str, found: String },
+}
+
+/// One connection's reading of a venue's language: pure, without clock, socket or log.
+pub trait Dialect: Send {
+    /// Write the requests that ask for `wanted`.
+    fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request>;
+
+    /// Write what a WebSocket message says into `market`.
+    fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError>;
+
+    /// Write what a REST body says into `market`; `url` tells which resource it is.
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
+}
+
+pub const PROFILES: [&Profile; 3] = [&binance::PROFILE, &kraken::PROFILE, &coinbase::PROFILE];
+
+pub fn profile(name: &str) -> Option<&'static Profile> {
+    PROFILES.into_iter().find(|profile| profile.name == name)
+}
+
+/// The canonical name of an asset.
+fn asset(text: &str) -> String {
+    match text {
+        "XBT" => "BTC".into(),
+        "XDG" => "DOGE".into(),
+        other => other.into(),
+    }
+}
+
+/// Split at the venue's own separator.
+fn split_at(text: &str, separator: char) -> Option<(String, String)> {
+    let (base, quote) = text.split_once(separator)?;
+    (!base.is_empty() && !quote.is_empty()).then(|| (asset(base), asset(quote)))
+}
+
+/// Read a source's symbol, canonical or in the venue's spelling, as base and quote.
+pub fn base_and_quote(profile: &Profile, text: &str) -> Option<(String, String)> {
+    let upper = text.to_ascii_uppercase();
+    split_at(&upper, '-').or_else(|| split_at(&upper, '/')).or_else(|| (profile.split)(&upper))
+}
+
+/// The steps of a decimal of so many places.
+fn tick_of(precision: f64) -> f64 {
+    10f64.powf(-precision)
+}
+
+/// How many decimal places a step such as `0.00100000` or `1e-08` has; NaN for anything else.
+fn places(step: f64) -> f64 {
+    let places = -step.log10();
+    if places.is_finite() { places.round().max(0.0) } else { f64::NAN }
+}
+
+fn json_error(venue: &'static str, frame: &str, error: &serde_json::Error) -> DecodeError {
+    let start: String = frame.chars().take(80).collect();
+    DecodeError::Json { venue, found: format!("{start:?} ({error})") }
+}
+
+fn number(field: &'static str, text: &str, flags: &mut u32) -> Result<f64, DecodeError> {
+    match crate::scan::decimal(text) {
+        Some(decimal) => {
+            if decimal.rounded {
+                *flags |= crate::row::ROUNDED;
+            }
+            Ok(decimal.value)
+        }
+        None => Err(DecodeError::Number { field, found: text.chars().take(40).collect() }),
+    }
+}
+
+/// Read a time; a field that is absent, or that carries no real date, is missing, not wrong.
+fn time(field: &'static str, text: Option<&str>) -> Result<Option<i64>, DecodeError> {
+    match text {
+        None | Some("") => Ok(None),
+        Some(text) if text.starts_with("0001-01-01") => Ok(None),
+        Some(text) => match crate::scan::rfc3339_ns(text) {
+            Some(ns) => Ok(Some(ns)),
+            None => Err(DecodeError::Time { field, found: text.chars().take(40).collect() }),
+        },
+    }
+}
