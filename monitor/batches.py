@@ -47,10 +47,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
     "instrument": [
         *_HEADER,
         *[(name, _TEXT) for name in ("raw_symbol", "base", "quote_asset")],
-        *[
-            (name, _REAL)
-            for name in ("tick_size", "lot_size", "price_precision", "size_precision")
-        ],
+        *[(name, _REAL) for name in ("tick_size", "lot_size", "price_precision", "size_precision")],
         *[(name, _TEXT) for name in ("seq_scope", "trading_status", "source")],
     ],
     "status": [
@@ -168,9 +165,7 @@ def concat(batches: Iterable[Batch]) -> Batch:
     for batch in batches:
         for kind, rows in batch.kinds.items():
             parts.setdefault(kind, []).append(rows)
-    return Batch(
-        {k: p[0] if len(p) == 1 else pa.concat_batches(p) for k, p in parts.items()}
-    )
+    return Batch({k: p[0] if len(p) == 1 else pa.concat_batches(p) for k, p in parts.items()})
 
 
 def to_wire(batch: Batch) -> pa.RecordBatch:

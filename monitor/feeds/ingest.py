@@ -39,8 +39,15 @@ class Ingested(NamedTuple):
     bad_lines: list[str]
 
 
-def ingest(files: Sequence[Path], venue: str, emit: Callable[[Batch], None]) -> Ingested:
+def ingest(
+    files: Sequence[Path],
+    venue: str,
+    emit: Callable[[Batch], None],
+    on_open: Callable[[], None] = lambda: None,
+) -> Ingested:
     """Decode the frames of `files`, merged by receive time, and emit their rows as batches.
+
+    `on_open` is called once the files are read and found good.
 
     Raises OSError for a file that cannot be read, ValueError for an unknown venue.
     """
@@ -48,6 +55,7 @@ def ingest(files: Sequence[Path], venue: str, emit: Callable[[Batch], None]) -> 
     Session(feed, venue, OPTIONS)
     bad_lines: list[str] = []
     records = [record for file in files for record in _read(file, bad_lines)]
+    on_open()
     records.sort(key=lambda record: record.ts_recv)
     sessions: dict[str, tuple[int, Session]] = {}
     frames = 0

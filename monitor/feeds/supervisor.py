@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from monitor._rust_feed import Session
 from monitor.feeds import transport
@@ -95,14 +96,14 @@ class Supervisor:
                 return why
         return self._carry_out(line, self._session.tick(now_ns))
 
-    def _carry_out(self, line: transport.Line, actions: list[tuple[str, str | bytes]]) -> str | None:
+    def _carry_out(self, line: transport.Line, actions: Sequence[tuple[str, Any]]) -> str | None:
         for act, argument in actions:
             if act == "send":
                 line.send(str(argument))
             elif act == "ping":
                 line.ping()
             elif act == "pong":
-                line.pong(bytes(argument))  # type: ignore[arg-type]
+                line.pong(bytes(argument))
             elif act == "reconnect":
                 return str(argument)
         return None

@@ -48,7 +48,7 @@ class Line:
 
 @contextmanager
 def connect(url: str) -> Iterator[Line]:
-    """Open a WebSocket to `url` (TLS and proxies as the environment says) and close it at the end."""
+    """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
     ws = websocket.create_connection(
         url, timeout=OPEN_TIMEOUT_S, enable_multithread=False, skip_utf8_validation=True
     )

@@ -1,0 +1,222 @@
+"""The collector process: wires feeds, graph, recorder and publisher, and runs until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow.compute as pc
+import tornado.httpserver
+import tornado.ioloop
+import tornado.netutil
+
+from monitor import control, hooks, lock, recordings, sources
+from monitor._rust_feed import Digest
+from monitor.batches import Batch
+from monitor.config import Endpoint, HookSettings, simulated
+from monitor.feeds import Feeds
+from monitor.health import Health
+from monitor.pipeline import Graph, Sink
+from monitor.publisher import CHUNK_EVERY_S, Publisher
+from monitor.recorder import Recorder, new_id
+
+DRAIN_WAIT_MS = 200
+# Long enough to make batches of what comes together, short enough not to be seen.
+DRAIN_LINGER_MS = 20
+TICK_MS = 100
+DRAIN_REST_S = 2.0
+# Status rows that a person who watches the terminal wants to read.
+TOLD_KINDS = ("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded")
+TOLD_PER_S = 10
+
+log = logging.getLogger(__name__)
+
+
+class Options(NamedTuple):
+    """What a collector is started with; `seconds` None runs until a signal."""
+
+    folder: Path
+    sources: list[sources.Source]
+    endpoints: dict[str, Endpoint]
+    hooks: HookSettings
+    record: bool = True
+    raw: bool = False
+    seconds: float | None = None
+    started_by: str = "user"
+
+
+class Collector:
+    """The running parts of a collector; implements what its HTTP port needs."""
+
+    def __init__(self, options: Options) -> None:
+        self.token = secrets.token_urlsafe(32)
+        self.publisher = Publisher()
+        self.rows = 0
+        self._options = options
+        self._health = Health()
+        self._feeds = Feeds(options.sources, options.endpoints, raw=options.raw)
+        self._digest = Digest()
+        self._recorder: Recorder | None = None
+        sinks: dict[str, Sink] = {}
+        if options.record:
+            name = new_id(options.folder, time.time_ns())
+            written = [str(source) for source in options.sources]
+            self._recorder = Recorder(options.folder / name, written, self._on_recorder)
+            sinks["recorder"] = self._recorder
+        sinks |= {"publisher": self.publisher, "health": self._health, "terminal": Terminal()}
+        self._graph = Graph(sinks, hooks.load(options.hooks, "recorded"))
+        self._announced = 1
+        self._draining = threading.Event()
+        self._pump = threading.Thread(target=self._drain, name="pump", daemon=True)
+
+    @property
+    def recording(self) -> str:
+        return self._recorder.folder.name if self._recorder else ""
+
+    def start(self) -> None:
+        """Begin to record, then to listen to the venues."""
+        if self._recorder:
+            self._recorder.start()
+        self._pump.start()
+        self._feeds.start()
+
+    def close(self) -> str:
+        """Leave the venues, let what is buffered flow, seal; return the digest of what was recorded."""
+        self._feeds.close()
+        self._draining.set()
+        self._pump.join(DRAIN_REST_S)
+        if self._recorder is None:
+            return Digest().hexdigest()
+        self._recorder.close()
+        return self._recorder.digest
+
+    def tick(self) -> None:
+        """Every 100 ms: the clock row, and instrument rows for a segment that has none yet."""
+        self._feeds.tick(self._recorder.lag_ms if self._recorder else 0.0)
+        if self._recorder and self._recorder.segment_number != self._announced:
+            self._announced = self._recorder.segment_number
+            self._feeds.announce()
+
+    def health(self) -> dict[str, Any]:
+        recorder = self._recorder
+        if recorder is None:
+            return self._health.report("off", 0.0, 0)
+        return self._health.report(recorder.state, recorder.lag_ms, recorder.unrecorded_rows)
+
+    def metrics(self) -> bytes:
+        recorder = self._recorder
+        return self._health.metrics(
+            recorder.lag_ms if recorder else 0.0, recorder.unrecorded_rows if recorder else 0
+        )
+
+    def about(self) -> dict[str, Any]:
+        return {
+            "running": self._feeds.running,
+            "sources": [str(source) for source in self._feeds.sources],
+            "simulated": simulated(self._options.endpoints),
+            "recording": self.recording,
+            "nodes": {name: count._asdict() for name, count in self._graph.counters().items()},
+        }
+
+    def control(self, action: str, given: list[str]) -> None:
+        """Start or stop all feeds, or add or remove sources; ValueError for anything else."""
+        parsed = [sources.parse(text) for text in given]
+        actions: dict[str, Callable[[], object]] = {
+            "start": self._feeds.start,
+            "stop": self._feeds.stop,
+            "add": lambda: [self._feeds.add(source) for source in parsed],
+            "remove": lambda: [self._feeds.remove(source) for source in parsed],
+        }
+        if action not in actions:
+            raise ValueError(f"expected one of {', '.join(actions)}, found {action!r}")
+        actions[action]()
+
+    def snapshot(self) -> str:
+        if self._recorder is None:
+            raise FileNotFoundError("expected a recorder, found none (--no-record)")
+        return str(self._recorder.snapshot().resolve())
+
+    def _drain(self) -> None:
+        while True:
+            closing = self._draining.is_set()
+            batch = self._feeds.drain(DRAIN_WAIT_MS, DRAIN_LINGER_MS)
+            if batch is not None:
+                self.rows += batch.row_count
+                self._graph.emit(batch)
+            elif closing:
+                return
+
+    def _on_recorder(self, state: str, kind: str, detail: str, count: int | None) -> None:
+        self._feeds.status("recorder", state, kind, detail, count)
+
+
+class Terminal:
+    """A sink that writes what goes wrong as lines on standard error, so many a second at most."""
+
+    def __init__(self) -> None:
+        self._second, self._told = 0, 0
+
+    def __call__(self, batch: Batch) -> None:
+        if "status" not in batch:
+            return
+        rows = batch["status"]
+        wanted = rows.filter(pc.is_in(rows["kind"], pc.pa.array(TOLD_KINDS)))
+        for row in wanted.filter(pc.not_equal(wanted["scope"], "channel")).to_pylist():
+            second = int(time.monotonic())
+            if second != self._second:
+                self._second, self._told = second, 0
+            self._told += 1
+            if self._told <= TOLD_PER_S and (row["symbol"] is None or row["kind"] == "refused"):
+                where = ":".join(part for part in (row["venue"], row["symbol"]) if part)
+                print(f"{where}: {row['kind']}: {row['detail']}", file=sys.stderr, flush=True)
+
+
+def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
+    """Collect until SIGTERM, SIGINT or `seconds` have passed; return the digest of the recording.
+
+    Raises lock.LockedError if another collector works on the folder.
+    """
+    with lock.hold(options.folder) as held, contextlib.ExitStack() as stack:
+        for line in recordings.recover_all(options.folder):
+            print(line, file=sys.stderr)
+        collector = Collector(options)
+        loop = tornado.ioloop.IOLoop.current()
+        (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
+        server = tornado.httpserver.HTTPServer(control.application(collector))
+        server.add_socket(sock)
+        address = f"127.0.0.1:{sock.getsockname()[1]}"
+        collector.start()
+        import os
+
+        held.tell(
+            lock.Held(
+                os.getpid(), address, collector.token, options.started_by, collector.recording
+            )
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
+            stack.callback(signal.signal, number, before)
+        if options.seconds is not None:
+            loop.call_later(options.seconds, loop.stop)
+        periodic = [
+            tornado.ioloop.PeriodicCallback(collector.tick, TICK_MS),
+            tornado.ioloop.PeriodicCallback(collector.publisher.pack, CHUNK_EVERY_S * 1000),
+        ]
+        if on_progress is not None:
+            show = on_progress
+            periodic.append(tornado.ioloop.PeriodicCallback(lambda: show(collector), 500))
+        for callback in periodic:
+            callback.start()
+        loop.start()
+        for callback in periodic:
+            callback.stop()
+        server.stop()
+        return collector.close()

@@ -1,0 +1,122 @@
+"""Settings: the command line first, then a TOML file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from monitor._rust_feed import venues
+
+
+class Endpoint(NamedTuple):
+    """Where a venue is reached instead of at its own addresses; None leaves the venue's own."""
+
+    ws: str | None
+    http: str | None
+
+
+class VenueSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    ws_url: str | None = None
+    rest_url: str | None = None
+
+
+class CrossVenueSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    threshold_bps: float = Field(default=1.0, ge=0)
+    fresh_ms: float = Field(default=2000.0, gt=0)
+
+
+class HookSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    cross_venue: CrossVenueSettings = CrossVenueSettings()
+
+
+class Settings(BaseSettings):
+    """What a configuration file may say."""
+
+    model_config = SettingsConfigDict(extra="forbid")
+    sources: list[str] = []
+    venues: dict[str, VenueSettings] = {}
+    hooks: HookSettings = HookSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def load(file: Path | None) -> Settings:
+    """Read the settings; ValueError says in one line what is wrong with the file."""
+    if file is None:
+        return Settings()
+    if not file.is_file():
+        raise ValueError(f"expected a configuration file, found no file {file}")
+    try:
+        values = TomlConfigSettingsSource(Settings, file)()
+        settings = Settings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{file}: {where}: {first['msg']}, found {first['input']!r}") from error
+    except ValueError as error:
+        raise ValueError(f"{file}: expected TOML, found {error}") from error
+    for venue in settings.venues:
+        _known(venue)
+    return settings
+
+
+def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]:
+    """Join the file's endpoints with those of `--endpoint VENUE=URL[,URL]`, which win."""
+    found = {name: Endpoint(v.ws_url, v.rest_url) for name, v in settings.venues.items()}
+    for option in options:
+        venue, equals, urls = option.partition("=")
+        if not equals or not urls:
+            raise ValueError(f"expected VENUE=URL[,URL], found {option!r}")
+        _known(venue)
+        endpoint = found.get(venue, Endpoint(None, None))
+        for url in urls.split(","):
+            parts = urlsplit(url)
+            if not parts.hostname or parts.scheme not in ("ws", "wss", "http", "https"):
+                raise ValueError(
+                    f"expected a ws://, wss://, http:// or https:// URL, found {url!r}"
+                )
+            field = "ws" if parts.scheme.startswith("ws") else "http"
+            endpoint = endpoint._replace(**{field: url})
+        found[venue] = endpoint
+    return found
+
+
+def simulated(endpoints: Mapping[str, Endpoint]) -> bool:
+    """Tell whether any venue is replaced by a program on this machine."""
+    urls = [url for endpoint in endpoints.values() for url in endpoint if url]
+    return any(_is_loopback(urlsplit(url).hostname or "") for url in urls)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _known(venue: str) -> None:
+    if venue not in venues():
+        raise ValueError(f"expected one of the venues {', '.join(venues())}, found {venue!r}")

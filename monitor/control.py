@@ -1,0 +1,134 @@
+"""The collector's HTTP port: health and metrics for all, the rest behind the lock file's token."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import tornado.web
+from tornado.iostream import StreamClosedError
+
+from monitor.publisher import CHUNK_EVERY_S, Publisher, Stream
+
+JSON = "application/json; charset=utf-8"
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Collector(Protocol):
+    """What the port needs of the collector."""
+
+    token: str
+    publisher: Publisher
+
+    def health(self) -> dict[str, Any]: ...
+    def metrics(self) -> bytes: ...
+    def about(self) -> dict[str, Any]: ...
+    def control(self, action: str, sources: list[str]) -> None: ...
+    def snapshot(self) -> str: ...
+
+
+class _Handler(tornado.web.RequestHandler):
+    collector: Collector
+
+    def initialize(self, collector: Collector) -> None:
+        self.collector = collector
+
+    def answer(self, value: dict[str, Any], status: int = 200) -> None:
+        self.set_status(status)
+        self.set_header("Content-Type", JSON)
+        self.finish(json.dumps(value))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        self.answer({"error": self._reason}, status_code)
+
+
+class _Guarded(_Handler):
+    def prepare(self) -> None:
+        given = self.request.headers.get("Authorization", "")
+        if not hmac.compare_digest(given.encode(), f"Bearer {self.collector.token}".encode()):
+            raise tornado.web.HTTPError(401, reason="expected the token of the lock file")
+        if "Origin" in self.request.headers:
+            raise tornado.web.HTTPError(403, reason="expected no browser")
+
+
+class _Health(_Handler):
+    def get(self) -> None:
+        health = self.collector.health()
+        self.answer(health, 503 if health["status"] == "failed" else 200)
+
+
+class _Metrics(_Handler):
+    def get(self) -> None:
+        self.set_header("Content-Type", METRICS)
+        self.finish(self.collector.metrics())
+
+
+class _Tail(_Guarded):
+    async def get(self) -> None:
+        publisher = self.collector.publisher
+        stream = Stream(publisher)
+        publisher.followers += 1
+        self.set_header("Content-Type", "application/vnd.apache.arrow.stream")
+        try:
+            self.write(stream.head.to_pybytes())
+            while True:
+                for data in stream.next_bytes():
+                    self.write(data.to_pybytes())
+                # Waiting for the flush is the back-pressure: a slow follower falls behind alone.
+                await self.flush()
+                await _pause(CHUNK_EVERY_S)
+        except StreamClosedError:
+            return
+        finally:
+            publisher.followers -= 1
+
+
+class _Sources(_Guarded):
+    def get(self) -> None:
+        self.answer(self.collector.about())
+
+    async def post(self) -> None:
+        try:
+            wanted = json.loads(self.request.body)
+            action, sources = wanted["action"], wanted.get("sources", [])
+            await _in_thread(lambda: self.collector.control(action, sources))
+        except (ValueError, KeyError, TypeError) as error:
+            self.answer({"error": f"{error}"}, 400)
+            return
+        self.answer(self.collector.about())
+
+
+class _Snapshot(_Guarded):
+    async def post(self) -> None:
+        try:
+            path = await _in_thread(self.collector.snapshot)
+        except (OSError, TimeoutError) as error:
+            self.answer({"error": f"{error}"}, 503)
+            return
+        self.answer({"path": path})
+
+
+def application(collector: Collector) -> tornado.web.Application:
+    """Make the application that the collector listens with."""
+    handlers = {
+        "/health": _Health,
+        "/metrics": _Metrics,
+        "/tail": _Tail,
+        "/sources": _Sources,
+        "/snapshot": _Snapshot,
+    }
+    arguments = {"collector": collector}
+    return tornado.web.Application(
+        [(path, handler, arguments) for path, handler in handlers.items()],
+        log_function=lambda _: None,
+    )
+
+
+async def _pause(seconds: float) -> None:
+    await tornado.gen.sleep(seconds)
+
+
+async def _in_thread(function: Callable[[], Any]) -> Any:
+    return await tornado.ioloop.IOLoop.current().run_in_executor(None, function)

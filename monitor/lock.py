@@ -1,0 +1,92 @@
+"""The lock of a recordings folder: one collector at a time, and where it listens."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+NAME = ".lock"
+READERS_S = 1.0
+
+
+class Held(NamedTuple):
+    """Who holds the lock: process id, `host:port`, the token of its HTTP port, what started it."""
+
+    pid: int
+    address: str
+    token: str
+    started_by: str
+    recording: str
+
+
+class LockedError(Exception):
+    """Another collector works on the folder."""
+
+
+class Lock:
+    """A held lock; `tell` writes what readers of the file need."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def tell(self, held: Held) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, json.dumps(held._asdict()).encode(), 0)
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[Lock]:
+    """Hold the lock of `folder`; LockedError names the process that has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        yield Lock(descriptor)
+        os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
+def holder(folder: Path) -> Held | None:
+    """Return who holds the lock of `folder`, None if nobody does or it is not ready yet."""
+    try:
+        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _read(folder / NAME)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _acquire(descriptor: int, folder: Path) -> None:
+    """Take the lock; a reader that looks at it for a moment is waited for."""
+    deadline_s = time.monotonic() + READERS_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held = _read(folder / NAME)
+            if held or time.monotonic() > deadline_s:
+                pid = held.pid if held else "unknown"
+                raise LockedError(
+                    f"expected no other collector on {folder}, found the one of PID {pid}"
+                ) from None
+            time.sleep(READERS_S / 20)
+
+
+def _read(file: Path) -> Held | None:
+    try:
+        return Held(**json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None

@@ -1,0 +1,138 @@
+"""The publisher: recent batches as chunks of one Arrow stream, which any number of followers pull."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, to_wire
+
+CHUNK_EVERY_S = 0.1
+RING_BYTES = 128 << 20
+RING_S = 300.0
+# What may wait to be packed; beyond it the oldest batches are dropped and told of.
+PENDING_BYTES = 64 << 20
+
+
+class Chunk(NamedTuple):
+    """A packed piece of the stream; `rows_before` counts the rows of all chunks before it."""
+
+    number: int
+    packed_s: float
+    rows: int
+    rows_before: int
+    ords: tuple[int, int] | None
+    data: pa.Buffer
+
+
+class Publisher:
+    """A sink that keeps the last minutes; followers read at their own pace and hold up nobody."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pending: deque[Batch] = deque()
+        self._pending_bytes = 0
+        self._ring: deque[Chunk] = deque()
+        self._ring_bytes = 0
+        self._next = self._rows = 0
+        self._dropped = Dropped()
+        self.followers = 0
+
+    def __call__(self, batch: Batch) -> None:
+        with self._lock:
+            self._pending.append(batch)
+            self._pending_bytes += batch.nbytes
+            while self._pending_bytes > PENDING_BYTES and len(self._pending) > 1:
+                oldest = self._pending.popleft()
+                self._pending_bytes -= oldest.nbytes
+                self._dropped = self._dropped.add(oldest.row_count, oldest.ords)
+
+    def pack(self) -> None:
+        """Join what came since the last call into one chunk; drop what is too old or too much."""
+        with self._lock:
+            pending, self._pending = self._pending, deque()
+            self._pending_bytes = 0
+            dropped, self._dropped = self._dropped, Dropped()
+        now_s = time.monotonic()
+        if pending:
+            batch = concat([*dropped.told(pending[0].now_ns), *pending])
+            data = to_wire(batch).serialize()
+            self._ring.append(
+                Chunk(self._next, now_s, batch.row_count, self._rows, batch.ords, data)
+            )
+            self._rows += batch.row_count
+            self._ring_bytes += data.size
+            self._next += 1
+        while self._ring and (
+            self._ring_bytes > RING_BYTES or now_s - self._ring[0].packed_s > RING_S
+        ):
+            self._ring_bytes -= self._ring.popleft().data.size
+
+    def after(self, last: int) -> Iterator[Chunk]:
+        """Yield the chunks with a number above `last` that are still kept, the oldest first."""
+        fresh = [chunk for chunk in reversed(self._ring) if chunk.number > last]
+        return reversed(fresh)
+
+
+class Dropped(NamedTuple):
+    """Rows that a follower will not see: how many, and the span of their `ord`."""
+
+    rows: int = 0
+    first: int | None = None
+    last: int | None = None
+
+    def add(self, rows: int, ords: tuple[int, int] | None) -> Dropped:
+        if ords is None:
+            return self._replace(rows=self.rows + rows)
+        first = ords[0] if self.first is None else self.first
+        return Dropped(self.rows + rows, first, ords[1])
+
+    def told(self, now_ns: int | None) -> list[Batch]:
+        """The status row that tells of the loss, at the `ord` of its last row; none if nothing."""
+        if not self.rows:
+            return []
+        row = {
+            "ord": self.last or 0,
+            "ts_recv": now_ns or 0,
+            "venue": "monitor",
+            "conn": 0,
+            "flags": 0,
+            "scope": "feed",
+            "state": "connected",
+            "kind": "overflow",
+            "detail": "this follower fell behind: rows were left out of its stream",
+            "expected": self.first,
+            "got": None if self.last is None else self.last + 1,
+            "count": self.rows,
+        }
+        return [Batch({"status": pa.RecordBatch.from_pylist([row], schema=SCHEMAS["status"])})]
+
+
+class Stream:
+    """One follower's way through the ring: `head`, then `next_bytes` again and again."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+        self._last: Chunk | None = None
+        self.head = WIRE_SCHEMA.serialize()
+
+    def next_bytes(self) -> list[pa.Buffer]:
+        """Return what is new since the last call, with a status row if some of it is gone."""
+        last = self._last
+        chunks = list(self._publisher.after(-1 if last is None else last.number))
+        if not chunks:
+            return []
+        self._last = chunks[-1]
+        data = [chunk.data for chunk in chunks]
+        if last is None or chunks[0].number == last.number + 1:
+            return data
+        rows = chunks[0].rows_before - last.rows_before - last.rows
+        first = last.ords[1] + 1 if last.ords else None
+        until = chunks[0].ords[0] - 1 if chunks[0].ords else None
+        (told,) = Dropped(rows, first, until).told(None)
+        return [to_wire(told).serialize(), *data]

@@ -1,0 +1,135 @@
+"""SQL over recordings: one SELECT-like statement, run by a child process that can do nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from monitor import recordings
+
+WALL_S = 5.0
+MEMORY_LIMIT = "1GB"
+ADDRESS_BYTES = 4 << 30
+FORMATS = ("table", "csv", "json", "parquet")
+
+
+class QueryError(Exception):
+    """The statement was refused or failed; the message is one line."""
+
+
+class Result(NamedTuple):
+    """A query's rows, and whether there were more than the cap."""
+
+    table: pa.Table
+    truncated: bool
+
+
+def run(
+    sql: str,
+    folder: Path,
+    recording: str | None = None,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    max_rows: int = 0,
+    wall_s: float = WALL_S,
+) -> Result:
+    """Run one statement over all recordings of `folder`, or one; `max_rows` 0 is no cap.
+
+    The tables are the kinds of the contract, each with a `recording` column, and `recordings`.
+    QueryError says in one line why a statement was refused or failed.
+    """
+    with ExitStack() as stack:
+        files: list[tuple[str, str]] = []
+        if recording is None:
+            paths = [folder / about["id"] for about in recordings.catalogue(folder)]
+        else:
+            paths = [recordings.find(folder, recording)[1]]
+        for path in paths:
+            parts = stack.enter_context(recordings.parts_of(folder, path))
+            name = path.name.removesuffix(".duckdb")
+            files += [(name, str(part.file.resolve())) for part in parts if part.about]
+        job = {
+            "sql": sql,
+            "files": files,
+            "recordings": _listed(folder),
+            "from_ns": from_ns,
+            "to_ns": to_ns,
+            "max_rows": max_rows,
+            "memory_limit": MEMORY_LIMIT,
+            "address_bytes": ADDRESS_BYTES,
+            "cpu_s": math.ceil(wall_s) * 2,
+        }
+        return _in_child(job, wall_s)
+
+
+def _in_child(job: dict[str, Any], wall_s: float) -> Result:
+    command = [sys.executable, "-m", "monitor.query_worker", json.dumps(job)]
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=wall_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise QueryError(f"expected an answer within {wall_s:g} s, found none") from None
+    if done.returncode:
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = " ".join(line.strip() for line in lines if line.strip())
+        raise QueryError(why[:500] or f"the query was ended by signal {-done.returncode}")
+    table = pa.ipc.open_stream(done.stdout).read_all()
+    metadata = table.schema.metadata or {}
+    return Result(table.replace_schema_metadata(None), metadata.get(b"truncated") == b"True")
+
+
+def _listed(folder: Path) -> list[dict[str, Any]]:
+    return [
+        {**about, "rows": sum(about["rows"].values())} for about in recordings.catalogue(folder)
+    ]
+
+
+def write(table: pa.Table, form: str, out: BinaryIO) -> None:
+    """Write a result as csv (header, LF lines), json (one array of objects) or parquet (zstd)."""
+    if form == "parquet":
+        pq.write_table(table, out, compression="zstd")
+        return
+    rows = texts(table).to_pylist()
+    if form == "json":
+        out.write(json.dumps(rows, ensure_ascii=False, default=str).encode() + b"\n")
+        return
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(table.column_names)
+    lines.writerows([_cell(row[name]) for name in table.column_names] for row in rows)
+    out.write(text.getvalue().encode())
+
+
+def texts(table: pa.Table) -> pa.Table:
+    """Turn times into ISO 8601 texts in UTC and numbers that JSON has no word for into null."""
+    columns = {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_timestamp(column.type):
+            zone = "" if column.type.tz is None else "Z"
+            whole = pa.compute.strftime(column.cast(pa.timestamp(column.type.unit)))
+            columns[name] = pa.compute.binary_join_element_wise(whole, zone or "Z", "")
+        elif pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
+            columns[name] = column.cast(pa.string())
+        elif pa.types.is_floating(column.type):
+            finite = pa.compute.is_finite(column)
+            columns[name] = pa.compute.if_else(finite, column, None)
+        else:
+            columns[name] = column
+    return pa.table(columns)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return value

@@ -1,0 +1,39 @@
+"""Sources as users write them: `venue:SYMBOL[+channel…]`."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from monitor._rust_feed import venues
+
+
+class Source(NamedTuple):
+    """What to follow: a symbol of a venue, canonical or in the venue's spelling.
+
+    No channels stands for all that the venue has.
+    """
+
+    venue: str
+    symbol: str
+    channels: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return "+".join((f"{self.venue}:{self.symbol}", *self.channels))
+
+
+def parse(text: str) -> Source:
+    """Read `venue:SYMBOL[+channel…]`; ValueError says what was expected and what was found."""
+    venue, colon, rest = text.partition(":")
+    known = venues()
+    if not colon or not rest:
+        raise ValueError(f"expected venue:SYMBOL[+channel…], found {text!r}")
+    if venue not in known:
+        raise ValueError(f"expected one of the venues {', '.join(known)}, found {venue!r}")
+    symbol, *channels = rest.split("+")
+    if not symbol or not all(char.isalnum() or char in "-/._@" for char in symbol):
+        raise ValueError(f"expected a symbol such as BTC-USDT, found {symbol!r}")
+    for channel in channels:
+        if channel not in known[venue]["channels"]:
+            offered = ", ".join(known[venue]["channels"])
+            raise ValueError(f"expected a channel of {venue} ({offered}), found {channel!r}")
+    return Source(venue, symbol, tuple(channels))
