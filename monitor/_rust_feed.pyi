@@ -2,6 +2,8 @@
 
 from typing import Any, Literal, final
 
+__all__ = ["Digest", "Feed", "Session", "venues"]
+
 # What the transport is to do: send a text, send a WebSocket ping or pong (with this payload),
 # get a REST path and hand its body to `fetched`, or connect anew, for the reason given.
 _Action = tuple[Literal["send", "ping", "pong", "fetch", "reconnect"], Any]
@@ -29,7 +31,7 @@ class Feed:
         detail: str | None = None,
         count: int | None = None,
     ) -> None:
-        """Write a status row of scope `feed` or `recorder`; ValueError for another scope or state."""
+        """Write a status row of scope `feed` or `recorder`; ValueError for another one."""
 
     def close(self) -> None:
         """Wake whoever drains."""

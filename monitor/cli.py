@@ -56,7 +56,7 @@ def serve(
     """Serve the page; start a collector if none runs on the recordings folder."""
     _check_transport(transport)
     settings, parsed, _ = _settings(config, source, endpoint)
-    if address not in ("127.0.0.1", "localhost", "::1"):
+    if address not in ("127.0.0.1", "localhost"):
         _fail(f"expected a loopback address (there is no authentication), found {address}", USAGE)
     from monitor import server
 
@@ -288,7 +288,7 @@ def main() -> None:
     """Run a command; every error is one line on standard error."""
     try:
         app(standalone_mode=False)
-    except typer.TyperException as error:  # type: ignore[attr-defined]
+    except typer.TyperException as error:
         _fail(error.format_message(), USAGE)
 
 

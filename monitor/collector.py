@@ -1,4 +1,4 @@
-"""The collector process: wires feeds, graph, recorder and publisher, and runs until told to stop."""
+"""The collector process: wires feeds, graph, recorder and publisher; runs until told to stop."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Collector:
         self._feeds.start()
 
     def close(self) -> str:
-        """Leave the venues, let what is buffered flow, seal; return the digest of what was recorded."""
+        """Leave the venues, let what is buffered flow, seal; return the recording's digest."""
         self._feeds.close()
         self._draining.set()
         self._pump.join(DRAIN_REST_S)
@@ -132,12 +132,18 @@ class Collector:
         actions: dict[str, Callable[[], object]] = {
             "start": self._feeds.start,
             "stop": self._feeds.stop,
-            "add": lambda: [self._feeds.add(source) for source in parsed],
-            "remove": lambda: [self._feeds.remove(source) for source in parsed],
+            "add": lambda: self._for_each(parsed, self._feeds.add),
+            "remove": lambda: self._for_each(parsed, self._feeds.remove),
         }
         if action not in actions:
             raise ValueError(f"expected one of {', '.join(actions)}, found {action!r}")
         actions[action]()
+
+    def _for_each(
+        self, parsed: list[sources.Source], act: Callable[[sources.Source], None]
+    ) -> None:
+        for source in parsed:
+            act(source)
 
     def snapshot(self) -> str:
         if self._recorder is None:

@@ -1,11 +1,10 @@
-"""The publisher: recent batches as chunks of one Arrow stream, which any number of followers pull."""
+"""The publisher: recent batches as chunks of one Arrow stream, for any number of followers."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -73,10 +72,9 @@ class Publisher:
         ):
             self._ring_bytes -= self._ring.popleft().data.size
 
-    def after(self, last: int) -> Iterator[Chunk]:
-        """Yield the chunks with a number above `last` that are still kept, the oldest first."""
-        fresh = [chunk for chunk in reversed(self._ring) if chunk.number > last]
-        return reversed(fresh)
+    def after(self, last: int) -> list[Chunk]:
+        """Return the chunks with a number above `last` that are still kept, the oldest first."""
+        return [chunk for chunk in self._ring if chunk.number > last]
 
 
 class Dropped(NamedTuple):
@@ -124,7 +122,7 @@ class Stream:
     def next_bytes(self) -> list[pa.Buffer]:
         """Return what is new since the last call, with a status row if some of it is gone."""
         last = self._last
-        chunks = list(self._publisher.after(-1 if last is None else last.number))
+        chunks = self._publisher.after(-1 if last is None else last.number)
         if not chunks:
             return []
         self._last = chunks[-1]

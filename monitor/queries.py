@@ -1,4 +1,4 @@
-"""SQL over recordings: one SELECT-like statement, run by a child process that can do nothing else."""
+"""SQL over recordings: one SELECT-like statement, run by a child process that can do no more."""
 
 from __future__ import annotations
 

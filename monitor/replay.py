@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -43,7 +45,7 @@ def moments(
         times = np.maximum(times, latest_ns)
         cuts = np.flatnonzero(np.diff(times // STEP_NS)) + 1
         bounds = [0, *cuts.tolist(), len(ords)]
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+        for start, stop in pairwise(bounds):
             below = int(ords[stop]) if stop < len(ords) else None
             cut = _between(batch, int(ords[start]) if start else 0, below)
             yield Moment(cut, int(times[stop - 1]))
@@ -169,7 +171,7 @@ class Player:
                     due_s = began_s + (moment.until_ns - began_ns) / 1e9 / speed
                     wait_s = due_s - time.monotonic()
                     if wait_s > 0:
-                        self._lock.wait_for(lambda: self._broken_off(speed), wait_s)
+                        self._lock.wait_for(partial(self._broken_off, speed), wait_s)
                 if self._closing or self._seek_ns is not None:
                     return True
             self._emit(moment.batch)

@@ -71,7 +71,7 @@ class Feeds:
                 self._reopen(source.venue)
 
     def remove(self, source: Source) -> None:
-        """Follow a source no longer; its venue is connected to anew, if any source is left there."""
+        """Follow a source no longer; what is left of its venue is connected to anew."""
         with self._lock:
             if source in self._sources:
                 self._sources.remove(source)

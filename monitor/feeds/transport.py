@@ -30,7 +30,7 @@ class Line:
         self._sock.settimeout(READ_TIMEOUT_S)
 
     def read(self) -> bytes | None:
-        """Return the bytes that came, b"" at the end of the stream, None if none came for 100 ms."""
+        """Return the bytes that came, b"" at the end of the stream, None if there were none."""
         try:
             return bytes(self._sock.recv(CHUNK_BYTES))
         except (TimeoutError, ssl.SSLWantReadError):

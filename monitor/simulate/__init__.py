@@ -1,1 +1,1 @@
-"""The simulated exchange: real WebSocket and HTTP on loopback, for trying, testing and replaying."""
+"""The simulated exchange: real WebSocket and HTTP on loopback, for trying and testing."""

@@ -1,4 +1,4 @@
-"""A seeded market: venues whose books follow common prices, never cross, and trade at their tops."""
+"""A seeded market: books that follow common prices, never cross, and trade at their tops."""
 
 from __future__ import annotations
 

@@ -1,0 +1,108 @@
+"""What `panel serve monitor/app.py` runs for each viewer; all viewers share one follower."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import holoviews as hv
+import panel as pn
+import requests
+
+from monitor import lock
+from monitor.config import HookSettings
+from monitor.follower import Follower
+from monitor.hub import Hub
+from monitor.page import CSS, Page
+from monitor.pipeline import Graph
+
+FOLDER_VARIABLE = "MONITOR_RECORDINGS"
+ABOUT_EVERY_S = 1.0
+TIMEOUT_S = 10.0
+
+
+class Shared:
+    """The page process's one follower, its hub, and what the collector last said of itself."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = HookSettings()
+        self.hub = Hub()
+        graph = Graph({"hub": self.hub}, [])
+        self._about: dict[str, Any] = {}
+        self._closing = threading.Event()
+        self._follower = Follower(self._locate, graph.emit, lambda _: self.hub.reset())
+        self._follower.start()
+        self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
+        self._asker.start()
+
+    @property
+    def attached(self) -> bool:
+        return self._follower.state == "connected"
+
+    def about(self) -> dict[str, Any]:
+        return self._about
+
+    def control(self, action: str) -> str:
+        """Have the collector start or stop; return what to tell the viewer."""
+        try:
+            self._about |= self._call("POST", {"action": action})
+        except (requests.RequestException, ConnectionError) as error:
+            return f"{action} failed: {error}"
+        return "stopped for every viewer" if action == "stop" else "started for every viewer"
+
+    def close(self) -> None:
+        self._closing.set()
+        self._follower.close()
+        self._asker.join(TIMEOUT_S)
+
+    def _locate(self) -> lock.Held | None:
+        return lock.holder(self.folder)
+
+    def _ask(self) -> None:
+        while not self._closing.wait(ABOUT_EVERY_S):
+            names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
+            told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
+            try:
+                told |= self._call("GET", None)
+            except (requests.RequestException, ConnectionError):
+                told["running"] = False
+            self._about = told
+
+    def _call(self, method: str, body: dict[str, Any] | None) -> dict[str, Any]:
+        held = self._locate()
+        if held is None:
+            raise ConnectionError(f"expected a running collector on {self.folder}, found none")
+        answer = requests.request(
+            method,
+            f"http://{held.address}/sources",
+            json=body,
+            headers={"Authorization": f"Bearer {held.token}"},
+            timeout=TIMEOUT_S,
+        )
+        answer.raise_for_status()
+        return dict(answer.json())
+
+
+def shared() -> Shared:
+    """Return the process's one follower, made for the first viewer or by `monitor serve`."""
+    if "shared" not in pn.state.cache:
+        pn.state.cache["shared"] = Shared(Path(os.environ.get(FOLDER_VARIABLE, "recordings")))
+    made: Shared = pn.state.cache["shared"]
+    return made
+
+
+def build() -> None:
+    """Make the page of the viewer that is being served."""
+    pn.extension(raw_css=[CSS])
+    hv.extension("bokeh")
+    hv.renderer("bokeh").theme = "dark_minimal"
+    page = Page(shared())
+    page.start()
+    page.view.servable(title="monitor")
+
+
+if pn.state.served:
+    build()

@@ -1,0 +1,253 @@
+"""The hub: rings of recent columns per instrument, and every source's state. Views pull."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column
+
+WINDOW_ROWS = 20_000
+FIRST_ROWS = 1_024
+MARKS = 2_000
+SIGNALS = 500
+# Status rows that belong on the time axis.
+MARK_KINDS = frozenset(
+    (
+        *("gap", "crossed", "checksum", "resync", "undecodable"),
+        *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
+        *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
+    )
+)
+
+Columns = dict[str, npt.NDArray[Any]]
+Instrument = tuple[str, str]
+
+
+class Mark(NamedTuple):
+    """A moment to be seen on the plots; `symbol` None concerns all of the venue."""
+
+    ts_recv: int
+    venue: str
+    symbol: str | None
+    kind: str
+    text: str
+
+
+class SourceStatus(NamedTuple):
+    """One line of the status grid; `age_ms` None before the first row."""
+
+    venue: str
+    symbol: str
+    state: str
+    updates: int
+    age_ms: float | None
+    error: str
+
+
+class Quote(NamedTuple):
+    """An instrument's last quote; NaN where a side is missing."""
+
+    venue: str
+    symbol: str
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+    age_ms: float
+
+
+class _Ring:
+    """The last rows of one kind of one instrument, by column; grows up to its bound."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self._columns: Columns = {}
+        self._rows = FIRST_ROWS
+
+    def extend(self, rows: Columns) -> None:
+        skipped = max(0, len(rows["ts_recv"]) - WINDOW_ROWS)
+        self.written += skipped
+        count = len(rows["ts_recv"]) - skipped
+        self._make_room(rows, count)
+        at = (self.written + np.arange(count)) % self._rows
+        for name, values in rows.items():
+            self._columns[name][at] = values[skipped:]
+        self.written += count
+
+    def since(self, cursor: int) -> Columns:
+        """Return copies of the rows numbered from `cursor` on that are still kept."""
+        at = np.arange(max(cursor, self.written - self._rows, 0), self.written) % self._rows
+        return {name: values[at] for name, values in self._columns.items()}
+
+    def _make_room(self, rows: Columns, count: int) -> None:
+        if not self._columns:
+            self._columns = {n: np.empty(self._rows, v.dtype) for n, v in rows.items()}
+        wanted = min(self.written + count, WINDOW_ROWS)
+        if wanted <= self._rows:
+            return
+        kept = self.since(0)
+        self._rows = min(max(self._rows * 2, wanted), WINDOW_ROWS)
+        self._columns = {n: np.empty(self._rows, v.dtype) for n, v in rows.items()}
+        at = np.arange(self.written - len(kept["ts_recv"]), self.written) % self._rows
+        for name, values in kept.items():
+            self._columns[name][at] = values
+
+
+class _Source:
+    """What the rows said of one source."""
+
+    def __init__(self) -> None:
+        self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
+
+
+class Hub:
+    """A sink that any number of views read, at their own pace, from other threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.epoch = self.now_ns = 0
+        self._clear()
+
+    def reset(self) -> None:
+        """Forget everything: rows of another time follow. Views see it by `epoch`."""
+        with self._lock:
+            self.epoch += 1
+            self._clear()
+
+    def __call__(self, batch: Batch) -> None:
+        with self._lock:
+            if "signal" in batch:
+                self._signals.extend(batch["signal"].to_pylist())
+            self.now_ns = max(self.now_ns, batch.now_ns or 0)
+            for kind in ("quote", "trade"):
+                if kind in batch:
+                    self._take(kind, batch[kind])
+            if "status" in batch:
+                self._follow(batch["status"])
+
+    def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
+        """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
+
+        Times are int64 ns since 1970; `latency_ms` is NaN where the venue gave no time.
+        """
+        with self._lock:
+            ring = self._rings.get((kind, *instrument))
+            return (ring.written, ring.since(cursor)) if ring else (0, {})
+
+    def instruments(self) -> list[Instrument]:
+        with self._lock:
+            return sorted(self._sources)
+
+    def sources(self) -> list[SourceStatus]:
+        with self._lock:
+            return [
+                SourceStatus(
+                    venue,
+                    symbol,
+                    source.state,
+                    source.updates,
+                    (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
+                    source.error,
+                )
+                for (venue, symbol), source in sorted(self._sources.items())
+            ]
+
+    def quotes(self) -> list[Quote]:
+        """Return the last quote of every instrument that has one."""
+        quotes = []
+        with self._lock:
+            for (kind, venue, symbol), ring in sorted(self._rings.items()):
+                if kind == "quote":
+                    last = {n: float(v[-1]) for n, v in ring.since(ring.written - 1).items()}
+                    age_ms = (self.now_ns - last.pop("ts_recv")) / 1e6
+                    del last["latency_ms"]
+                    quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
+        return quotes
+
+    def connections(self) -> tuple[int, int]:
+        """Return how many venues' connections are up, and how many there should be."""
+        with self._lock:
+            states = list(self._connections.values())
+        return sum(state not in ("failed", "stopped") for state in states), len(states)
+
+    @property
+    def updates(self) -> int:
+        """How many quotes and trades there have been."""
+        with self._lock:
+            return sum(source.updates for source in self._sources.values())
+
+    def marks(self, cursor: int = 0) -> tuple[int, list[Mark]]:
+        """Return the next cursor, and the marks from `cursor` on that are still kept."""
+        with self._lock:
+            fresh = min(self._mark_count - cursor, len(self._marks))
+            return self._mark_count, list(self._marks)[len(self._marks) - fresh :]
+
+    def signals(self) -> list[dict[str, Any]]:
+        """Return the last signals, the newest last, as rows of the contract."""
+        with self._lock:
+            return list(self._signals)
+
+    def _clear(self) -> None:
+        self.now_ns = 0
+        self._rings: dict[tuple[str, str, str], _Ring] = {}
+        self._sources: dict[Instrument, _Source] = {}
+        self._connections: dict[str, str] = {}
+        self._marks: deque[Mark] = deque(maxlen=MARKS)
+        self._mark_count = 0
+        self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
+
+    def _take(self, kind: str, rows: pa.RecordBatch) -> None:
+        venues, symbols = (rows[name].dictionary_encode() for name in ("venue", "symbol"))
+        venue_names, symbol_names = venues.dictionary.to_pylist(), symbols.dictionary.to_pylist()
+        codes = venues.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        codes = codes * len(symbol_names) + symbols.indices.to_numpy(zero_copy_only=False)
+        columns = _columns(kind, rows)
+        fresh = column(rows, "flags") & DUPLICATE == 0
+        for code in np.unique(codes):
+            venue, symbol = divmod(int(code), len(symbol_names))
+            instrument = (venue_names[venue], symbol_names[symbol])
+            at = np.flatnonzero((codes == code) & fresh)
+            if not len(at):
+                continue
+            ring = self._rings.setdefault((kind, *instrument), _Ring())
+            ring.extend({name: values[at] for name, values in columns.items()})
+            source = self._sources.setdefault(instrument, _Source())
+            source.updates += len(at)
+            source.last_ns = int(columns["ts_recv"][at[-1]])
+
+    def _follow(self, rows: pa.RecordBatch) -> None:
+        times = column(rows, "ts_recv")
+        for row, ts_recv in zip(rows.drop_columns(["ts_recv"]).to_pylist(), times, strict=True):
+            venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
+            detail = row["detail"] or ""
+            if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
+                source = self._sources.setdefault((venue, symbol), _Source())
+                source.state, source.error = row["state"], detail
+            elif row["scope"] == "connection":
+                self._connections[venue] = row["state"]
+            if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
+                lost = f" ({row['count']})" if row["count"] else ""
+                self._mark_count += 1
+                self._marks.append(Mark(int(ts_recv), venue, symbol, kind, f"{detail}{lost}"))
+
+
+def _columns(kind: str, rows: pa.RecordBatch) -> Columns:
+    columns: Columns = {"ts_recv": column(rows, "ts_recv")}
+    if kind == "quote":
+        names = ("bid", "bid_size", "ask", "ask_size")
+        columns |= {name: column(rows, name) for name in names}
+    else:
+        side = column(rows, "side")
+        columns |= {"price": column(rows, "price"), "size": column(rows, "size")}
+        columns["side"] = (side == "buy").astype(np.int8) - (side == "sell").astype(np.int8)
+    event, sent = column(rows, "ts_event"), column(rows, "ts_sent")
+    then = np.where(event > 0, event, sent)
+    live = (then > 0) & (column(rows, "flags") & SNAPSHOT == 0)
+    columns["latency_ms"] = np.where(live, (columns["ts_recv"] - then) / 1e6, np.nan)
+    return columns

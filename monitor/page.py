@@ -1,0 +1,318 @@
+"""The page of one viewer: controls, plots and tables over the live hub or a recording's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from html import escape
+from pathlib import Path
+from typing import Any, Protocol
+
+import panel as pn
+
+from monitor import hooks
+from monitor.batches import Batch
+from monitor.config import HookSettings
+from monitor.hub import Hub, Instrument
+from monitor.pipeline import Graph
+from monitor.recordings import open_recording
+from monitor.replay import Player
+from monitor.segments import FILE_ERRORS, iso
+from monitor.views import tables
+from monitor.views.latency import Latency
+from monitor.views.plot import Plot
+from monitor.views.price import Price
+from monitor.views.sizes import Sizes
+from monitor.views.spread import Spread
+
+PLOT_EVERY_MS = 100
+TABLE_EVERY_S = 0.5
+LIVE = "Live"
+SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
+
+WIDGET_CSS = """
+:host { color: #8b949e; font-family: system-ui, 'DejaVu Sans', sans-serif; }
+.bk-input, .bk-btn { background-color: #161b22 !important; color: #e6edf3 !important;
+                     border: 1px solid #30363d !important; border-radius: 4px; }
+.bk-btn:hover { background-color: #222a35 !important; }
+label, .bk-slider-title, .bk-slider-value { color: #8b949e; }
+.noUi-target { background: #161b22; border-color: #30363d; }
+.noUi-connect { background: #4ea1ff; } .noUi-handle { background: #c9d1d9; }
+"""
+CSS = """
+:root { color-scheme: dark; }
+body { background: #0b0e13; color: #c9d1d9; font-family: system-ui, 'DejaVu Sans', sans-serif;
+       margin: 0; padding: 8px 12px; }
+"""
+PANE_CSS = """
+:host { font-family: system-ui, 'DejaVu Sans', sans-serif; color: #c9d1d9; font-size: 13px; }
+.panel { background: #12161c; border: 1px solid #232a33; border-radius: 6px; padding: 8px 10px;
+         overflow-x: auto; }
+h3 { margin: 0 0 6px; font-size: 13px; font-weight: 600; color: #e6edf3; }
+table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th { text-align: left; color: #8b949e; font-weight: 500; font-size: 11px; padding: 2px 8px 2px 0; }
+td { padding: 3px 8px 3px 0; border-top: 1px solid #1c222b; white-space: nowrap; }
+td.none { color: #8b949e; }
+.state { font-weight: 600; } .connected { color: #2ec4b6; } .quiet { color: #4ea1ff; }
+.initialising { color: #9aa4b2; } .polling { color: #c792ea; } .stale { color: #f2cc60; }
+.failed { color: #ff6b6b; } .stopped { color: #9aa4b2; }
+.error { color: #ff9f43; white-space: normal; } .mark { color: #f2cc60; }
+.bar { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }
+.bar .name { font-size: 17px; font-weight: 700; color: #e6edf3; }
+.badge { padding: 3px 10px; border-radius: 4px; font-weight: 700; letter-spacing: .04em; }
+.badge.live { background: #123d38; color: #5eead4; }
+.badge.stopped { background: #3a3f47; color: #e6edf3; }
+.badge.simulated { background: #4a3a10; color: #f2cc60; }
+.badge.replay { background: #46226b; color: #e2c5ff; }
+.badge.waiting { background: #5a1f24; color: #ffb3b3; }
+.muted { color: #8b949e; }
+"""
+
+
+class Shared(Protocol):
+    """What all viewers of a process share: the live hub and the way to the collector."""
+
+    hub: Hub
+    folder: Path
+    settings: HookSettings
+
+    @property
+    def attached(self) -> bool: ...
+    def about(self) -> dict[str, Any]: ...
+    def control(self, action: str) -> str: ...
+
+
+class Replaying:
+    """A recording that this viewer plays: its own graph, hub and player."""
+
+    def __init__(self, folder: Path, name: str, settings: HookSettings) -> None:
+        self.hub = Hub()
+        self.name = name
+        self._stack = ExitStack()
+        recording = self._stack.enter_context(open_recording(folder, name))
+        self._settings = settings
+        self._build()
+        self.player = Player(recording, self._emit, self._reset)
+        self._stack.callback(self.player.close)
+        self.player.start()
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _build(self) -> None:
+        self._graph = Graph({"hub": self.hub}, hooks.load(self._settings, "recomputed"))
+
+    def _reset(self) -> None:
+        self.hub.reset()
+        self._build()
+
+    def _emit(self, batch: Batch) -> None:
+        signals = batch.kinds.get("signal")
+        if signals is not None:
+            self.hub(Batch({"signal": signals}))
+        self._graph.emit(Batch({k: rows for k, rows in batch.kinds.items() if k != "signal"}))
+
+
+class Page:
+    """Everything one viewer sees; `refresh` is called by the viewer's own periodic callback."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._replaying: Replaying | None = None
+        self._tables_s = 0.0
+        self._seeking = False
+        self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
+        self._note = ""
+        self._make_controls()
+        self._bar = _html()
+        self._panes: dict[str, tuple[Any, Callable[[Hub], str]]] = {
+            "status": (_html(), tables.status),
+            "quotes": (_html(), tables.quotes),
+            "signals": (_html(), tables.signals),
+            "events": (_html(), tables.events),
+        }
+        self.view = self._layout()
+
+    def start(self) -> None:
+        """Begin to refresh; ends with the viewer's session."""
+        callback = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
+        pn.state.on_session_destroyed(lambda _: self.close(callback))
+
+    def close(self, callback: Any) -> None:
+        callback.stop()
+        self._stop_replay()
+
+    @property
+    def hub(self) -> Hub:
+        return self._replaying.hub if self._replaying else self._shared.hub
+
+    def refresh(self) -> None:
+        """Pull what is new; all changes of a tick reach the browser together."""
+        hub = self.hub
+        document = pn.state.curdoc
+        if document is None:
+            return
+        with document.models.freeze():
+            instrument = self._instrument(hub)
+            if instrument is not None:
+                for plot in self._plots:
+                    plot.refresh(hub, instrument)
+            if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
+                self._tables_s = time.monotonic()
+                self._refresh_tables(hub)
+
+    def _make_controls(self) -> None:
+        select = partial(pn.widgets.Select, stylesheets=[WIDGET_CSS])
+        button = partial(pn.widgets.Button, stylesheets=[WIDGET_CSS], align="end")
+        self._instruments = select(name="Instrument", options=[], width=200)
+        self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
+        self._source.param.watch(self._choose_source, "value")
+        self._run = button(name="Stop for everyone", button_type="default", width=170)
+        self._run.on_click(self._start_or_stop)
+        self._play = button(name="Pause", width=80)
+        self._play.on_click(self._play_or_pause)
+        self._step = button(name="Step", width=60)
+        self._step.on_click(lambda _: self._with_player(Player.step))
+        self._speed = select(name="Speed", options=list(SPEEDS), value="1×", width=90)
+        self._speed.param.watch(
+            lambda event: self._with_player(lambda p: p.set_speed(SPEEDS[event.new])), "value"
+        )
+        self._seek = pn.widgets.FloatSlider(
+            name="Position, s",
+            start=0,
+            end=1,
+            step=0.1,
+            value=0,
+            width=420,
+            stylesheets=[WIDGET_CSS],
+        )
+        self._seek.param.watch(self._seek_to, "value_throttled")
+        self._transport = pn.Row(
+            self._play, self._step, self._speed, self._seek, visible=False, align="end"
+        )
+
+    def _layout(self) -> Any:
+        price, spread, latency, sizes = (plot.pane for plot in self._plots)
+        pane = {name: html for name, (html, _) in self._panes.items()}
+        controls = pn.Row(self._source, self._instruments, self._run, self._transport)
+        plots = pn.Column(price, pn.Row(spread, latency), sizes, sizing_mode="stretch_width")
+        side = pn.Column(pane["status"], pane["quotes"], pane["signals"], pane["events"], width=560)
+        row = pn.Row(plots, side, sizing_mode="stretch_width")
+        return pn.Column(self._bar, controls, row, sizing_mode="stretch_width")
+
+    def _instrument(self, hub: Hub) -> Instrument | None:
+        known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
+        if list(known) != self._instruments.options:
+            self._instruments.options = list(known)
+            if self._instruments.value not in known:
+                self._instruments.value = next(iter(known), None)
+        return known.get(self._instruments.value)
+
+    def _refresh_tables(self, hub: Hub) -> None:
+        self._set(self._bar, self._headline(hub))
+        for pane, view in self._panes.values():
+            self._set(pane, view(hub))
+        if self._replaying:
+            player = self._replaying.player
+            self._play.name = "Pause" if player.playing and not player.ended else "Play"
+            self._seeking = True
+            self._seek.value = round((player.position_ns - player.span_ns[0]) / 1e9, 1)
+            self._seeking = False
+        else:
+            running = self._shared.about().get("running", False)
+            self._run.name = "Stop for everyone" if running else "Start for everyone"
+            names = [LIVE, *self._recordings()]
+            if names != self._source.options:
+                self._source.options = names
+
+    def _set(self, pane: Any, html: str) -> None:
+        if pane.object != html:
+            pane.object = html
+
+    def _headline(self, hub: Hub) -> str:
+        name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
+        if self._replaying:
+            player = self._replaying.player
+            asked = "max" if player.speed is None else f"{player.speed:g}×"
+            state = "ended" if player.ended else "playing" if player.playing else "paused"
+            text = (
+                f"REPLAY {escape(self._replaying.name)} — {state} at {asked}"
+                f" (achieved {player.achieved_speed:.1f}×) — {updates}"
+            )
+            at = f"{iso(player.position_ns)}"
+            return _bar(name, ("replay", text), muted=at)
+        about = self._shared.about()
+        if not self._shared.attached:
+            return _bar(
+                name,
+                ("waiting", "NO COLLECTOR"),
+                muted="start one: monitor record binance:BTC-USDT, or monitor serve",
+            )
+        up, all_of_them = hub.connections()
+        badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
+        if about.get("running"):
+            badges.append(("live", f"LIVE (WebSocket) — {updates}"))
+        else:
+            badges.append(("stopped", f"STOPPED for everyone — {updates}"))
+        recording = about.get("recording")
+        told = f"recording {escape(recording)}" if recording else "not recording"
+        return _bar(
+            name, *badges, muted=f"{up}/{all_of_them} connections active · {told}{self._note}"
+        )
+
+    def _recordings(self) -> list[str]:
+        about = self._shared.about()
+        return [name for name in about.get("recordings", []) if name != about.get("recording")]
+
+    def _choose_source(self, event: Any) -> None:
+        self._stop_replay()
+        if event.new != LIVE:
+            try:
+                self._replaying = Replaying(self._shared.folder, event.new, self._shared.settings)
+            except (ValueError, *FILE_ERRORS) as error:
+                self._note = f" · {escape(str(error).splitlines()[0])}"
+                self._source.value = LIVE
+                return
+            first, last = self._replaying.player.span_ns
+            self._seek.end = max(0.1, round((last - first) / 1e9, 1))
+            self._with_player(lambda player: player.set_speed(SPEEDS[self._speed.value]))
+        self._transport.visible = self._replaying is not None
+        self._run.visible = self._replaying is None
+        self._tables_s = 0.0
+
+    def _stop_replay(self) -> None:
+        if self._replaying:
+            self._replaying.close()
+            self._replaying = None
+
+    def _start_or_stop(self, _: Any) -> None:
+        action = "stop" if self._shared.about().get("running") else "start"
+        self._note = f" · {escape(self._shared.control(action))}"
+
+    def _play_or_pause(self, _: Any) -> None:
+        def toggle(player: Player) -> None:
+            if player.playing and not player.ended:
+                player.pause()
+            else:
+                player.play()
+
+        self._with_player(toggle)
+
+    def _seek_to(self, event: Any) -> None:
+        if not self._seeking:
+            self._with_player(lambda p: p.seek(p.span_ns[0] + int(event.new * 1e9)))
+
+    def _with_player(self, act: Callable[[Player], None]) -> None:
+        if self._replaying:
+            act(self._replaying.player)
+
+
+def _html() -> Any:
+    return pn.pane.HTML("", stylesheets=[PANE_CSS], sizing_mode="stretch_width", margin=(4, 5))
+
+
+def _bar(name: str, *badges: tuple[str, str], muted: str) -> str:
+    shown = "".join(f'<span class="badge {kind}">{text}</span>' for kind, text in badges)
+    return f'<div class="bar">{name}{shown}<span class="muted">{muted}</span></div>'

@@ -1,0 +1,1 @@
+"""The views: one file each, every one pulls from the hub at its viewer's pace."""

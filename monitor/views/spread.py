@@ -1,0 +1,20 @@
+"""The spread of one instrument, in basis points of the mid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.hub import Columns
+from monitor.views import plot
+
+
+class Spread(plot.Plot):
+    title = "Spread"
+    unit = "bps"
+
+    def draw(self) -> list[Any]:
+        return [plot.curve("bps", "spread", plot.MARK)]
+
+    def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
+        mid = (rows["ask"] + rows["bid"]) / 2
+        return {0: {"time": rows["ts_recv"], "bps": (rows["ask"] - rows["bid"]) / mid * 1e4}}

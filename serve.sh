@@ -1,0 +1,77 @@
+#!/usr/bin/env bash
+# Finish the set-up of a fresh machine, then serve the page; `./serve.sh test` runs every check instead.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+stamp=.venv/.set-up
+
+die() { echo "serve.sh: $1" >&2; exit 1; }
+
+find_python() {
+    local name
+    for name in python3 python3.13 python3.12 python3.11; do
+        if command -v "$name" >/dev/null && "$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    die "expected Python 3.11 or newer, found $(python3 --version 2>/dev/null || echo none)"
+}
+
+# What the installed state depends on, and which groups of packages are in it.
+state() {
+    { cat pyproject.toml rust_feed/Cargo.toml rust_feed/Cargo.lock; find rust_feed/src -name '*.rs' -print0 | sort -z | xargs -0 cat; echo "$1"; } | sha256sum | cut -d' ' -f1
+}
+
+set_up() {
+    local group=$1 python wanted
+    wanted=$(state "$group")
+    if [ -x .venv/bin/monitor ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    python=$(find_python)
+    command -v cargo >/dev/null || die "expected cargo (a Rust toolchain, see https://rustup.rs), found none"
+    command -v cc >/dev/null || die "expected a C compiler (cc, e.g. apt-get install gcc), found none"
+    echo "serve.sh: setting up .venv (the first time takes some minutes)" >&2
+    [ -x .venv/bin/python ] || "$python" -m venv .venv || die "expected python3-venv, found that a .venv cannot be made"
+    .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+    .venv/bin/python -m pip install --quiet 'maturin>=1.9,<2'
+    .venv/bin/python -m pip install --quiet --no-build-isolation --editable .
+    if [ "$group" = dev ]; then
+        .venv/bin/python -m pip install --quiet --group dev
+    fi
+    echo "$wanted" >"$stamp"
+}
+
+find_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        command -v "$name" && return
+    done
+    return 1
+}
+
+check() { echo "== $1" >&2; shift; "$@" || die "failed: $*"; }
+
+run_checks() {
+    find_browser >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 \
+        || die "expected Chromium (apt-get install chromium), found none"
+    local manifest=rust_feed/Cargo.toml
+    check "cargo fmt" cargo fmt --manifest-path $manifest --check
+    check "cargo clippy" cargo clippy --quiet --manifest-path $manifest --all-targets -- -D warnings
+    check "cargo clippy, python" cargo clippy --quiet --manifest-path $manifest --all-targets --features python -- -D warnings
+    check "cargo test" cargo test --quiet --manifest-path $manifest
+    check "build" set_up dev
+    check "ruff" .venv/bin/ruff check .
+    check "ruff format" .venv/bin/ruff format --check .
+    check "mypy" .venv/bin/mypy --strict monitor
+    check "stubtest" .venv/bin/python -m mypy.stubtest monitor._rust_feed
+    check "pytest" .venv/bin/python -m pytest
+}
+
+if [ "${1:-}" = test ]; then
+    run_checks
+else
+    set_up serve
+    exec .venv/bin/monitor serve "$@"
+fi

@@ -1,0 +1,100 @@
+"""What the tests share: the captured corpus, the browser, and the program as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from monitor import lock
+
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE_S = 30.0
+
+T = TypeVar("T")
+
+
+def missing(what: str) -> None:
+    """Skip for want of `what`, but fail in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"expected {what}, found none")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(scope="session")
+def captures() -> Path:
+    folder = Path(os.environ.get("MONITOR_CAPTURES", ROOT.parent / "shared" / "captures"))
+    if not folder.is_dir():
+        missing("the captured frames (MONITOR_CAPTURES or ../shared/captures)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser_path() -> str:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        missing("Chromium")
+    return str(found)
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run a command of the program on the recordings of `tmp_path`."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+
+    return run
+
+
+@pytest.fixture
+def background(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start commands of the program that go on; they are ended with the test."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in reversed(started):
+        process.terminate()
+    for process in started:
+        process.wait(DEADLINE_S)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def until(probe: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:
+    """Ask `probe` again and again until it gives something."""
+    end_s = time.monotonic() + deadline_s
+    while time.monotonic() < end_s:
+        found = probe()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"expected {what} within {deadline_s:g} s, found none")
+
+
+def collector_of(folder: Path) -> lock.Held:
+    return until(lambda: lock.holder(folder), f"a collector on {folder}")
+
+
+def simulator_urls(process: subprocess.Popen[str]) -> str:
+    """Return the addresses of a simulator's first venue as --endpoint takes them."""
+    assert process.stdout is not None
+    venue, ws, http = process.stdout.readline().split()
+    return f"{venue}={ws},{http}"
