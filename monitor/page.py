@@ -58,7 +58,7 @@ td.none { color: #8b949e; }
 .state { font-weight: 600; } .connected { color: #2ec4b6; } .quiet { color: #4ea1ff; }
 .initialising { color: #9aa4b2; } .polling { color: #c792ea; } .stale { color: #f2cc60; }
 .failed { color: #ff6b6b; } .stopped { color: #9aa4b2; }
-.error { color: #ff9f43; white-space: normal; } .mark { color: #f2cc60; }
+.error { color: #ff9f43; } .error, .wrap { white-space: normal; } .mark { color: #f2cc60; }
 .bar { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }
 .bar .name { font-size: 17px; font-weight: 700; color: #e6edf3; }
 .badge { padding: 3px 10px; border-radius: 4px; font-weight: 700; letter-spacing: .04em; }

@@ -40,6 +40,7 @@ class Plot:
         self._sources: list[ColumnDataSource] = []
         self._cursors = dict.fromkeys(self.kinds, 0)
         self._shown: tuple[Any, ...] | None = None
+        self._figure: Any = None
         self._mark_cursor = 0
         self._marks = ColumnDataSource({"time": [], "text": []})
         overlay = hv.Overlay([element.opts(hooks=[self._keep_source]) for element in self.draw()])
@@ -77,6 +78,9 @@ class Plot:
         shown = (id(hub), hub.epoch, instrument)
         anew = shown != self._shown
         if anew:
+            if self._shown is not None and self._figure is not None:
+                # Where a viewer had panned to means nothing for another instrument or time.
+                self._figure.x_range, self._figure.y_range = _ranges()
             self._shown, self._cursors = shown, dict.fromkeys(self.kinds, 0)
             self._mark_cursor = 0
         new: dict[int, Columns] = {}
@@ -107,6 +111,7 @@ class Plot:
 
     def _add_marks(self, plot: Any, element: Any) -> None:
         """Draw what went wrong as lines across the time axis."""
+        self._figure = plot.state
         if not plot.state.select({"name": "marks"}):
             plot.state.vspan(
                 x="time",
@@ -182,6 +187,11 @@ def _dress(plot: Any, element: Any) -> None:
         legend.orientation, legend.padding, legend.margin = "horizontal", 0, 2
 
 
+def _ranges() -> tuple[DataRange1d, DataRange1d]:
+    x_range = DataRange1d(follow="end", follow_interval=FOLLOW_MS, range_padding=0.01)
+    return x_range, DataRange1d(range_padding=0.08, only_visible=True)
+
+
 def _let_follow(plot: Any, element: Any) -> None:
     """Let the time axis follow the data, and a panned one stay where it was put.
 
@@ -189,8 +199,7 @@ def _let_follow(plot: Any, element: Any) -> None:
     """
     figure = plot.state
     if not isinstance(figure.x_range, DataRange1d) or figure.x_range.follow is None:
-        figure.x_range = DataRange1d(follow="end", follow_interval=FOLLOW_MS, range_padding=0.01)
-        figure.y_range = DataRange1d(range_padding=0.08, only_visible=True)
+        figure.x_range, figure.y_range = _ranges()
     callbacks: dict[str, list[Callable[..., Any]]] = figure._event_callbacks
     for event, functions in callbacks.items():
         callbacks[event] = [

@@ -67,7 +67,7 @@ def signals(hub: Hub) -> str:
             clock(row["ts_recv"].value),
             escape(row["symbol"] or ""),
             escape(row["hook"]),
-            escape(row["text"]),
+            f'<span class="wrap">{escape(row["text"])}</span>',
             escape(row["origin"]),
         ]
         for row in reversed(hub.signals()[-LINES:])
