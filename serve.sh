@@ -34,11 +34,11 @@ set_up() {
     command -v cc >/dev/null || die "expected a C compiler (cc, e.g. apt-get install gcc), found none"
     echo "serve.sh: setting up .venv (the first time takes some minutes)" >&2
     [ -x .venv/bin/python ] || "$python" -m venv .venv || die "expected python3-venv, found that a .venv cannot be made"
-    .venv/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
-    .venv/bin/python -m pip install --quiet 'maturin>=1.9,<2'
-    .venv/bin/python -m pip install --quiet --no-build-isolation --editable .
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check install --quiet)
+    "${pip[@]}" --upgrade 'pip>=25.1' || die "expected to install pip 25.1 or newer, found the error above"
+    "${pip[@]}" --editable . || die "expected to build and install monitor, found the error above"
     if [ "$group" = dev ]; then
-        .venv/bin/python -m pip install --quiet --group dev
+        "${pip[@]}" --group dev || die "expected to install the tools for the checks, found the error above"
     fi
     echo "$wanted" >"$stamp"
 }

@@ -108,7 +108,7 @@ class Hook:
             "symbol": rows["symbol"][at],
             "conn": 0,
             "flags": 0,
-            "cause_ord": rows["ord"][at],
+            "cause_ord": rows["ord"][at].as_py(),
             "hook": self.name,
             "level": "info",
             "value": bps,

@@ -1,0 +1,112 @@
+"""The graph: what flows through it, and what a failing part may not do to its neighbours."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.batches import SCHEMAS, Batch, concat, from_wire, to_wire
+from monitor.hooks.cross_venue import Hook
+from monitor.pipeline import Graph
+
+
+def quotes(*rows: tuple[int, str, float, float]) -> Batch:
+    """Quotes of BTC-USD as (ord, venue, bid, ask), one millisecond apart."""
+    made = [
+        {
+            "ord": number,
+            "ts_recv": number * 1_000_000,
+            "venue": venue,
+            "symbol": "BTC-USD",
+            "conn": 1,
+            "flags": 0,
+            "bid": bid,
+            "ask": ask,
+            "origin": "native",
+        }
+        for number, venue, bid, ask in rows
+    ]
+    return Batch({"quote": pa.RecordBatch.from_pylist(made, schema=SCHEMAS["quote"])})
+
+
+def test_a_failing_sink_leaves_the_others_running(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Batch] = []
+
+    def fail(batch: Batch) -> None:
+        raise ZeroDivisionError
+
+    graph = Graph({"bad": fail, "good": seen.append}, [])
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            graph.emit(quotes((0, "a", 1.0, 2.0)))
+    assert len(seen) == 3
+    assert (graph.counters()["bad"].errors, graph.counters()["good"].errors) == (3, 0)
+    assert len(caplog.records) == 1
+
+
+def test_signals_reach_the_same_sinks() -> None:
+    seen: list[Batch] = []
+    graph = Graph({"sink": seen.append}, [Hook(1.0, 1000.0, "recorded")])
+    graph.emit(quotes((0, "a", 101.0, 102.0), (1, "b", 99.0, 100.0)))
+    (signal,) = [batch["signal"].to_pylist()[0] for batch in seen if "signal" in batch]
+    # Bid 101 over ask 100 is 100 basis points of the ask.
+    assert (signal["value"], signal["cause_ord"], signal["venue"]) == (pytest.approx(100.0), 1, "a")
+
+
+def test_a_stale_leg_gives_no_signal() -> None:
+    hook = Hook(1.0, 1.0, "recorded")
+    _, signals = hook.step(hook.start(), quotes((0, "a", 101.0, 102.0), (5, "b", 99.0, 100.0)))
+    assert signals is None
+
+
+def expected_onsets(rows: list[tuple[int, str, float, float]], fresh_ms: int) -> list[Any]:
+    """Fold the rows one by one, as the rule is worded."""
+    last: dict[str, tuple[int, float, float]] = {}
+    crossed: set[tuple[str, str]] = set()
+    onsets = []
+    for number, venue, bid, ask in rows:
+        last[venue] = (number, bid, ask)
+        for a, (a_at, a_bid, _) in last.items():
+            for b, (b_at, _, b_ask) in last.items():
+                fresh = number - a_at <= fresh_ms and number - b_at <= fresh_ms
+                if a == b:
+                    continue
+                if fresh and (a_bid - b_ask) / b_ask * 1e4 >= 1.0:
+                    if (a, b) not in crossed:
+                        onsets.append((number, a))
+                    crossed.add((a, b))
+                else:
+                    crossed.discard((a, b))
+    return sorted(onsets)
+
+
+ROW = st.tuples(st.sampled_from("abc"), st.integers(95, 105), st.integers(1, 3), st.integers(1, 4))
+
+
+@given(st.lists(ROW, min_size=1, max_size=30), st.lists(st.integers(1, 5), min_size=1))
+def test_signals_do_not_depend_on_where_batches_are_cut(
+    made: list[tuple[str, int, int, int]], cuts: list[int]
+) -> None:
+    rows, number = [], 0
+    for venue, bid, width, pause in made:
+        number += pause
+        rows.append((number, venue, float(bid), float(bid + width)))
+    hook = Hook(1.0, 6.0, "recorded")
+    state, found, at = hook.start(), [], 0
+    while at < len(rows):
+        size = cuts[at % len(cuts)]
+        state, signals = hook.step(state, quotes(*rows[at : at + size]))
+        found += signals.to_pylist() if signals is not None else []
+        at += size
+    assert sorted((s["cause_ord"], s["venue"]) for s in found) == expected_onsets(rows, 6)
+
+
+def test_a_batch_survives_the_wire() -> None:
+    batch = concat([quotes((0, "a", 1.0, 2.0)), quotes((1, "b", 3.0, 4.0))])
+    assert from_wire(to_wire(batch)).kinds == batch.kinds
+    assert batch.ords == (0, 1)

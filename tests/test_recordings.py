@@ -1,0 +1,191 @@
+"""Recorder, recordings and replay on real DuckDB files."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import reference_digest
+from conftest import until
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from monitor import lock, recordings
+from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.recorder import Recorder
+from monitor.replay import Player
+
+MS = 1_000_000
+
+
+def row(kind: str, number: int, ts_recv: int, value: float | None = 1.0) -> dict[str, Any]:
+    """A row of `kind` with `ord` number; every other column is filled by its type."""
+    by_type = {"string": "x", "double": value, "uint64": number, "uint32": 0, "int64": -number}
+    made: dict[str, Any] = {f.name: by_type.get(str(f.type)) for f in SCHEMAS[kind]}
+    return made | {"ord": number, "ts_recv": ts_recv}
+
+
+def batch_of(rows: list[tuple[str, dict[str, Any]]]) -> Batch:
+    kinds = {}
+    for kind in KINDS:
+        mine = [made for name, made in rows if name == kind]
+        if mine:
+            kinds[kind] = pa.RecordBatch.from_pylist(mine, schema=SCHEMAS[kind])
+    return Batch(kinds)
+
+
+def ignore(*_: object) -> None:
+    """Nobody listens to the recorder here."""
+
+
+def record(folder: Path, batches: list[Batch], **options: Any) -> Recorder:
+    recorder = Recorder(folder, ["test:X"], ignore, **options)
+    recorder.start()
+    for batch in batches:
+        recorder(batch)
+    recorder.close()
+    return recorder
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["quote", "trade", "status", "clock", "frame"]),
+        st.integers(0, 300 * MS),
+        st.one_of(st.none(), st.floats(allow_nan=False)),
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(made=ROWS, cut=st.integers(1, 7), speed=st.sampled_from([None, 1000.0, 100.0]))
+def test_a_replay_gives_what_was_recorded(
+    tmp_path_factory: pytest.TempPathFactory,
+    made: list[tuple[str, int, float | None]],
+    cut: int,
+    speed: float | None,
+) -> None:
+    folder = tmp_path_factory.mktemp("recordings")
+    rows, now = [], 1_700_000_000_000_000_000
+    for number, (kind, pause, value) in enumerate(made):
+        now += pause
+        rows.append((kind, row(kind, number, now, value)))
+    batches = [batch_of(rows[at : at + cut]) for at in range(0, len(rows), cut)]
+    recorder = record(folder / "x", batches)
+    seen: list[Batch] = []
+    with recordings.open_recording(folder, "x") as opened:
+        Player(opened, seen.append, speed=speed).run_to_end()
+    expected = reference_digest.digest(batches)
+    assert recorder.digest == expected
+    assert reference_digest.digest(seen) == expected
+
+
+def test_segments_are_sealed_by_size_and_read_as_one(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore, segment_bytes=1)
+    recorder.start()
+    recorder(batch_of([("quote", row("quote", 0, 5))]))
+    until(lambda: recorder.segment_number > 1, "a second segment")
+    recorder(batch_of([("quote", row("quote", 1, 6))]))
+    recorder.close()
+    assert len(list((tmp_path / "x").glob("*.duckdb"))) >= 2
+    with recordings.open_recording(tmp_path, "x") as opened:
+        ords = [n for b in opened.batches() for n in b["quote"]["ord"].to_pylist()]
+    assert ords == [0, 1]
+
+
+def test_a_snapshot_is_readable_while_recording_goes_on(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
+    recorder.start()
+    recorder(batch_of([("quote", row("quote", 0, 5))]))
+    copy = recorder.snapshot()
+    part = recordings._part(copy)
+    assert part.about is not None
+    assert part.about.state == "open"
+    recorder.close()
+
+
+KILLED = """
+import sys, threading
+from pathlib import Path
+from test_recordings import batch_of, ignore, row
+from monitor.recorder import Recorder
+recorder = Recorder(Path(sys.argv[1]) / "x", ["test:X"], ignore)
+recorder.start()
+for number in range(100):
+    recorder(batch_of([("quote", row("quote", number, number + 1))]))
+recorder.snapshot()
+print("written", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(
+        command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "written\n"
+        child.send_signal(signal.SIGKILL)
+    (described,) = recordings.catalogue(tmp_path)
+    assert described["state"] == "unclean"
+    with lock.hold(tmp_path):
+        (line,) = recordings.recover_all(tmp_path)
+    assert "recovered" in line
+    (described,) = recordings.catalogue(tmp_path)
+    assert (described["state"], described["rows"]["quote"]) == ("unclean", 100)
+
+
+def test_a_file_that_is_no_segment_is_named_and_the_rest_stays_readable(tmp_path: Path) -> None:
+    record(tmp_path / "x", [batch_of([("quote", row("quote", 0, 5))])])
+    (tmp_path / "x" / "001.duckdb").write_bytes(b"not a database")
+    (described,) = recordings.catalogue(tmp_path)
+    assert (described["state"], described["rows"]["quote"]) == ("damaged", 1)
+
+
+def test_seek_pause_and_step(tmp_path: Path) -> None:
+    second = 1_000_000_000
+    rows = [("quote", row("quote", n, n * second)) for n in range(1, 101)]
+    record(tmp_path / "x", [batch_of(rows)])
+    seen: list[int] = []
+    resets: list[bool] = []
+
+    def see(batch: Batch) -> None:
+        seen.extend(batch["quote"]["ord"].to_pylist())
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, lambda: resets.append(True), speed=0.1)
+        player.pause()
+        player.start()
+        player.seek(80 * second)
+        until(lambda: player.position_ns == 80 * second, "the seek")
+        # The minute before the target fills the views at once.
+        assert seen == list(range(20, 81))
+        player.step()
+        until(lambda: player.position_ns == 81 * second, "one step")
+        player.set_speed(None)
+        player.play()
+        until(lambda: player.ended, "the end")
+        player.close()
+    assert seen == list(range(20, 101))
+    assert resets == [True]
+
+
+def test_a_second_collector_is_refused_by_name(tmp_path: Path) -> None:
+    import os
+
+    with lock.hold(tmp_path) as held:
+        held.tell(lock.Held(os.getpid(), "127.0.0.1:1", "t", "user", "x"))
+        with pytest.raises(lock.LockedError, match=str(os.getpid())), lock.hold(tmp_path):
+            pass
+    assert lock.holder(tmp_path) is None
