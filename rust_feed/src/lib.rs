@@ -11,6 +11,7 @@ pub mod session;
 pub mod stat;
 pub mod subscription;
 pub mod table;
+pub mod tick;
 pub mod venue;
 
 #[cfg(feature = "python")]

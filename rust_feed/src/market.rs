@@ -7,69 +7,14 @@ use rustc_hash::FxHashMap;
 use crate::buffer::Buffer;
 use crate::quality::{Contiguous, Growing, Recent, Verdict};
 use crate::row::{
-    self, FrameRow, Header, InstrumentRow, Name, Origin, Quote, Rows, Side, Status, Trade, TradeId,
+    self, FrameRow, Header, InstrumentRow, Name, Origin, Quote, Rows, Trade, TradeId,
 };
 use crate::stat::Meter;
 use crate::subscription::{CHANNELS, Channel};
+use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 use crate::venue::Profile;
 
-/// An entry of a venue's instrument list; NaN where the list does not say.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Instrument {
-    pub raw_symbol: String,
-    pub base: String,
-    pub quote_asset: String,
-    pub tick_size: f64,
-    pub lot_size: f64,
-    pub price_precision: f64,
-    pub size_precision: f64,
-    pub trading_status: Option<String>,
-}
-
-impl Instrument {
-    pub fn canonical(&self) -> String {
-        format!("{}-{}", self.base, self.quote_asset)
-    }
-}
-
-/// A best bid and offer as a dialect read it.
-#[derive(Clone, Copy, Debug)]
-pub struct QuoteTick {
-    pub ts_event: Option<i64>,
-    pub ts_sent: Option<i64>,
-    pub bid: f64,
-    pub bid_size: f64,
-    pub ask: f64,
-    pub ask_size: f64,
-    pub seq: Option<u64>,
-    pub flags: u32,
-}
-
-#[derive(Clone, Debug)]
-pub struct TradeTick {
-    pub channel: Channel,
-    pub ts_event: Option<i64>,
-    pub ts_sent: Option<i64>,
-    pub price: f64,
-    pub size: f64,
-    pub side: Option<Side>,
-    pub trade_id: Option<TradeId>,
-    pub seq: Option<u64>,
-    pub flags: u32,
-}
-
-/// What a venue said of a subscription, or of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// The request with this id was accepted or refused.
-    Answer { id: u64, refused: Option<String> },
-    /// This channel of this raw symbol was accepted or refused; no channel stands for all.
-    Channel { channel: Option<Channel>, raw_symbol: String, refused: Option<String> },
-    /// The venue reported an error that names no subscription.
-    Error(String),
-    /// The venue announced its own condition.
-    System(String),
-}
+mod report;
 
 /// One instrument as it is followed: its name and what its numbers have shown so far.
 #[derive(Debug)]
@@ -348,85 +293,6 @@ impl Market {
                 });
             }
         }
-    }
-
-    /// Write a status row; `numbers` are expected, got and count.
-    pub fn status(
-        &mut self,
-        scope: &'static str,
-        at: Option<usize>,
-        state: &'static str,
-        kind: &str,
-        detail: Option<String>,
-        numbers: [Option<u64>; 3],
-    ) {
-        let header = self.header(at, None, None, 0);
-        self.push_status(header, scope, None, state, kind, detail, numbers);
-    }
-
-    /// Write a status row of one channel of a followed instrument.
-    pub fn report(
-        &mut self,
-        at: usize,
-        channel: Channel,
-        kind: &str,
-        detail: Option<String>,
-        numbers: [Option<u64>; 3],
-    ) {
-        let header = self.header(Some(at), None, None, 0);
-        self.push_status(header, "channel", Some(channel), "connected", kind, detail, numbers);
-    }
-
-    /// Write a status row of a symbol that is not followed, such as one the venue does not have.
-    pub fn status_of(&mut self, symbol: &str, state: &'static str, kind: &str, detail: String) {
-        let symbol = self.buffer.intern(symbol);
-        let header = Header { symbol: Some(symbol), ..self.header(None, None, None, 0) };
-        self.push_status(header, "symbol", None, state, kind, Some(detail), [None; 3]);
-    }
-
-    pub fn push_stat(&mut self, at: usize, channel: Channel) {
-        let header = self.header(Some(at), None, None, 0);
-        let meter = &mut self.followed[at].meters[channel as usize];
-        let latency = meter.latency();
-        self.rows.stats.push_back(row::Stat {
-            header,
-            channel: channel.text(),
-            rows: meter.rows as f64,
-            bytes: meter.bytes as f64,
-            latency_p50_ms: latency.p50_ms,
-            latency_p99_ms: latency.p99_ms,
-            latency_max_ms: latency.max_ms,
-            age_ms: meter
-                .last_recv_ns
-                .map_or(f64::NAN, |last| (header.ts_recv - last) as f64 / 1e6),
-            gaps: meter.gaps as f64,
-            duplicates: meter.duplicates as f64,
-            late: meter.late as f64,
-        });
-        meter.restart();
-    }
-
-    fn push_status(
-        &mut self,
-        header: Header,
-        scope: &'static str,
-        channel: Option<Channel>,
-        state: &'static str,
-        kind: &str,
-        detail: Option<String>,
-        [expected, got, count]: [Option<u64>; 3],
-    ) {
-        self.rows.statuses.push_back(Status {
-            header,
-            scope,
-            channel: channel.map(|channel| channel.text().into()),
-            state,
-            kind: kind.into(),
-            detail: detail.map(Into::into),
-            expected,
-            got,
-            count,
-        });
     }
 
     /// Turn a verdict into flags, and into a status row if it is not good.

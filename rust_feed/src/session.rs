@@ -2,56 +2,24 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
-use crate::market::{Market, Notice};
+use crate::market::Market;
 use crate::subscription::{Channel, Pacer, Standing, Subscription};
+use crate::tick::Notice;
 use crate::venue::{Dialect, InstrumentList, base_and_quote, profile};
+
+mod options;
+mod watch;
+
+pub use options::{Options, Wanted};
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
-/// Data younger than this makes a source `connected`.
-const FRESH_NS: i64 = 5 * SECOND;
-/// After this silence the line is asked for a sign of life.
-const PING_NS: i64 = 10 * SECOND;
-/// No frame at all for so long, in spite of pings: the connection is half open.
-const ANY_FRAME_NS: i64 = 25 * SECOND;
-/// Only heartbeats for so long: told as `no_data`.
-const NO_DATA_NS: i64 = 30 * SECOND;
-/// Only heartbeats for so long: worth a new connection.
-const DATA_FRAME_NS: i64 = 120 * SECOND;
-/// Acknowledged and never any data for so long: told as `silent`.
-const SILENT_NS: i64 = 60 * SECOND;
 /// How long to wait for an instrument list that comes on the socket itself.
 const LIST_NS: i64 = 5 * SECOND;
 /// Characters kept of a frame that could not be read.
 const KEPT_CHARS: usize = 2000;
-
-/// What a session is to follow.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Options {
-    #[serde(default)]
-    pub sources: Vec<Wanted>,
-    /// Write rows of connection life and per-second measures; ingest does not.
-    #[serde(default)]
-    pub live: bool,
-    /// Keep every payload verbatim as a `frame` row.
-    #[serde(default)]
-    pub raw: bool,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wanted {
-    /// Canonical or as the venue spells it.
-    pub symbol: String,
-    /// None named: all of the venue's default channels.
-    #[serde(default)]
-    pub channels: Vec<String>,
-}
 
 /// What the transport is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -328,7 +296,7 @@ impl Session {
         if let Some(known) = list.get(text) {
             return Some(known.raw_symbol.clone());
         }
-        let is_meant = |known: &&crate::market::Instrument| {
+        let is_meant = |known: &&crate::tick::Instrument| {
             known.raw_symbol.eq_ignore_ascii_case(text)
                 || pair
                     .as_ref()
@@ -392,120 +360,6 @@ impl Session {
             } else {
                 subscription.standing = Standing::Accepted { since_ns: now_ns };
                 self.market.report(at, channel, "subscribed", None, [None; 3]);
-            }
-        }
-    }
-
-    fn watch_line(&mut self, actions: &mut Vec<Action>) {
-        let now = self.market.now_ns;
-        let quiet_ns = now - self.watch.frame_ns;
-        let latest_data = self
-            .market
-            .followed
-            .iter()
-            .flat_map(|f| &f.meters)
-            .filter_map(|m| m.last_recv_ns)
-            .max();
-        self.watch.data_ns = self.watch.data_ns.max(latest_data.unwrap_or(0));
-        let dataless_ns = now - self.watch.data_ns;
-        if quiet_ns >= ANY_FRAME_NS {
-            let why = format!("no frame for {} s, pings unanswered", quiet_ns / SECOND);
-            self.market.status(
-                "connection",
-                None,
-                "stale",
-                "half_open",
-                Some(why.clone()),
-                [None; 3],
-            );
-            self.leave(why, actions);
-        } else if dataless_ns >= DATA_FRAME_NS && !self.subscriptions.is_empty() {
-            self.leave(format!("no data for {} s", dataless_ns / SECOND), actions);
-        } else if dataless_ns >= NO_DATA_NS
-            && !self.watch.no_data_told
-            && !self.subscriptions.is_empty()
-        {
-            self.watch.no_data_told = true;
-            let why = format!("the line is alive, but no data for {} s", dataless_ns / SECOND);
-            self.market.status("connection", None, "stale", "no_data", Some(why), [None; 3]);
-        } else if dataless_ns < FRESH_NS {
-            self.watch.no_data_told = false;
-        }
-        // Kraken wants a request within each minute even while it sends; a ping costs nothing elsewhere.
-        if now - self.watch.ping_ns >= PING_NS {
-            self.watch.ping_ns = now;
-            match self.market.profile.ping {
-                Some(text) => self.pacer.add(text.into()),
-                None => actions.push(Action::Ping),
-            }
-        }
-    }
-
-    fn leave(&mut self, why: String, actions: &mut Vec<Action>) {
-        self.watch.leaving = true;
-        actions.push(Action::Reconnect(why));
-    }
-
-    fn show_states(&mut self) {
-        let now = self.market.now_ns;
-        for at in 0..self.market.followed.len() {
-            let meters = &self.market.followed[at].meters;
-            let data = meters.iter().filter_map(|meter| meter.last_recv_ns).max();
-            let data = data.filter(|data| *data >= self.watch.opened_ns);
-            let wanted = || self.subscriptions.iter().filter(|sub| sub.at == at);
-            let refused = wanted().find_map(|sub| match &sub.standing {
-                Standing::Refused(reason) => Some(reason.clone()),
-                _ => None,
-            });
-            let accepted = wanted().find_map(|sub| match sub.standing {
-                Standing::Accepted { since_ns } => Some(since_ns),
-                _ => None,
-            });
-            let age = data.map(|data| now - data);
-            match (age, refused, accepted) {
-                (Some(age), refused, _) if age < FRESH_NS => {
-                    self.show(at, "connected", "connected", refused);
-                }
-                (None, Some(reason), None) => self.show(at, "failed", "refused", Some(reason)),
-                (Some(_), ..) if self.watch.no_data_told => {
-                    self.show(at, "stale", "no_data", Some("heartbeats only".into()));
-                }
-                (Some(_), refused, _) => self.show(at, "quiet", "quiet", refused),
-                (None, _, Some(since)) if now - since >= SILENT_NS => {
-                    let why = "acknowledged, but no data ever came".to_owned();
-                    self.show(at, "stale", "silent", Some(why));
-                }
-                _ => self.show(at, "initialising", "initialising", None),
-            }
-        }
-    }
-
-    /// Write the state of a followed symbol if it is not the one written last.
-    fn show(&mut self, at: usize, state: &'static str, kind: &str, detail: Option<String>) {
-        let shown = Shown { state, detail };
-        if self.shown.get(at) == Some(&shown) {
-            return;
-        }
-        if self.options.live {
-            self.market.status("symbol", Some(at), state, kind, shown.detail.clone(), [None; 3]);
-        }
-        while self.shown.len() <= at {
-            self.shown.push(Shown { state: "", detail: None });
-        }
-        self.shown[at] = shown;
-    }
-
-    fn measure(&mut self) {
-        let now = self.market.now_ns;
-        if now / SECOND == self.watch.stat_ns / SECOND {
-            return;
-        }
-        self.watch.stat_ns = now;
-        for at in 0..self.market.followed.len() {
-            for channel in Channel::ALL {
-                if self.subscriptions.iter().any(|sub| sub.at == at && sub.channel == channel) {
-                    self.market.push_stat(at, channel);
-                }
             }
         }
     }

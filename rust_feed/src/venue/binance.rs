@@ -7,10 +7,18 @@
 use serde::Deserialize;
 
 use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places};
-use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::market::Market;
 use crate::row::{Side, TradeId};
 use crate::scan::{Scanner, epoch_ns};
 use crate::subscription::{Channel, Request};
+use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
+
+mod wire;
+
+use wire::{
+    Answer, Event, ExchangeInfo, WireAggTrade, WireBookTicker, WireFilter, WireSymbol, WireTrade,
+    Wrapped,
+};
 
 /// Streams asked for in one request, well below what one frame may hold.
 const STREAMS_PER_REQUEST: usize = 100;
@@ -304,105 +312,4 @@ fn instrument(wire: WireSymbol) -> Instrument {
 
 fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
     serde_json::from_str(text).map_err(|error| json_error("binance", text, &error))
-}
-
-#[derive(Deserialize)]
-struct Wrapped<'a> {
-    #[serde(borrow)]
-    stream: Option<std::borrow::Cow<'a, str>>,
-    #[serde(borrow)]
-    data: Option<&'a serde_json::value::RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Event<'a> {
-    e: Option<&'a str>,
-    #[serde(borrow)]
-    u: Option<&'a serde_json::value::RawValue>,
-    s: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct WireBookTicker<'a> {
-    u: u64,
-    s: &'a str,
-    b: &'a str,
-    #[serde(rename = "B")]
-    bid_size: &'a str,
-    a: &'a str,
-    #[serde(rename = "A")]
-    ask_size: &'a str,
-}
-
-#[derive(Deserialize)]
-struct WireTrade<'a> {
-    #[serde(rename = "E")]
-    event: u64,
-    s: &'a str,
-    t: u64,
-    p: &'a str,
-    q: &'a str,
-    #[serde(rename = "T")]
-    traded: u64,
-    m: bool,
-}
-
-#[derive(Deserialize)]
-struct WireAggTrade<'a> {
-    #[serde(rename = "E")]
-    event: u64,
-    s: &'a str,
-    a: u64,
-    p: &'a str,
-    q: &'a str,
-    #[serde(rename = "T")]
-    traded: u64,
-    m: bool,
-}
-
-#[derive(Deserialize)]
-struct Answer<'a> {
-    /// Null means success, so that being there is what counts.
-    #[serde(borrow, default, deserialize_with = "present")]
-    result: Option<&'a serde_json::value::RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a serde_json::value::RawValue>,
-    error: Option<WireError>,
-    code: Option<i64>,
-    msg: Option<String>,
-}
-
-fn present<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<&'de serde_json::value::RawValue>, D::Error> {
-    Deserialize::deserialize(deserializer).map(Some)
-}
-
-#[derive(Deserialize)]
-struct WireError {
-    code: i64,
-    msg: String,
-}
-
-#[derive(Deserialize)]
-struct ExchangeInfo {
-    symbols: Vec<WireSymbol>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireSymbol {
-    symbol: String,
-    status: String,
-    base_asset: String,
-    quote_asset: String,
-    filters: Vec<WireFilter>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireFilter {
-    filter_type: String,
-    tick_size: Option<String>,
-    step_size: Option<String>,
 }

@@ -9,10 +9,11 @@ use serde_json::value::RawValue;
 use super::{
     DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, split_at, time,
 };
-use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::market::Market;
 use crate::quality::Contiguous;
 use crate::row::{self, Side, TradeId};
 use crate::subscription::{Channel, Request};
+use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 
 const PRODUCTS_PER_REQUEST: usize = 100;
 

@@ -11,9 +11,10 @@ use super::{
     DecodeError, Dialect, InstrumentList, Profile, asset, json_error, number, split_at, tick_of,
     time,
 };
-use crate::market::{Instrument, Market, Notice, QuoteTick, TradeTick};
+use crate::market::Market;
 use crate::row::{self, Side, TradeId};
 use crate::subscription::{Channel, Request};
+use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 
 const SYMBOLS_PER_REQUEST: usize = 100;
 

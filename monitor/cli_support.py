@@ -1,0 +1,146 @@
+"""What the commands share: settings, times, tables, and errors that are one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from monitor.collector import Collector
+    from monitor.config import Endpoint, Settings
+    from monitor.sources import Source
+
+USAGE, FAILURE = 2, 1
+TRANSPORTS = ("auto", "websocket-client")
+SIMULATOR_RATE = 120
+
+
+def settings(
+    config: Path | None, source: list[str] | None, endpoint: list[str] | None
+) -> tuple[Settings, list[Source], dict[str, Endpoint]]:
+    from monitor import config as settings_file
+    from monitor import sources
+
+    try:
+        settings = settings_file.load(config)
+        parsed = [sources.parse(text) for text in source or settings.sources]
+        return settings, parsed, settings_file.endpoints(settings, endpoint or [])
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
+@contextmanager
+def simulator(wanted: bool) -> Iterator[dict[str, Endpoint]]:
+    """Run the simulated exchange as a child; yield where its venues are reached."""
+    if not wanted:
+        yield {}
+        return
+    from monitor.config import Endpoint
+    from monitor.simulate.server import VENUES
+
+    command = [sys.executable, "-m", "monitor.simulate", "--rate", str(SIMULATOR_RATE)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            lines = [child.stdout.readline().split() for _ in VENUES]
+            if not all(len(line) == 3 for line in lines):
+                fail("expected the simulated exchange to start, found that it ended", FAILURE)
+            yield {venue: Endpoint(ws, http) for venue, ws, http in lines}
+        finally:
+            child.terminate()
+
+
+def progress() -> Callable[[Collector], None]:
+    from rich.console import Console
+    from rich.status import Status
+
+    status = Status("", console=Console(stderr=True))
+    status.start()
+
+    def show(collector: Collector) -> None:
+        states = [source["state"] for source in collector.health()["sources"]]
+        status.update(
+            f"{collector.recording}: {collector.rows:,} rows, "
+            f"{states.count('connected')}/{len(states)} sources connected"
+        )
+
+    return show
+
+
+def table(names: list[str], rows: list[list[Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*names)
+    for row in rows:
+        table.add_row(*("" if cell is None else str(cell) for cell in row))
+    width = None if sys.stdout.isatty() else 10_000
+    Console(width=width, highlight=False, markup=False).print(table)
+
+
+def seconds(text: str) -> float:
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < 1e9:
+        fail(f"expected a time such as 30s, 10m or 2h, found {text!r}", USAGE)
+    return seconds
+
+
+def speed(text: str) -> float | None:
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0.1 <= speed <= 1000:
+        fail(f"expected a speed from 0.1 to 1000, or max, found {text!r}", USAGE)
+    return speed
+
+
+def time_ns(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"expected an ISO 8601 time, found {text!r}", USAGE)
+    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
+    whole = int(aware.replace(microsecond=0).timestamp())
+    return whole * 1_000_000_000 + aware.microsecond * 1000
+
+
+def check_transport(transport: str) -> None:
+    if transport not in TRANSPORTS:
+        fail(f"expected a transport of {', '.join(TRANSPORTS)}, found {transport!r}", USAGE)
+
+
+def tell(state: str, kind: str, detail: str, count: int | None) -> None:
+    print(f"recorder: {kind}: {detail} ({count} rows)", file=sys.stderr)
+
+
+@contextmanager
+def failures(*also: type[Exception]) -> Iterator[None]:
+    """Turn what the work may raise into one line and exit code 1."""
+    from monitor.segments import FILE_ERRORS
+
+    try:
+        yield
+    except (ValueError, *FILE_ERRORS, *also) as error:
+        fail(str(error).splitlines()[0] if str(error) else type(error).__name__, FAILURE)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    print(f"monitor: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)

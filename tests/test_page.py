@@ -1,0 +1,145 @@
+"""The page in a real browser, served by the real program on the simulated exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import collector_of, until
+from playwright.sync_api import Page, sync_playwright
+from test_collector import all_connected, free_port, health
+
+pytestmark = pytest.mark.browser
+Run = Callable[..., Any]
+
+QUIET = ("background-networking", "component-update", "sync", "gpu")
+WAIT_MS = 20_000
+
+
+class Watched:
+    """A page, and what it asked for and complained of."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.foreign: list[str] = []
+        self.errors: list[str] = []
+        page.set_default_timeout(WAIT_MS)
+        page.on("request", self._request)
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector("text=/LIVE .*updates/")
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            self.foreign.append(request.url)
+
+    def headline(self) -> str:
+        return " ".join(self.page.locator(".badge").all_inner_texts())
+
+    def updates(self) -> int:
+        words = self.headline().replace(",", "").split()
+        return int(words[words.index("updates") - 1])
+
+    def plots(self) -> dict[str, tuple[float, float, int]]:
+        """By title: start and end of each plot's time axis, and the rows of its first source."""
+        found: list[tuple[str, float, float, int]] = self.page.evaluate(
+            """() => {
+                const found = [];
+                for (const root of Bokeh.documents[0].all_models) {
+                    if (root.type !== "Figure") continue;
+                    const source = root.renderers[0].data_source;
+                    const {start, end} = root.x_range;
+                    found.push([root.title.text, start, end, source.get_length()]);
+                }
+                return found;
+            }"""
+        )
+        return {title: (start, end, rows) for title, start, end, rows in found}
+
+
+@pytest.fixture
+def watched(
+    tmp_path: Path, background: Run, browser_path: str, monitor: Run
+) -> Iterator[Callable[[], Watched]]:
+    """Open the page of a running program that has one older recording."""
+    done = monitor("record", "--simulated", "--for", "4s", "--recordings", "recordings")
+    assert done.returncode == 0, done.stderr
+    port = free_port()
+    background("serve", "--port", port)
+    held = collector_of(tmp_path / "recordings")
+    until(lambda: all_connected(held, 6), "six connected sources")
+    url = f"http://127.0.0.1:{port}/"
+    until(lambda: _answers(url), "the page")
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        try:
+            yield lambda: Watched(browser.new_page(viewport={"width": 1280, "height": 720}), url)
+        finally:
+            browser.close()
+
+
+def test_the_page_shows_streams_stops_and_replays(
+    watched: Callable[[], Watched], tmp_path: Path
+) -> None:
+    view = watched()
+    page = view.page
+    assert "SIMULATED" in view.headline()
+    page.wait_for_selector("text=3/3 connections active")
+    assert page.locator(".state.connected").count() == 6
+    first = view.updates()
+    until(lambda: view.updates() > first + 50, "more updates")
+
+    # A panned plot stays where it was put and goes on filling; its neighbours follow.
+    price, spread = "Price and trades", "Spread"
+    until(lambda: len(view.plots()) == 4 and view.plots()[price][2] > 20, "drawn plots")
+    page.mouse.move(400, 180)
+    page.mouse.down()
+    page.mouse.move(520, 185, steps=5)
+    page.mouse.up()
+    before = view.plots()
+    until(lambda: view.plots()[price][2] > before[price][2] + 20, "more rows")
+    until(lambda: view.plots()[spread][1] > before[spread][1] + 1000, "a neighbour that follows")
+    assert view.plots()[price][:2] == before[price][:2]
+
+    other = watched()
+    page.get_by_text("Stop for everyone").click()
+    other.page.wait_for_selector("text=/STOPPED for everyone/")
+    assert other.page.locator(".state.stopped").count() == 6
+    other.page.get_by_text("Start for everyone").click()
+    page.wait_for_selector("text=/LIVE .*updates/")
+
+    watch = page.get_by_label("Watch")
+    until(lambda: watch.locator("option").count() == 2, "the older recording")
+    watch.select_option(watch.locator("option").all_inner_texts()[1])
+    page.wait_for_selector("text=/REPLAY .* playing at 1×/")
+    page.get_by_label("Speed").select_option("max")
+    page.wait_for_selector("text=/REPLAY .* ended/")
+    page.wait_for_selector("text=recomputed")
+    page.get_by_text("Pause", exact=True).or_(page.get_by_text("Play", exact=True)).wait_for()
+    watch.select_option("Live")
+    page.wait_for_selector("text=/LIVE .*updates/")
+
+    for seen in (view, other):
+        assert seen.foreign == []
+        assert seen.errors == []
+    other.page.close()
+    page.close()
+    held = collector_of(tmp_path / "recordings")
+    count = sum(source["updates"] for source in health(held.address)["sources"])
+    until(
+        lambda: sum(s["updates"] for s in health(held.address)["sources"]) > count,
+        "updates without a viewer",
+    )
+
+
+def _answers(url: str) -> bool:
+    import requests
+
+    try:
+        return requests.get(url, timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
