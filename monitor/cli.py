@@ -292,7 +292,7 @@ def tail(
 def main() -> None:
     """Run a command; every error is one line on standard error."""
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
         cli_support.fail(error.format_message(), cli_support.USAGE)
 

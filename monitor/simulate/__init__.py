@@ -1,1 +1,5 @@
 """The simulated exchange: real WebSocket and HTTP on loopback, for trying and testing."""
+
+from monitor.simulate.simulator import Simulator, run
+
+__all__ = ["Simulator", "run"]

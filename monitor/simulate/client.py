@@ -1,126 +1,207 @@
-"""One WebSocket connection of the simulated exchange: an outbox, its writer, and the faults."""
+"""One WebSocket connection of the simulated exchange: texts in, frames out, faults in between."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import re
+import socket
 import struct
-from collections import deque
-from collections.abc import Iterable
+from itertools import pairwise
+from typing import Any
 
 from aiohttp import web
 
-from monitor.simulate.faults import WIRE, Faults
+from monitor.simulate import wire
+from monitor.simulate.faults import LINE, MESSAGE, Dice
 
-# A reader this many messages behind is cut off, as the venues do.
-OUTBOX_MESSAGES = 200_000
-WRITE_BYTES = 1 << 16
+# A reader this far behind is cut off, as the venues do.
+BEHIND_BYTES = 32 << 20
+# Played frames wait while so much lies unsent.
+ROOM_BYTES = 1 << 20
+ROOM_POLL_S = 0.002
+# Between the pieces of a sliced message, so that they arrive as separate reads.
+SLICE_PAUSE_S = 0.005
+PAUSE = b""
+# With so many messages behind, pieces go out without a pause.
+SLICE_BACKLOG = 256
+# Sent between the fragments of a message, where a control frame may stand.
+BETWEEN = b"between"
+
+_CHECKSUM = re.compile(r'("checksum":)(\d+)')
+
+
+class Tally:
+    """Counts messages sent, over all connections."""
+
+    def __init__(self) -> None:
+        self.messages = 0
 
 
 class Client:
-    """Frames a venue's texts for one connection; texts leave in the order they were put."""
+    """Sends texts in the order they were given, at the next `flush`.
 
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request, faults: Faults) -> None:
+    `send` is for data, which faults befall; `reply` for answers, which they spare.
+    """
+
+    def __init__(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport, dice: Dice, tally: Tally
+    ) -> None:
         self.sent = 0
-        self._ws, self._faults = ws, faults
-        self._transport = request.transport
-        self._loop = asyncio.get_running_loop()
-        self._began_s = self._loop.time()
-        self._outbox: deque[tuple[str, bool]] = deque()
-        self._filled = asyncio.Event()
-        self._held: str | None = None
-        self._mute = False
-        self._writer = asyncio.create_task(self._write())
+        self.mute = False
+        self._ws, self._transport, self._tally = ws, transport, tally
+        self._dice = dice if dice else None
+        self._pending: list[bytes] = []
+        self._held: bytes | None = None
+        self._slow: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
 
-    def put(self, text: str, data: bool = True) -> None:
-        """Send a text soon; only `data` is subject to faults."""
+    @property
+    def gone(self) -> bool:
+        return self._closing is not None or self._transport.is_closing()
+
+    def send(self, text: str) -> None:
+        self._count()
+        if self._dice is None:
+            self._pending.append(wire.frame(text.encode()))
+        else:
+            self._send_faulty(text, self._dice)
+
+    def reply(self, text: str) -> None:
+        self._count()
+        self._pending.append(wire.frame(text.encode()))
+
+    def ping(self, payload: bytes) -> None:
+        self._pending.append(wire.frame(payload, wire.PING))
+
+    def pong(self, payload: bytes) -> None:
+        self._pending.append(wire.frame(payload, wire.PONG))
+
+    def flush(self) -> None:
+        """Write what was sent, without waiting for the reader."""
+        if not self._pending or self._slow is not None:
+            return
+        if self.mute or self.gone:
+            self._pending.clear()
+        elif PAUSE in self._pending:
+            self._slow = asyncio.create_task(self._write_slowly(), name="simulate-slice")
+        else:
+            self._transport.write(b"".join(self._pending))
+            self._pending.clear()
+            if self._transport.get_write_buffer_size() > BEHIND_BYTES:
+                # A closing frame would wait behind all that: cut it, as venues do.
+                self.reset()
+
+    async def room(self) -> None:
+        """Wait until the reader has taken most of what was written."""
+        while not self.gone and (
+            self._slow is not None or self._transport.get_write_buffer_size() > ROOM_BYTES
+        ):
+            await asyncio.sleep(ROOM_POLL_S)
+
+    def watch(self, now_s: float) -> None:
+        """Let timed line faults strike."""
+        if self._dice is not None and (fault := self._dice.due(LINE, now_s)):
+            self._break(fault)
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what is pending, then a closing frame; the handler's loop ends with it."""
+        self.flush()
+        if not self.gone:
+            work = self._say_goodbye(code, reason.encode())
+            self._closing = asyncio.create_task(work, name="simulate-close")
+
+    def reset(self) -> None:
+        """Cut the connection with a TCP reset."""
+        sock: Any = self._transport.get_extra_info("socket")
+        if sock is not None and not self._transport.is_closing():
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
+
+    async def finish(self) -> None:
+        """Wait for what is under way when the connection ends."""
+        tasks = [task for task in (self._slow, self._closing) if task is not None]
+        if self._slow is not None:
+            self._slow.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _count(self) -> None:
         self.sent += 1
-        self._outbox.append((text, data))
-        self._filled.set()
+        self._tally.messages += 1
 
-    async def drained(self) -> None:
-        """Wait until the outbox is all but empty."""
-        while len(self._outbox) > 1000 and not self._writer.done():
-            await asyncio.sleep(0.005)
-
-    async def close(self) -> None:
-        self._writer.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await self._writer
-
-    async def _write(self) -> None:
-        while True:
-            await self._filled.wait()
-            self._filled.clear()
-            if len(self._outbox) > OUTBOX_MESSAGES:
-                await self._ws.close(code=1008, message=b"slow reader")
-                return
-            while self._outbox:
-                parts: list[bytes] = []
-                size = 0
-                while self._outbox and size < WRITE_BYTES:
-                    text, data = self._outbox.popleft()
-                    for part in self._framed(text, data):
-                        parts.append(part)
-                        size += len(part)
-                if self._mute or self._transport is None or self._transport.is_closing():
-                    return
-                self._transport.write(b"".join(parts))
-                await self._room()
-
-    async def _room(self) -> None:
-        """Wait while the reader is behind by more than the transport buffers."""
-        transport = self._transport
-        while transport is not None and transport.get_write_buffer_size() > 4 * WRITE_BYTES:
-            if transport.is_closing():
-                return
-            await asyncio.sleep(0.002)
-        await asyncio.sleep(0)
-
-    def _framed(self, text: str, data: bool) -> Iterable[bytes]:
-        """Frame a text, or what a fault makes of it."""
-        since_s = self._loop.time() - self._began_s
-        fault = self._faults.strike(WIRE, since_s) if data else None
+    def _send_faulty(self, text: str, dice: Dice) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if (line := dice.drawn(LINE)) is not None:
+            self._break(line)
+            return
+        names = MESSAGE if '"checksum":' in text else _WITHOUT_CRC
+        fault = dice.strikes(names, now_s)
         payload = text.encode()
         held, self._held = self._held, None
-        behind = [frame(held.encode())] if held is not None else []
         match fault:
-            case None:
-                return [frame(payload), *behind]
             case "gap":
-                return behind
+                pass
             case "duplicate":
-                return [frame(payload), frame(payload), *behind]
+                self._pending += [wire.frame(payload), wire.frame(payload)]
             case "reorder":
-                self._held = text
-                return behind
+                self._held = payload
             case "corrupt":
-                return [frame(payload[: len(payload) // 2] + b"\x00}"), *behind]
-            case "fragment":
-                half = len(payload) // 2
-                first = frame(payload[:half], fin=False)
-                return [first, frame(payload[half:], opcode=0), *behind]
+                # JSON cut short is never valid, whatever the venue.
+                self._pending.append(wire.frame(payload[: 1 + dice.below(len(payload) - 1)]))
+            case "crc":
+                self._pending.append(wire.frame(_CHECKSUM.sub(_off_by_one, text).encode()))
             case "slice":
-                whole = frame(payload)
-                return [whole[:3], whole[3:], *behind]
-            case "half-open":
-                self._mute = True
-                return []
-            case "reset":
-                if self._transport is not None:
-                    self._transport.abort()
-                return []
+                whole = wire.frame(payload)
+                cut = 1 + dice.below(len(whole) - 1)
+                self._pending += [PAUSE, whole[:cut], PAUSE, whole[cut:]]
+            case "fragment":
+                self._pending += _fragments(payload, dice)
             case _:
-                self._loop.create_task(self._ws.close(code=1001, message=b"flap"))
-                return []
+                self._pending.append(wire.frame(payload))
+        if held is not None:
+            self._pending.append(wire.frame(held))
+
+    def _break(self, fault: str) -> None:
+        match fault:
+            case "reset":
+                self.reset()
+            case "half-open":
+                self.mute = True
+            case _:
+                self.close(1001, "end of life")
+
+    async def _say_goodbye(self, code: int, reason: bytes) -> None:
+        # A closing frame inside a message's pieces would be taken for a piece.
+        if self._slow is not None:
+            await self._slow
+        await self._ws.close(code=code, message=reason)
+
+    async def _write_slowly(self) -> None:
+        while self._pending:
+            parts, self._pending = self._pending, []
+            for part in parts:
+                if self.mute or self._transport.is_closing():
+                    break
+                if part:
+                    self._transport.write(part)
+                elif len(self._pending) < SLICE_BACKLOG:
+                    await asyncio.sleep(SLICE_PAUSE_S)
+        self._slow = None
 
 
-def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
-    """Frame a payload as a server does (RFC 6455, 5.2): unmasked."""
-    first = (0x80 if fin else 0) | opcode
-    size = len(payload)
-    if size < 126:
-        return struct.pack("!BB", first, size) + payload
-    if size < 1 << 16:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BBQ", first, 127, size) + payload
+_WITHOUT_CRC = tuple(name for name in MESSAGE if name != "crc")
+
+
+def _off_by_one(found: re.Match[str]) -> str:
+    return f"{found[1]}{(int(found[2]) + 1) % (1 << 32)}"
+
+
+def _fragments(payload: bytes, dice: Dice) -> list[bytes]:
+    """Split a message into two or three frames, with a ping between the first two."""
+    cuts = sorted({1 + dice.below(len(payload) - 1), 1 + dice.below(len(payload) - 1)})
+    edges = [0, *cuts, len(payload)]
+    last = len(edges) - 2
+    frames = [
+        wire.frame(payload[a:b], wire.TEXT if at == 0 else 0, fin=at == last)
+        for at, (a, b) in enumerate(pairwise(edges))
+    ]
+    return [frames[0], wire.frame(BETWEEN, wire.PING), *frames[1:]]

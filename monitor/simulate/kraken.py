@@ -1,155 +1,254 @@
-"""Kraken spot as the simulated exchange speaks it: WebSocket v2, numbers as bare tokens."""
+"""Kraken spot as the simulated exchange speaks it: WebSocket v2, numbers as bare padded tokens."""
 
 from __future__ import annotations
 
 import json
-import time
-from datetime import UTC, datetime
-from typing import Any
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
+from monitor.simulate import kraken_rest, kraken_texts
 from monitor.simulate.client import Client
-from monitor.simulate.market import Event, Listing, Market, Trade
+from monitor.simulate.kraken_book import DEPTHS, BookView
+from monitor.simulate.market import Event, Instrument
+from monitor.simulate.venue import Answer
+from monitor.simulate.wire import SECOND_NS, stamp
 
-# Larger than a signed 64-bit integer holds, as the venue's are.
-CONNECTION_ID = 18125794168470749634
-CHANNELS = ("ticker", "trade", "instrument", "heartbeat")
+HEARTBEAT_NS, IDLE_NS = SECOND_NS, 60 * SECOND_NS
+TRADES_IN_SNAPSHOT = 50
+CHANNELS = ("ticker", "trade", "book", "instrument", "heartbeat", "status")
+TRIGGERS = ("trades", "bbo")
 
 
-class Session:
-    """One client's subscriptions: (channel, symbol), and the trigger of each ticker."""
+class Key(NamedTuple):
+    """What somebody listens to; `form` is a ticker's trigger or a book's depth."""
 
-    def __init__(self, client: Client, market: Market, query: dict[str, str], path: str) -> None:
-        self.client = client
-        self._listings = {
-            f"{item.base}/{item.quote_asset}": item
-            for item in market.listings
-            if item.venue == "kraken"
-        }
-        self._subscribed: dict[tuple[str, str], dict[str, Any]] = {}
-        self._beaten = 0
-        status = {
-            "version": "2.0.10",
-            "system": "online",
-            "api_version": "v2",
-            "connection_id": CONNECTION_ID,
-        }
-        self._put({"channel": "status", "type": "update", "data": [status]})
+    channel: str
+    symbol: str
+    form: Any = None
 
-    def receive(self, text: str) -> int | None:
-        """Answer a request; the connection outlives a refused one."""
-        now = _stamp()
-        try:
-            request = json.loads(text)
-            method, params = request["method"], request.get("params", {})
-        except (ValueError, KeyError, TypeError):
-            self._put({"error": "Malformed request", "method": "error", "success": False})
-            return None
-        answer: dict[str, Any] = {"method": method}
-        if "req_id" in request:
-            answer["req_id"] = request["req_id"]
-        times = {"time_in": now, "time_out": now}
-        if method == "ping":
-            self._put({**answer, "method": "pong", **times})
-            return None
-        channel = params.get("channel")
-        if method not in ("subscribe", "unsubscribe") or channel not in CHANNELS:
-            self._put({**answer, "error": "Malformed request", "success": False, **times})
-            return None
-        for symbol in params.get("symbol", [None]):
-            refused = self._refusal(method, channel, symbol)
-            if refused:
-                about = {"symbol": symbol} if symbol else {}
-                self._put({**answer, "error": refused, "success": False, **about, **times})
-                continue
-            result = {"channel": channel, "snapshot": params.get("snapshot", channel != "trade")}
-            if symbol:
-                result["symbol"] = symbol
-            if channel == "ticker":
-                result["event_trigger"] = params.get("event_trigger", "trades")
-            self._put({**answer, "result": result, "success": True, **times})
-            if method == "subscribe":
-                self._subscribed[channel, symbol or ""] = result
-                self._snapshot(channel, symbol, result)
-            else:
-                self._subscribed.pop((channel, symbol or ""), None)
-        return None
+
+class Kraken:
+    """The venue: who listens to what, and the books as listeners of each depth see them."""
+
+    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+        self.by_symbol = {item.listing.raw_symbol: item for item in instruments}
+        self._listeners: dict[Key, dict[KrakenSession, None]] = {}
+        self._views: dict[str, list[tuple[Key, BookView]]] = {}
+        self._random = random.Random(f"{seed}/kraken")
+
+    def opens(self, path: str) -> bool:
+        return path.rstrip("/") == "/v2"
+
+    def open(
+        self, client: Client, path: str, query: Mapping[str, str], now_ns: int
+    ) -> KrakenSession:
+        session = KrakenSession(self, client, now_ns)
+        # Larger than a signed 64-bit integer holds, as the venue's are.
+        connection_id = self._random.getrandbits(63) + (1 << 63)
+        client.reply(
+            '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online",'
+            f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],'
+            '"emergency":[]}]}'
+        )
+        return session
+
+    def wanted(self) -> Iterable[Instrument]:
+        symbols = {key.symbol for key in self._listeners}
+        return [self.by_symbol[symbol] for symbol in sorted(symbols & self.by_symbol.keys())]
+
+    def listen(self, key: Key, session: KrakenSession) -> None:
+        if key.channel == "book" and key not in self._listeners:
+            view = BookView(self.by_symbol[key.symbol], key.form)
+            self._views.setdefault(key.symbol, []).append((key, view))
+        self._listeners.setdefault(key, {})[session] = None
+
+    def ignore(self, key: Key, session: KrakenSession) -> None:
+        listeners = self._listeners.get(key, {})
+        listeners.pop(session, None)
+        if not listeners:
+            self._listeners.pop(key, None)
+            views = self._views.get(key.symbol, [])
+            self._views[key.symbol] = [(k, view) for k, view in views if k != key]
+
+    def view(self, key: Key) -> BookView:
+        return next(view for k, view in self._views[key.symbol] if k == key)
 
     def publish(self, event: Event) -> None:
-        symbol = f"{event.listing.base}/{event.listing.quote_asset}"
-        if event.trade and ("trade", symbol) in self._subscribed:
-            self.client.put(_trade(symbol, event.listing, event.trade))
-        ticker = self._subscribed.get(("ticker", symbol))
-        if ticker and (event.trade or (event.top_moved and ticker["event_trigger"] == "bbo")):
-            self.client.put(_ticker(symbol, event.listing, "update"))
+        symbol = event.instrument.listing.raw_symbol
+        if event.trades:
+            self._fan(Key("trade", symbol), lambda: kraken_texts.trades(event, "update"))
+            self._fan(Key("ticker", symbol, "trades"), lambda: kraken_texts.ticker(event))
+        if event.top_moved:
+            self._fan(Key("ticker", symbol, "bbo"), lambda: kraken_texts.ticker(event))
+        for key, view in self._views.get(symbol, ()):
+            text = view.update(event.now_ns)
+            if text is not None:
+                self._fan(key, lambda text=text: text)
 
-    def beat(self) -> None:
-        """Once a second: a heartbeat, if something is subscribed to and nothing else was sent."""
-        if self._subscribed and self.client.sent == self._beaten:
-            self.client.put('{"channel":"heartbeat"}', data=False)
-        self._beaten = self.client.sent
+    def tick(self, now_ns: int) -> None:
+        """Heartbeats are each connection's own."""
 
-    def _refusal(self, method: str, channel: str, symbol: str | None) -> str | None:
-        if symbol is None:
-            return None
-        if symbol not in self._listings:
-            return f"Currency pair not supported {symbol}"
-        if method == "subscribe" and (channel, symbol) in self._subscribed:
-            return "Already subscribed"
-        return None
+    def rest(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer:
+        return kraken_rest.get(self.by_symbol, path, query, now_ns)
 
-    def _snapshot(self, channel: str, symbol: str | None, result: dict[str, Any]) -> None:
-        if channel == "instrument":
-            pairs = ",".join(_pair(name, item) for name, item in self._listings.items())
-            data = f'{{"assets":[],"pairs":[{pairs}]}}'
-            self.client.put(
-                f'{{"channel":"instrument","type":"snapshot","data":{data}}}', data=False
+    def fault(self, status: int) -> Answer:
+        return kraken_rest.fault(status)
+
+    def _fan(self, key: Key, text: Any) -> None:
+        listeners = self._listeners.get(key)
+        if listeners:
+            said = text()
+            for session in listeners:
+                session.client.send(said)
+
+
+class KrakenSession:
+    """One connection: its subscriptions by channel and symbol, and when it last said anything."""
+
+    def __init__(self, venue: Kraken, client: Client, now_ns: int) -> None:
+        self.client = client
+        self._venue = venue
+        self._subscribed: dict[tuple[str, str], Key] = {}
+        self._asked_ns = self._beat_ns = now_ns
+        self._sent = 0
+
+    def control(self, is_pong: bool, payload: bytes, now_ns: int) -> None:
+        self._asked_ns = now_ns
+
+    def tick(self, now_ns: int) -> None:
+        if self.client.sent != self._sent:
+            self._sent, self._beat_ns = self.client.sent, now_ns
+        elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
+            self._beat_ns = now_ns
+            self.client.send('{"channel":"heartbeat"}')
+            self._sent = self.client.sent
+        if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
+            self.client.close(1000, "idle")
+
+    def closed(self) -> None:
+        for key in self._subscribed.values():
+            self._venue.ignore(key, self)
+
+    def receive(self, text: str, now_ns: int) -> None:
+        self._asked_ns = now_ns
+        try:
+            request = json.loads(text)
+        except ValueError:
+            request = None
+        method = request.get("method") if isinstance(request, dict) else None
+        number = request.get("req_id") if isinstance(request, dict) else None
+        params = request.get("params", {}) if isinstance(request, dict) else {}
+        if method == "ping":
+            self._answer(now_ns, number, method="pong")
+        elif method not in ("subscribe", "unsubscribe") or not isinstance(params, dict):
+            self._answer(now_ns, number, error="Malformed request", method="error", success=False)
+        else:
+            self._about(str(method), params, number, now_ns)
+
+    def _about(self, method: str, params: dict[str, Any], number: Any, now_ns: int) -> None:
+        channel, symbols = params.get("channel"), params.get("symbol", [])
+        if channel in ("level3", "executions", "balances"):
+            error = (
+                "Private data and trading are unavailable on this endpoint. Try ws-auth.kraken.com"
             )
-        elif channel == "ticker" and symbol and result["snapshot"]:
-            self.client.put(_ticker(symbol, self._listings[symbol], "snapshot"), data=False)
+            self._answer(now_ns, number, error=error, method=method, success=False)
+        elif channel not in CHANNELS or not _are_texts(symbols):
+            self._answer(now_ns, number, error="Malformed request", method="error", success=False)
+        elif channel in ("instrument", "heartbeat", "status"):
+            self._whole(method, channel, params, number, now_ns)
+        elif not symbols:
+            error = "Symbol(s) not found"
+            self._answer(now_ns, number, error=error, method=method, success=False)
+        else:
+            for symbol in symbols:
+                self._one(method, channel, symbol, params, number, now_ns)
 
-    def _put(self, message: dict[str, Any]) -> None:
-        self.client.put(json.dumps(message), data=False)
+    def _whole(
+        self, method: str, channel: str, params: dict[str, Any], number: Any, now_ns: int
+    ) -> None:
+        """Answer for a channel that has no symbols."""
+        result: dict[str, Any] = {"channel": channel}
+        if channel == "instrument":
+            result["snapshot"] = params.get("snapshot", True) is not False
+        self._answer(now_ns, number, method=method, result=result, success=True)
+        if method == "unsubscribe":
+            self._subscribed.pop((channel, ""), None)
+            return
+        self._subscribed[channel, ""] = Key(channel, "")
+        if result.get("snapshot"):
+            listings = [item.listing for item in self._venue.by_symbol.values()]
+            self.client.reply(kraken_texts.instruments(listings))
+
+    def _one(
+        self,
+        method: str,
+        channel: str,
+        symbol: str,
+        params: dict[str, Any],
+        number: Any,
+        now_ns: int,
+    ) -> None:
+        form = {
+            "ticker": params.get("event_trigger", "trades"),
+            "book": params.get("depth", 10),
+        }.get(channel)
+        known = self._subscribed.get((channel, symbol))
+        error = self._refusal(method, channel, symbol, form, known)
+        if error is not None:
+            self._answer(now_ns, number, error=error, method=method, success=False, symbol=symbol)
+            return
+        snapshot = params.get("snapshot", channel != "trade") is True
+        result: dict[str, Any] = {"channel": channel}
+        if channel == "book":
+            result["depth"] = form
+        if channel == "ticker":
+            result["event_trigger"] = form
+        if method == "subscribe":
+            result["snapshot"] = snapshot
+        result["symbol"] = symbol
+        self._answer(now_ns, number, method=method, result=result, success=True)
+        key = Key(channel, symbol, form)
+        if method == "unsubscribe":
+            del self._subscribed[channel, symbol]
+            self._venue.ignore(key, self)
+            return
+        self._subscribed[channel, symbol] = key
+        self._venue.listen(key, self)
+        if snapshot:
+            self.client.reply(self._snapshot(key, now_ns))
+
+    def _snapshot(self, key: Key, now_ns: int) -> str:
+        item = self._venue.by_symbol[key.symbol]
+        if key.channel == "book":
+            return self._venue.view(key).snapshot(now_ns)
+        event = Event(item, now_ns, list(item.trades)[-TRADES_IN_SNAPSHOT:], [], item.top(), False)
+        if key.channel == "trade":
+            return kraken_texts.trades(event, "snapshot")
+        return kraken_texts.ticker(event, "snapshot")
+
+    def _refusal(
+        self, method: str, channel: str, symbol: str, form: Any, known: Key | None
+    ) -> str | None:
+        if "/" not in symbol:
+            return f"Currency pair not in ISO 4217-A3 format {symbol}"
+        if symbol not in self._venue.by_symbol:
+            return f"Currency pair not supported {symbol}"
+        if channel == "book" and form not in DEPTHS:
+            return "Subscription depth not supported"
+        if channel == "ticker" and form not in TRIGGERS:
+            return "Event trigger not supported"
+        if method == "subscribe":
+            return None if known is None else "Already subscribed"
+        return None if known == Key(channel, symbol, form) else "Subscription Not Found"
+
+    def _answer(self, now_ns: int, number: Any, **fields: Any) -> None:
+        if number is not None:
+            fields["req_id"] = number
+        fields = dict(sorted(fields.items()))
+        fields["time_in"], fields["time_out"] = stamp(now_ns), stamp(now_ns + 30_000)
+        self.client.reply(json.dumps(fields, separators=(",", ":")))
 
 
-def rest(path: str, query: dict[str, str], market: Market) -> tuple[int, Any] | None:
-    """Answer a REST request: status and JSON; None for a path that is not simulated."""
-    resource = path.removeprefix("/0/public/")
-    if resource == "SystemStatus":
-        return 200, {"error": [], "result": {"status": "online", "timestamp": _stamp()}}
-    if resource == "Time":
-        return 200, {"error": [], "result": {"unixtime": int(time.time())}}
-    return None
-
-
-def _ticker(symbol: str, listing: Listing, kind: str) -> str:
-    bid, ask = listing.best_bid, listing.best_ask
-    last = listing.price(bid)
-    return (
-        f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{symbol}",'
-        f'"bid":{listing.price(bid)},"bid_qty":{listing.size(listing.bids[bid])},'
-        f'"ask":{listing.price(ask)},"ask_qty":{listing.size(listing.asks[ask])},'
-        f'"last":{last},"volume":0.0,"vwap":{last},"low":{last},"high":{last},'
-        f'"change":0.0,"change_pct":0.0,"timestamp":"{_stamp()}"}}]}}'
-    )
-
-
-def _trade(symbol: str, listing: Listing, trade: Trade) -> str:
-    side = "buy" if trade.buy else "sell"
-    return (
-        f'{{"channel":"trade","type":"update","data":[{{"symbol":"{symbol}","side":"{side}",'
-        f'"price":{listing.price(trade.ticks)},"qty":{listing.size(trade.units)},'
-        f'"ord_type":"limit","trade_id":{trade.trade_id},"timestamp":"{_stamp()}"}}]}}'
-    )
-
-
-def _pair(symbol: str, listing: Listing) -> str:
-    return (
-        f'{{"symbol":"{symbol}","base":"{listing.base}","quote":"{listing.quote_asset}",'
-        f'"status":"online","price_precision":{listing.price_decimals},'
-        f'"qty_precision":{listing.size_decimals},"price_increment":{listing.price(1)},'
-        f'"qty_increment":1e-0{listing.size_decimals}}}'
-    )
-
-
-def _stamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _are_texts(symbols: Any) -> bool:
+    return isinstance(symbols, list) and all(isinstance(symbol, str) for symbol in symbols)

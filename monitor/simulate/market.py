@@ -1,170 +1,248 @@
-"""A seeded market: books that follow common prices, never cross, and trade at their tops."""
+"""The seeded market: books that follow common prices, never cross, and trade at their tops."""
 
 from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-LEVELS = 25
-# Per step: the spread of the common price's log return, and of a venue's pull away from it.
-STEP_RETURN = 4e-6
-OFFSET_BPS = 1.0
-OFFSET_DECAY = 0.995
-TRADE_SHARE = 0.25
+from monitor.simulate.book import Change, Side
+from monitor.simulate.listings import ASSETS, QUOTE_ASSETS, Listing, listings
+from monitor.simulate.wire import SECOND_NS
 
+LEVELS_MIN, LEVELS, LEVELS_MAX = 120, 160, 200
+TRADES_KEPT = 1000
 
-class Asset(NamedTuple):
-    """A base asset: its first price, and the decimals of its prices and sizes on every venue."""
+# The common price: a random walk, in bps of the price per root second.
+WALK_BPS = 1.0
+# A venue leans away from the common price and comes back; now and then it is knocked away.
+LEAN_BPS, LEAN_BACK_S = 0.18, 3.0
+KNOCK_EVERY_S, KNOCK_BPS = 40.0, (1.5, 4.0)
+# No step of the walk is longer, however long the market stood still.
+STEP_MAX_S = 1.0
 
-    name: str
-    price: float
-    price_decimals: int
-    size_decimals: int
-    typical_size: float
-
-
-ASSETS = (
-    Asset("BTC", 64000.0, 2, 8, 0.4),
-    Asset("ETH", 3400.0, 2, 8, 4.0),
-    Asset("SOL", 160.0, 2, 8, 60.0),
-    Asset("XRP", 0.62, 5, 8, 9000.0),
-    Asset("DOGE", 0.14, 5, 8, 30000.0),
-)
-QUOTE_ASSETS = {"binance": ("USDT",), "kraken": ("USD",), "coinbase": ("USD",)}
-
-
-@dataclass
-class Listing:
-    """An instrument of a venue with its book: integer price ticks to sizes in units."""
-
-    venue: str
-    base: str
-    quote_asset: str
-    price_decimals: int
-    size_decimals: int
-    typical_units: float
-    offset_bps: float = 0.0
-    bids: dict[int, int] = field(default_factory=dict)
-    asks: dict[int, int] = field(default_factory=dict)
-    update_id: int = 0
-    trade_id: int = 0
-
-    @property
-    def best_bid(self) -> int:
-        return max(self.bids)
-
-    @property
-    def best_ask(self) -> int:
-        return min(self.asks)
-
-    def price(self, ticks: int) -> str:
-        return _decimal(ticks, self.price_decimals)
-
-    def size(self, units: int) -> str:
-        return _decimal(units, self.size_decimals)
+TRADE_SHARE, TOP_SHARE = 0.2, 0.65
+TOP_USD, DEEP_USD, TRADE_USD = 6_000.0, 15_000.0, 900.0
+# A match comes before it is published.
+MATCH_AGE_NS = 200_000
+HISTORY_STEPS, HISTORY_S = 600, 120.0
 
 
 class Trade(NamedTuple):
-    """An execution; `buy` tells that the aggressor bought."""
+    """One fill; `buy` tells that the aggressor bought. The fills of one order share `order_id`."""
 
     trade_id: int
-    ticks: int
-    units: int
+    order_id: int
+    at_ns: int
+    price: int
+    size: int
     buy: bool
 
 
-class Event(NamedTuple):
-    """What one step changed: whether the top of the book moved, and a trade or none."""
+class Top(NamedTuple):
+    """The best bid and ask, with their sizes."""
 
-    listing: Listing
+    bid: int
+    bid_size: int
+    ask: int
+    ask_size: int
+
+
+class Event(NamedTuple):
+    """What one step did to an instrument: first its trades, then its book."""
+
+    instrument: Instrument
+    now_ns: int
+    trades: list[Trade]
+    changes: list[Change]
+    top: Top
     top_moved: bool
-    trade: Trade | None
+
+
+class Walk:
+    """The common price of a base asset, in dollars."""
+
+    def __init__(self, price: float, seed: str) -> None:
+        self._price, self._last_ns = price, 0
+        self._random = random.Random(seed)
+
+    def at(self, now_ns: int) -> float:
+        if now_ns > self._last_ns:
+            elapsed_s = min((now_ns - self._last_ns) / SECOND_NS, STEP_MAX_S)
+            self._price *= 1 + self._random.gauss(0, WALK_BPS / 1e4) * math.sqrt(elapsed_s)
+            self._last_ns = now_ns
+        return self._price
+
+
+class Instrument:
+    """A listing with its book, its trades, and the figures of its last 24 hours."""
+
+    def __init__(self, listing: Listing, walk: Walk, seed: int) -> None:
+        self.listing = listing
+        self.bids, self.asks = Side(1), Side(-1)
+        self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
+        self._walk = walk
+        self._random = random.Random(f"{seed}/{listing.venue}/{listing.raw_symbol}")
+        asset = ASSETS[listing.base]
+        self._quote_worth = QUOTE_ASSETS[listing.quote_asset]
+        self._half_spread = asset.half_spread_bps / 1e4
+        self._units_per_usd = 10**listing.size_places / asset.price
+        self._lean, self._lean_ns = 0.0, 0
+        self.update_id = self._random.randrange(10**9, 10**10)
+        self.trade_id = self._random.randrange(10**7, 10**9)
+        self.order_id = self.trade_id // 2
+        self.opened = self.high = self.low = round(
+            asset.price / self._quote_worth * 10**listing.price_places
+        )
+        self.volume = round(5e7 * self._units_per_usd)
+        self.turnover = self.volume * self.opened
+        self.trade_count = self._random.randrange(30_000, 90_000)
+
+    @property
+    def last(self) -> Trade:
+        return self.trades[-1]
+
+    def top(self) -> Top:
+        bid, ask = self.bids.best(), self.asks.best()
+        return Top(bid, self.bids.sizes[bid], ask, self.asks.sizes[ask])
+
+    def step(self, now_ns: int) -> Event:
+        """Move the instrument to `now_ns`: maybe a trade, then its quotes."""
+        changes: list[Change] = []
+        fair = self._fair(now_ns)
+        if not self.bids:
+            self._requote(fair, changes)
+            self._deepen(changes)
+        before = self.top()
+        draw = self._random.random()
+        trades = self._trade(now_ns, fair, before, changes) if draw < TRADE_SHARE else []
+        self._requote(fair, changes)
+        if draw >= TRADE_SHARE:
+            self._resize(0 if draw < TOP_SHARE else self._random.randrange(1, 40), changes)
+        self._deepen(changes)
+        self.update_id += len(changes)
+        after = self.top()
+        return Event(self, now_ns, trades, changes, after, after != before)
+
+    def _fair(self, now_ns: int) -> float:
+        """Return this venue's own idea of the price, in units."""
+        elapsed_s = min(max(now_ns - self._lean_ns, 0) / SECOND_NS, STEP_MAX_S)
+        self._lean_ns = now_ns
+        back = elapsed_s / LEAN_BACK_S
+        self._lean += -self._lean * back + self._random.gauss(0, LEAN_BPS) * math.sqrt(2 * back)
+        if self._random.random() < elapsed_s / KNOCK_EVERY_S:
+            self._lean += self._random.choice((-1, 1)) * self._random.uniform(*KNOCK_BPS)
+        usd: float = self._walk.at(now_ns) * (1 + self._lean / 1e4)
+        return usd / self._quote_worth * float(10**self.listing.price_places)
+
+    def _trade(self, now_ns: int, fair: float, top: Top, changes: list[Change]) -> list[Trade]:
+        """Let an order take from the best level: more often on the side the price moves to."""
+        pull = (fair - (top.bid + top.ask) / 2) / max(top.ask - top.bid, 1)
+        buy = self._random.random() < 0.5 + max(-0.4, min(0.4, pull))
+        price, there = (top.ask, top.ask_size) if buy else (top.bid, top.bid_size)
+        wanted = min(there, self._units(TRADE_USD, 1.4))
+        self._put(self.asks if buy else self.bids, price, there - wanted, changes)
+        self.order_id += 1
+        at_ns = now_ns - MATCH_AGE_NS
+        if self.trades:
+            at_ns = max(at_ns, self.last.at_ns)
+        trades = []
+        for size in self._fills(wanted):
+            self.trade_id += 1
+            trades.append(Trade(self.trade_id, self.order_id, at_ns, price, size, buy))
+            self.volume += size
+            self.turnover += size * price
+        self.trades.extend(trades)
+        self.trade_count += len(trades)
+        self.high, self.low = max(self.high, price), min(self.low, price)
+        return trades
+
+    def _fills(self, wanted: int) -> list[int]:
+        """Split an order over the resting orders that it meets."""
+        if wanted < 3 or self._random.random() < 0.75:
+            return [wanted]
+        first = self._random.randrange(1, wanted - 1)
+        rest = wanted - first
+        if self._random.random() < 0.6:
+            return [first, rest]
+        second = self._random.randrange(1, rest)
+        return [first, second, rest - second]
+
+    def _requote(self, fair: float, changes: list[Change]) -> None:
+        """Keep the best quotes around the fair price; a quote that the price left behind goes."""
+        half = max(fair * self._half_spread, 0.5)
+        near, far = 0.15 * half, max(2.2 * half, 1.6)
+        empty = not self.bids
+        bid = 0 if empty else self.bids.best()
+        ask = 0 if empty else self.asks.best()
+        if not near <= fair - bid <= far:
+            bid = math.floor(fair - half * self._random.uniform(0.4, 1.6))
+        if not near <= ask - fair <= far:
+            ask = math.ceil(fair + half * self._random.uniform(0.4, 1.6))
+        self._lead(self.bids, bid, changes)
+        self._lead(self.asks, ask, changes)
+
+    def _lead(self, side: Side, best: int, changes: list[Change]) -> None:
+        """Make `best` the best price of a side."""
+        while len(side) and side.beats(side.best(), best):
+            self._put(side, side.best(), 0, changes)
+        if best not in side.sizes:
+            self._put(side, best, self._units(TOP_USD, 1.0), changes)
+
+    def _resize(self, rank: int, changes: list[Change]) -> None:
+        side = self.bids if self._random.random() < 0.5 else self.asks
+        price = side.at(rank)
+        size = self._units(DEEP_USD if rank else TOP_USD, 1.0)
+        if rank and self._random.random() < 0.2:
+            size = 0
+        self._put(side, price, size, changes)
+
+    def _deepen(self, changes: list[Change]) -> None:
+        """Add far levels to a side that ran short, take some off one that grew too long."""
+        for side in (self.bids, self.asks):
+            if len(side) < LEVELS_MIN:
+                gap = max(1.0, side.best() * 0.1e-4)
+                while len(side) < LEVELS:
+                    steps = 1 + int(self._random.expovariate(1 / gap))
+                    price = side.beyond(side.worst(), steps)
+                    self._put(side, price, self._units(DEEP_USD, 1.0), changes)
+            while len(side) > LEVELS_MAX:
+                self._put(side, side.worst(), 0, changes)
+
+    def _put(self, side: Side, price: int, size: int, changes: list[Change]) -> None:
+        side.put(price, size)
+        changes.append(Change(side is self.bids, price, size))
+
+    def _units(self, usd: float, spread: float) -> int:
+        """Draw a size worth about `usd`."""
+        return max(1, int(usd * self._units_per_usd * self._random.lognormvariate(0, spread)))
 
 
 class Market:
-    """All listings of the venues asked for; the same seed gives the same steps."""
+    """All instruments of the venues asked for; same seed, start and steps: same market."""
 
-    def __init__(self, venues: tuple[str, ...], seed: int) -> None:
-        self._random = random.Random(seed)
-        self._mids = {asset.name: asset.price for asset in ASSETS}
-        self.listings = [
-            self._list(venue, asset, quote)
+    def __init__(self, venues: Sequence[str], seed: int, now_ns: int) -> None:
+        walks = {base: Walk(asset.price, f"{seed}/{base}") for base, asset in ASSETS.items()}
+        self.instruments = [
+            Instrument(listing, walks[listing.base], seed)
             for venue in venues
-            for asset in ASSETS
-            for quote in QUOTE_ASSETS[venue]
+            for listing in listings(venue)
         ]
+        self._random = random.Random(seed)
+        for step in range(HISTORY_STEPS):
+            ago_s = HISTORY_S * (HISTORY_STEPS - step) / HISTORY_STEPS
+            for instrument in self.instruments:
+                instrument.step(now_ns - int(ago_s * SECOND_NS))
 
-    def step(self) -> Event:
-        """Move one listing: its price, some sizes, and now and then a trade."""
-        draw = self._random
-        listing = draw.choices(self.listings, [5, 4, 2, 1, 1] * (len(self.listings) // 5))[0]
-        self._mids[listing.base] *= math.exp(draw.gauss(0, STEP_RETURN))
-        listing.offset_bps = listing.offset_bps * OFFSET_DECAY + draw.gauss(0, OFFSET_BPS * 0.1)
-        top = self._top(listing)
-        trade = self._trade(listing) if draw.random() < TRADE_SHARE else None
-        self._requote(listing)
-        listing.update_id += draw.randint(1, 5)
-        return Event(listing, self._top(listing) != top, trade)
+    def of(self, venue: str) -> list[Instrument]:
+        return [item for item in self.instruments if item.listing.venue == venue]
 
-    def _list(self, venue: str, asset: Asset, quote: str) -> Listing:
-        listing = Listing(
-            venue,
-            asset.name,
-            quote,
-            asset.price_decimals,
-            asset.size_decimals,
-            asset.typical_size * 10**asset.size_decimals,
-            update_id=self._random.randrange(10**9, 10**10),
-            trade_id=self._random.randrange(10**6, 10**8),
-        )
-        self._requote(listing)
-        return listing
+    def pool(self, instruments: Iterable[Instrument]) -> list[Instrument]:
+        """Return the instruments to draw from: the busier ones several times."""
+        return [item for item in instruments for _ in range(ASSETS[item.listing.base].weight)]
 
-    def _top(self, listing: Listing) -> tuple[int, int, int, int]:
-        bid, ask = listing.best_bid, listing.best_ask
-        return bid, listing.bids[bid], ask, listing.asks[ask]
-
-    def _requote(self, listing: Listing) -> None:
-        """Move the book around the venue's own mid: what would cross goes first."""
-        mid = self._mids[listing.base] * (1 + listing.offset_bps / 1e4)
-        ticks = mid * 10**listing.price_decimals
-        half = max(0.5, ticks * 0.2e-4 * (0.5 + self._random.random()))
-        bid, ask = math.floor(ticks - half), math.ceil(ticks + half)
-        ask = max(ask, bid + 1)
-        step = max(1, round(ticks * 0.4e-4))
-        self._fill(listing.bids, bid, -step, listing)
-        self._fill(listing.asks, ask, step, listing)
-
-    def _fill(self, side: dict[int, int], best: int, step: int, listing: Listing) -> None:
-        last = best + step * LEVELS
-        for ticks in [t for t in side if (t - best) * step < 0 or (t - last) * step > 0]:
-            del side[ticks]
-        if best not in side:
-            side[best] = self._units(listing)
-        ticks = best
-        while len(side) < LEVELS:
-            ticks += step
-            if ticks not in side:
-                side[ticks] = self._units(listing)
-        changed = self._random.choice(sorted(side))
-        side[changed] = self._units(listing)
-
-    def _trade(self, listing: Listing) -> Trade:
-        buy = self._random.random() < 0.5
-        side, ticks = (listing.asks, listing.best_ask) if buy else (listing.bids, listing.best_bid)
-        units = max(1, int(side[ticks] * min(1.0, self._random.expovariate(4.0))))
-        side[ticks] -= units
-        if not side[ticks]:
-            del side[ticks]
-        listing.trade_id += 1
-        return Trade(listing.trade_id, ticks, units, buy)
-
-    def _units(self, listing: Listing) -> int:
-        return max(1, int(listing.typical_units * self._random.lognormvariate(-1.0, 1.0)))
-
-
-def _decimal(number: int, decimals: int) -> str:
-    digits = str(number).rjust(decimals + 1, "0")
-    return f"{digits[:-decimals]}.{digits[-decimals:]}"
+    def draw(self, pool: Sequence[Instrument]) -> Instrument:
+        """Draw the instrument that moves next."""
+        return self._random.choice(pool)

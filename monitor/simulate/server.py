@@ -3,159 +3,229 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Sequence
-from types import ModuleType
-from typing import Any
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
 
-from monitor.simulate import binance, coinbase, kraken
-from monitor.simulate.client import Client
-from monitor.simulate.faults import HTTP, Fault, Faults
-from monitor.simulate.market import Market
-from monitor.simulate.playback import Capture
+from monitor.simulate import faults
+from monitor.simulate.binance import Binance
+from monitor.simulate.client import BETWEEN, Client, Tally
+from monitor.simulate.coinbase import Coinbase
+from monitor.simulate.faults import Dice, Fault
+from monitor.simulate.kraken import Kraken
+from monitor.simulate.listings import VENUES
+from monitor.simulate.market import Event, Instrument, Market
+from monitor.simulate.playback import Capture, Playback
+from monitor.simulate.venue import Session, Venue
 
-VENUES: dict[str, ModuleType] = {"binance": binance, "kraken": kraken, "coinbase": coinbase}
-PACE_S = 0.01
-STEPS_PER_TURN = 2000
-STOP_S = 0.5
+__all__ = ["ADDRESS", "VENUES", "Exchange", "Options"]
+
+ADDRESS = "127.0.0.1"
+TURN_S = 0.01
+# A turn takes no longer, so that requests are answered; what it could not send by then is let go.
+TURN_BUSY_S = 0.03
+ARREARS_S = 0.1
+STEPS_BETWEEN_FLUSHES = 64
+# Many a step concerns no subscriber: so many may be tried for each message allowed.
+STEPS_PER_MESSAGE = 6
+STOP_S, CLOSE_S = 0.5, 1.0
+REQUEST_BYTES = 1 << 20
+
+
+class Options(NamedTuple):
+    """What to simulate; `rate` is messages per second in all, `speed` None as fast as possible."""
+
+    venues: Sequence[str]
+    rate: float
+    seed: int
+    faults: Sequence[Fault]
+    capture: Capture | None = None
+    capture_venue: str | None = None
+    speed: float | None = 1.0
 
 
 class Exchange:
     """The venues, their market, and everyone connected to them."""
 
-    def __init__(
-        self,
-        venues: Sequence[str],
-        rate: float,
-        seed: int,
-        faults: list[Fault],
-        capture: Capture | None,
-        speed: float | None,
-    ) -> None:
-        self._venues = tuple(venues)
-        self._rate = rate
-        self._market = Market(self._venues, seed)
-        self._faults = Faults(faults, seed)
-        self._capture, self._speed = capture, speed
-        self._sessions: set[Any] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._began_s = 0.0
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._last_ns = time.time_ns()
+        simulated = [name for name in options.venues if name != options.capture_venue]
+        self._market = Market(simulated, options.seed, self._last_ns)
+        self._venues: dict[str, Venue] = {name: self._venue(name) for name in options.venues}
+        self._sessions: dict[Session, None] = {}
+        self._tally = Tally()
+        self._started_s = 0.0
+        self._connections = 0
 
     async def start(self, port: int) -> tuple[web.AppRunner, int]:
-        """Listen on 127.0.0.1; return what to clean up, and the port."""
-        self._began_s = asyncio.get_running_loop().time()
+        """Listen; return what `stop` wants, and the port."""
+        self._started_s = asyncio.get_running_loop().time()
+        http = faults.only(self._options.faults, faults.HTTP)
+        self._http_dice = Dice(http, f"{self._options.seed}/http", self._started_s)
         app = web.Application()
-        for venue in self._venues:
-            app.router.add_route("*", f"/{venue}", self._handler(venue, f"/{venue}"))
-            app.router.add_route("*", f"/{venue}/{{path:.*}}", self._handler(venue, f"/{venue}"))
-        if len(self._venues) == 1:
-            app.router.add_route("*", "/{path:.*}", self._handler(self._venues[0], ""))
+        app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", port)
-        await site.start()
-        self._spawn(self._beat())
-        if self._capture is None:
-            self._spawn(self._trade())
-        addresses: Any = runner.addresses
-        return runner, int(addresses[0][1])
+        try:
+            await web.TCPSite(runner, ADDRESS, port).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        self._turns = asyncio.create_task(self._run(), name="simulate-market")
+        address: Any = runner.addresses[0]
+        return runner, int(address[1])
 
     async def stop(self, runner: web.AppRunner) -> None:
-        for task in self._tasks:
-            task.cancel()
+        self._turns.cancel()
+        await asyncio.gather(self._turns, return_exceptions=True)
         for session in list(self._sessions):
-            await session.client.close()
+            session.client.close(1001, "going away")
         await runner.cleanup()
 
-    def _handler(self, venue: str, prefix: str) -> Any:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            path = request.path.removeprefix(prefix) or "/"
-            if request.headers.get("Upgrade", "").lower() == "websocket":
+    def addresses(self, port: int) -> list[str]:
+        """Return the line of each venue: its name, its WebSocket and its HTTP address."""
+        at = f"{ADDRESS}:{port}"
+        return [f"{name} ws://{at}/{name} http://{at}/{name}" for name in self._venues]
+
+    def _venue(self, name: str) -> Venue:
+        options = self._options
+        if options.capture is not None and name == options.capture_venue:
+            return Playback(options.capture, name, options.speed)
+        instruments = self._market.of(name)
+        match name:
+            case "binance":
+                return Binance(instruments)
+            case "kraken":
+                return Kraken(instruments, options.seed)
+            case "coinbase":
+                return Coinbase(instruments)
+        raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
+
+    def _now_ns(self) -> int:
+        """Return the exchange's clock, which never runs back."""
+        self._last_ns = max(self._last_ns, time.time_ns())
+        return self._last_ns
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        name, _, rest = request.path.removeprefix("/").partition("/")
+        path = f"/{rest}"
+        if name not in self._venues:
+            if len(self._venues) > 1:
+                known = ", ".join(f"/{venue}/" for venue in self._venues)
+                raise web.HTTPNotFound(
+                    text=f"expected a path under {known}, found {request.path}\n"
+                )
+            name, path = next(iter(self._venues)), request.path
+        venue, now_s = self._venues[name], asyncio.get_running_loop().time()
+        if self._is_down(now_s):
+            raise web.HTTPServiceUnavailable(text="down\n")
+        fault = self._http_dice.strikes(faults.HTTP, now_s)
+        if fault is not None:
+            return _response(*venue.fault(int(fault.removeprefix("http-"))))
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            if venue.opens(path):
                 return await self._talk(venue, path, request)
-            return self._rest(venue, path, request)
+            raise web.HTTPNotFound(text=f"no WebSocket at {request.path}\n")
+        return _response(*venue.rest(path, dict(request.query), self._now_ns()))
 
-        return handle
-
-    async def _talk(self, venue: str, path: str, request: web.Request) -> web.StreamResponse:
-        ws = web.WebSocketResponse(autoping=True, compress=False, heartbeat=None)
+    async def _talk(self, venue: Venue, path: str, request: web.Request) -> web.StreamResponse:
+        ws = web.WebSocketResponse(
+            autoping=False,
+            autoclose=False,
+            compress=False,
+            timeout=CLOSE_S,
+            max_msg_size=REQUEST_BYTES,
+        )
         await ws.prepare(request)
-        client = Client(ws, request, self._faults)
-        session = VENUES[venue].Session(client, self._market, dict(request.query), path)
-        self._sessions.add(session)
-        playing = False
+        transport = request.transport
+        if transport is None:
+            return ws
+        self._connections += 1
+        now_s = asyncio.get_running_loop().time()
+        seed = f"{self._options.seed}/{self._connections}"
+        chosen = faults.only(self._options.faults, (*faults.MESSAGE, *faults.LINE))
+        client = Client(ws, transport, Dice(chosen, seed, now_s), self._tally)
+        flap = Dice(faults.only(self._options.faults, ["flap"]), f"{seed}/flap", now_s)
+        session = venue.open(client, path, dict(request.query), self._now_ns())
+        client.flush()
+        self._sessions[session] = None
         try:
             async for message in ws:
-                if message.type != WSMsgType.TEXT:
+                if client.mute:
                     continue
-                if self._capture is not None:
-                    if not playing:
-                        playing = True
-                        self._spawn(self._capture.play(client, self._speed))
-                    continue
-                if (code := session.receive(message.data)) is not None:
-                    await ws.close(code=code, message=b"Too many requests")
+                if message.type is WSMsgType.TEXT:
+                    if flap.drawn(["flap"]):
+                        client.reset()
+                        break
+                    session.receive(message.data, self._now_ns())
+                elif message.type is WSMsgType.PING:
+                    client.pong(message.data)
+                    session.control(False, message.data, self._now_ns())
+                elif message.type is WSMsgType.PONG and message.data != BETWEEN:
+                    session.control(True, message.data, self._now_ns())
+                client.flush()
         finally:
-            self._sessions.discard(session)
-            await client.close()
+            del self._sessions[session]
+            session.closed()
+            if client.mute:
+                client.reset()
+            await client.finish()
         return ws
 
-    def _rest(self, venue: str, path: str, request: web.Request) -> web.Response:
-        fault = self._faults.strike(HTTP, asyncio.get_running_loop().time() - self._began_s)
-        if fault is not None:
-            status = int(fault.removeprefix("http-"))
-            headers = {"Retry-After": "2"} if status in (418, 429) else {}
-            return web.Response(status=status, headers=headers, text='{"code":0,"msg":"fault"}')
-        if self._capture is not None:
-            body = self._capture.bodies.get(path)
-            found = (200, body) if body is not None else (404, '{"msg":"not captured"}')
-            return web.Response(status=found[0], text=found[1], content_type="application/json")
-        answer = VENUES[venue].rest(path, dict(request.query), self._market)
-        status, value = answer if answer is not None else (404, {"error": "NOT_FOUND"})
-        headers = {"X-MBX-USED-WEIGHT-1M": "1"} if venue == "binance" else {}
-        return web.Response(
-            status=status,
-            text=json.dumps(value),
-            content_type="application/json",
-            headers=headers,
-        )
-
-    async def _trade(self) -> None:
-        """Step the market as often as the rate wants: messages sent over all connections."""
-        loop = asyncio.get_running_loop()
-        allowed, last_s = 0.0, loop.time()
+    async def _run(self) -> None:
+        """Turn after turn, let the market move as often as the rate wants."""
+        loop, rate = asyncio.get_running_loop(), self._options.rate
+        allowed, last_s, idle = 0.0, loop.time(), 0
         while True:
-            await asyncio.sleep(PACE_S)
+            await asyncio.sleep(TURN_S)
             now_s = loop.time()
-            allowed = min(allowed + (now_s - last_s) * self._rate, self._rate)
+            allowed = min(allowed + (now_s - last_s) * rate, 1 + rate * ARREARS_S)
             last_s = now_s
-            for _ in range(STEPS_PER_TURN):
-                if allowed < 1:
-                    break
-                event = self._market.step()
-                before = self._sent()
+            heard = [item for venue in self._venues.values() for item in venue.wanted()]
+            allowed = self._steps(self._market.pool(heard), allowed, now_s + TURN_BUSY_S)
+            unheard = [item for item in self._market.instruments if item not in heard]
+            if unheard:
+                # They move as well, slowly: REST shows them.
+                idle += 1
+                self._publish(unheard[idle % len(unheard)].step(self._now_ns()))
+            self._upkeep(now_s)
+
+    def _steps(self, pool: Sequence[Instrument], allowed: float, until_s: float) -> float:
+        """Move instruments until the allowance is spent; return what is left of it."""
+        loop, tally = asyncio.get_running_loop(), self._tally
+        tries = int(allowed * STEPS_PER_MESSAGE) if pool else 0
+        while tries and allowed >= 1 and loop.time() < until_s:
+            told = tally.messages
+            self._publish(self._market.draw(pool).step(self._now_ns()))
+            allowed -= tally.messages - told
+            tries -= 1
+            if tries % STEPS_BETWEEN_FLUSHES == 0:
                 for session in self._sessions:
-                    if VENUES[event.listing.venue].Session is type(session):
-                        session.publish(event)
-                allowed -= max(self._sent() - before, 0 if self._sessions else 1) or 0.2
+                    session.client.flush()
+        return allowed if tries else min(allowed, 1.0)
 
-    def _sent(self) -> int:
-        return sum(session.client.sent for session in self._sessions)
+    def _publish(self, event: Event) -> None:
+        self._venues[event.instrument.listing.venue].publish(event)
 
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(1.0)
-            if self._capture is None:
-                for session in list(self._sessions):
-                    session.beat()
+    def _upkeep(self, now_s: float) -> None:
+        """Send what is due by time, let timed faults strike, and write it all out."""
+        now_ns, down = self._now_ns(), self._is_down(now_s)
+        for venue in self._venues.values():
+            venue.tick(now_ns)
+        for session in self._sessions:
+            session.tick(now_ns)
+            session.client.watch(now_s)
+            if down:
+                session.client.reset()
+            session.client.flush()
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _is_down(self, now_s: float) -> bool:
+        return faults.is_down(self._options.faults, now_s - self._started_s)
 
 
-def addresses(venues: Sequence[str], port: int) -> list[str]:
-    """Return the line of each venue: its name, its WebSocket and its HTTP address."""
-    return [f"{v} ws://127.0.0.1:{port}/{v} http://127.0.0.1:{port}/{v}" for v in venues]
+def _response(status: int, body: str, headers: Mapping[str, str]) -> web.Response:
+    kind = {} if "Content-Type" in headers else {"Content-Type": "application/json"}
+    return web.Response(status=status, body=body.encode(), headers={**headers, **kind})

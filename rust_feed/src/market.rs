@@ -128,7 +128,11 @@ impl Market {
             Some(id) if !snapshot => followed.trade_ids[tick.channel as usize].judge(id),
             _ => Verdict::Good,
         };
-        let flags = tick.flags | self.judge(at, tick.channel, verdict, id);
+        // A snapshot repeats what was seen before a reconnect; that is no news.
+        let flags = match verdict {
+            Verdict::Duplicate if snapshot => tick.flags | row::DUPLICATE,
+            _ => tick.flags | self.judge(at, tick.channel, verdict, id),
+        };
         let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
         self.meter(at, tick.channel, &header, verdict);
         let TradeTick { price, size, side, trade_id, seq, .. } = tick;

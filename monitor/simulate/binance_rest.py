@@ -1,0 +1,197 @@
+"""Binance's REST resources, weighed as the venue weighs them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.simulate.listings import Listing
+from monitor.simulate.market import Instrument
+from monitor.simulate.venue import Answer, answer
+from monitor.simulate.wire import SECOND_NS, decimal
+
+MINUTE_NS = 60 * SECOND_NS
+WEIGHT_PER_MINUTE = 6000
+PLACES = 8
+MS_NS = 1_000_000
+_DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
+
+
+class Rest:
+    """The resources, and the weight used in this minute."""
+
+    def __init__(self, instruments: list[Instrument]) -> None:
+        self._by_symbol = {item.listing.raw_symbol: item for item in instruments}
+        self._minute, self._weight = -1, 0
+
+    def get(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer:
+        minute, into_ns = divmod(now_ns, MINUTE_NS)
+        if minute != self._minute:
+            self._minute, self._weight = minute, 0
+        status, value = self._resource(path, query, now_ns)
+        headers = {
+            "X-MBX-USED-WEIGHT": str(self._weight),
+            "X-MBX-USED-WEIGHT-1M": str(self._weight),
+        }
+        if self._weight > WEIGHT_PER_MINUTE:
+            wait_s = (MINUTE_NS - into_ns) // SECOND_NS + 1
+            refused = self.fault(429)
+            return refused._replace(headers={**headers, "Retry-After": str(wait_s)})
+        return answer(value, status, headers)
+
+    def fault(self, status: int) -> Answer:
+        match status:
+            case 429 | 418:
+                banned = (
+                    "Way too many requests; IP banned" if status == 418 else "Too many requests"
+                )
+                return answer({"code": -1003, "msg": f"{banned}."}, status, {"Retry-After": "1"})
+            case 451:
+                reason = (
+                    "Service unavailable from a restricted location according to "
+                    "'b. Eligibility' in https://www.binance.com/en/terms."
+                )
+                return answer({"code": 0, "msg": reason}, status)
+            case _:
+                page = "<html><head><title>403 Forbidden</title></head><body></body></html>"
+                return Answer(status, page, {"Content-Type": "text/html"})
+
+    def _resource(self, path: str, query: Mapping[str, str], now_ns: int) -> tuple[int, Any]:
+        match path.removeprefix("/api/v3/"):
+            case "ping":
+                self._weight += 1
+                return 200, {}
+            case "time":
+                self._weight += 1
+                return 200, {"serverTime": now_ns // MS_NS}
+            case "exchangeInfo":
+                self._weight += 20
+                return self._exchange_info(query, now_ns)
+            case "depth":
+                return self._depth(query)
+            case "ticker/bookTicker":
+                self._weight += 2 if "symbol" in query else 4
+                return self._book_ticker(query)
+            case "trades":
+                self._weight += 25
+                return self._trades(query)
+        return 404, {"code": -1, "msg": f"No resource {path} is simulated."}
+
+    def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, Any]:
+        chosen = list(self._by_symbol)
+        if "symbol" in query:
+            chosen = [query["symbol"]]
+        elif "symbols" in query:
+            chosen = query["symbols"].strip("[]").replace('"', "").split(",")
+        if any(symbol not in self._by_symbol for symbol in chosen):
+            return _BAD_SYMBOL
+        limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
+        return 200, {
+            "timezone": "UTC",
+            "serverTime": now_ns // MS_NS,
+            "rateLimits": [{**limit, "limit": WEIGHT_PER_MINUTE}],
+            "exchangeFilters": [],
+            "symbols": [_symbol(self._by_symbol[symbol].listing) for symbol in chosen],
+        }
+
+    def _depth(self, query: Mapping[str, str]) -> tuple[int, Any]:
+        limit = _limit(query, 100, 5000)
+        self._weight += next((w for most, w in _DEPTH_WEIGHTS if limit and limit <= most), 5)
+        item = self._by_symbol.get(query.get("symbol", ""))
+        if limit is None:
+            return _BAD_LIMIT
+        if item is None:
+            return _BAD_SYMBOL if "symbol" in query else _NO_SYMBOL
+        bids, asks = (
+            [[_price(item, p), _size(item, s)] for p, s in side.top(limit)]
+            for side in (item.bids, item.asks)
+        )
+        return 200, {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
+
+    def _book_ticker(self, query: Mapping[str, str]) -> tuple[int, Any]:
+        if "symbol" not in query:
+            return 200, [_ticker(item) for item in self._by_symbol.values()]
+        item = self._by_symbol.get(query["symbol"])
+        return (200, _ticker(item)) if item else _BAD_SYMBOL
+
+    def _trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
+        limit, item = _limit(query, 500, 1000), self._by_symbol.get(query.get("symbol", ""))
+        if limit is None:
+            return _BAD_LIMIT
+        if item is None:
+            return _BAD_SYMBOL if "symbol" in query else _NO_SYMBOL
+        places = item.listing.price_places + item.listing.size_places
+        return 200, [
+            {
+                "id": trade.trade_id,
+                "price": _price(item, trade.price),
+                "qty": _size(item, trade.size),
+                "quoteQty": _padded(trade.price * trade.size, places),
+                "time": trade.at_ns // MS_NS,
+                "isBuyerMaker": not trade.buy,
+                "isBestMatch": True,
+            }
+            for trade in list(item.trades)[-limit:]
+        ]
+
+
+_BAD_SYMBOL = (400, {"code": -1121, "msg": "Invalid symbol."})
+_NO_SYMBOL = (400, {"code": -1102, "msg": "Mandatory parameter 'symbol' was not sent."})
+_BAD_LIMIT = (400, {"code": -1100, "msg": "Illegal characters found in parameter 'limit'."})
+
+
+def _limit(query: Mapping[str, str], usual: int, most: int) -> int | None:
+    text = query.get("limit", str(usual))
+    return min(int(text), most) if text.isascii() and text.isdigit() and int(text) else None
+
+
+def _ticker(item: Instrument) -> dict[str, str]:
+    top = item.top()
+    return {
+        "symbol": item.listing.raw_symbol,
+        "bidPrice": _price(item, top.bid),
+        "bidQty": _size(item, top.bid_size),
+        "askPrice": _price(item, top.ask),
+        "askQty": _size(item, top.ask_size),
+    }
+
+
+def _symbol(listing: Listing) -> dict[str, Any]:
+    tick, lot = _padded(1, listing.price_places), _padded(1, listing.size_places)
+    return {
+        "symbol": listing.raw_symbol,
+        "status": "TRADING",
+        "baseAsset": listing.base,
+        "baseAssetPrecision": PLACES,
+        "quoteAsset": listing.quote_asset,
+        "quotePrecision": PLACES,
+        "quoteAssetPrecision": PLACES,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "isSpotTradingAllowed": True,
+        "filters": [
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": tick,
+                "maxPrice": "1000000.00000000",
+                "tickSize": tick,
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": lot,
+                "maxQty": "900000.00000000",
+                "stepSize": lot,
+            },
+        ],
+    }
+
+
+def _price(item: Instrument, price: int) -> str:
+    return _padded(price, item.listing.price_places)
+
+
+def _size(item: Instrument, size: int) -> str:
+    return _padded(size, item.listing.size_places)
+
+
+def _padded(number: int, places: int) -> str:
+    return decimal(number * 10 ** (PLACES - places), PLACES)

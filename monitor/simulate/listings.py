@@ -1,0 +1,63 @@
+"""What is listed where: the simulated venues' instruments, with ticks and lots like theirs."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Asset(NamedTuple):
+    """A base asset: its first price in dollars, half its usual spread, how often it moves."""
+
+    price: float
+    half_spread_bps: float
+    weight: int
+
+
+class Listing(NamedTuple):
+    """An instrument of a venue; a price counts 10^-price_places, a size 10^-size_places."""
+
+    venue: str
+    base: str
+    quote_asset: str
+    raw_symbol: str
+    price_places: int
+    size_places: int
+
+
+ASSETS = {
+    "BTC": Asset(68_000.0, 0.12, 5),
+    "ETH": Asset(2_450.0, 0.20, 4),
+    "SOL": Asset(142.0, 0.60, 2),
+    "XRP": Asset(2.10, 0.90, 1),
+    "DOGE": Asset(0.21, 1.10, 1),
+}
+
+# What one unit of a quote asset is worth in dollars.
+QUOTE_ASSETS = {"USD": 1.0, "USDT": 0.9996, "USDC": 0.9999}
+
+NAMES = {"BTC": "Bitcoin", "ETH": "Ethereum", "SOL": "Solana", "XRP": "XRP", "DOGE": "Dogecoin"}
+
+# Per base asset: places of its prices and of its sizes.
+_PLACES = {
+    "binance": {"BTC": (2, 5), "ETH": (2, 4), "SOL": (2, 3), "XRP": (4, 1), "DOGE": (5, 0)},
+    "kraken": {"BTC": (1, 8), "ETH": (2, 8), "SOL": (2, 8), "XRP": (5, 8), "DOGE": (7, 8)},
+    "coinbase": {"BTC": (2, 8), "ETH": (2, 8), "SOL": (2, 8), "XRP": (4, 6), "DOGE": (5, 1)},
+}
+
+_PAIRS = {
+    "binance": [(base, "USDT") for base in ASSETS] + [("BTC", "USDC"), ("ETH", "USDC")],
+    "kraken": [(base, "USD") for base in ASSETS] + [("BTC", "USDT"), ("ETH", "USDT")],
+    "coinbase": [(base, "USD") for base in ASSETS] + [("BTC", "USDT"), ("ETH", "USDT")],
+}
+
+_SEPARATOR = {"binance": "", "kraken": "/", "coinbase": "-"}
+
+VENUES = tuple(_PAIRS)
+
+
+def listings(venue: str) -> list[Listing]:
+    """Return what `venue` lists."""
+    return [
+        Listing(venue, base, quote, f"{base}{_SEPARATOR[venue]}{quote}", *_PLACES[venue][base])
+        for base, quote in _PAIRS[venue]
+    ]
