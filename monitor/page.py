@@ -30,6 +30,7 @@ from monitor.views.spread import Spread
 PLOT_EVERY_MS = 100
 TABLE_EVERY_S = 0.5
 LIVE = "Live"
+STOP, START = "Stop for everyone", "Start for everyone"
 SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
 
 WIDGET_CSS = """
@@ -169,7 +170,7 @@ class Page:
         self._instruments = select(name="Instrument", options=[], width=200)
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
-        self._run = button(name="Stop for everyone", button_type="default", width=170)
+        self._run = button(name=STOP, button_type="default", width=170)
         self._run.on_click(self._start_or_stop)
         self._play = button(name="Pause", width=80)
         self._play.on_click(self._play_or_pause)
@@ -222,7 +223,7 @@ class Page:
             self._seeking = False
         else:
             running = self._shared.about().get("running", False)
-            self._run.name = "Stop for everyone" if running else "Start for everyone"
+            self._run.name = STOP if running else START
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
@@ -288,7 +289,8 @@ class Page:
             self._replaying = None
 
     def _start_or_stop(self, _: Any) -> None:
-        action = "stop" if self._shared.about().get("running") else "start"
+        # What the viewer saw on the button counts, not what has become of it since.
+        action = "stop" if self._run.name == STOP else "start"
         self._note = f" · {escape(self._shared.control(action))}"
 
     def _play_or_pause(self, _: Any) -> None:

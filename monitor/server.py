@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -99,6 +100,8 @@ def _serve_page(folder: Path, address: str, port: int) -> None:
     from tornado.ioloop import IOLoop
     from tornado.web import RequestHandler
 
+    # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
+    logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
     shared = app.shared()
 
     class Proxy(RequestHandler):
