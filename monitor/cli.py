@@ -82,9 +82,9 @@ def record(
     cli_support.check_transport(transport)
     settings, parsed, endpoints = cli_support.settings(config, source, endpoint)
     seconds = cli_support.seconds(duration) if duration else None
-    from monitor import collector, lock, sources
-
     with cli_support.simulator(simulated) as simulator:
+        from monitor import collector, lock, sources
+
         endpoints.update(simulator)
         if simulated:
             parsed = [sources.parse(text) for text in DEFAULT_SOURCES]

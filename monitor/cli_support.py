@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -49,6 +50,8 @@ def simulator(wanted: bool) -> Iterator[dict[str, Endpoint]]:
     ) as child:
         assert child.stdout is not None
         try:
+            # The collector's libraries take a while to load: do that while the child starts.
+            import_module("monitor.collector")
             lines = [child.stdout.readline().split() for _ in VENUES]
             if not all(len(line) == 3 for line in lines):
                 fail("expected the simulated exchange to start, found that it ended", FAILURE)

@@ -20,6 +20,7 @@ from monitor.pipeline import Graph
 from monitor.recordings import open_recording
 from monitor.replay import Player
 from monitor.segments import FILE_ERRORS, iso
+from monitor.sql_pane import SqlPane
 from monitor.views import tables
 from monitor.views.latency import Latency
 from monitor.views.plot import Plot
@@ -198,7 +199,10 @@ class Page:
         price, spread, latency, sizes = (plot.pane for plot in self._plots)
         pane = {name: html for name, (html, _) in self._panes.items()}
         controls = pn.Row(self._source, self._instruments, self._run, self._transport)
-        plots = pn.Column(price, pn.Row(spread, latency), sizes, sizing_mode="stretch_width")
+        sql = SqlPane(self._shared.folder, [WIDGET_CSS], _html())
+        plots = pn.Column(
+            price, pn.Row(spread, latency), sizes, sql.view, sizing_mode="stretch_width"
+        )
         side = pn.Column(pane["status"], pane["quotes"], pane["signals"], pane["events"], width=560)
         row = pn.Row(plots, side, sizing_mode="stretch_width")
         return pn.Column(self._bar, controls, row, sizing_mode="stretch_width")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def _collector(folder: Path, arguments: list[str]) -> Iterator[None]:
             start_new_session=True,
         )
         try:
+            # The page's libraries take seconds to load: do that while the collector starts.
+            import_module("monitor.app")
             held = _wait_for(folder, child)
         except BaseException:
             child.terminate()

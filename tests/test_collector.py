@@ -37,13 +37,6 @@ def all_connected(held: lock.Held, count: int) -> bool:
     return states == ["connected"] * count
 
 
-def follow_and_leave(folder: Path) -> None:
-    follower = Follower(lambda: lock.holder(folder), lambda _: None)
-    follower.start()
-    until(lambda: follower.state == "connected", "a follower")
-    follower.close()
-
-
 def statuses(folder: Path, name: str) -> list[dict[str, Any]]:
     with recordings.open_recording(folder, name) as recording:
         return [row for batch in recording.batches() for row in batch["status"].to_pylist()]
@@ -60,17 +53,16 @@ def ords(folder: Path, name: str) -> list[int]:
 
 
 def test_killing_the_page_twenty_times_loses_no_row(tmp_path: Path, background: Run) -> None:
-    folder, port = tmp_path / "recordings", free_port()
+    folder = tmp_path / "recordings"
     live = background("record", "--simulated")
     held = collector_of(folder)
     until(lambda: all_connected(held, 6), "six connected sources")
-    page = background("serve", "--port", port)
-    until(lambda: _listens(port), "the page")
-    page.send_signal(signal.SIGKILL)
-    for _ in range(19):
-        # A page that dies while it attaches, and one that dies while it follows, look the same
-        # to the collector: a follower whose connection ends.
-        follow_and_leave(folder)
+    for _ in range(5):
+        ports = [free_port() for _ in range(4)]
+        pages = [background("serve", "--port", port) for port in ports]
+        for port, page in zip(ports, pages, strict=True):
+            until(lambda port=port: _listens(port), "the page")
+            page.send_signal(signal.SIGKILL)
     live.terminate()
     digest = live.stdout.read().split()[-1]
     assert live.wait(5) == 0

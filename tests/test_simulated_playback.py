@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +17,7 @@ import websocket
 from monitor.simulate import Simulator
 
 DEADLINE_S = 10
-CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
 SUBSCRIBE = '{"method":"SUBSCRIBE","params":["ethusdt@trade"],"id":1}'
-
-needs_corpus = pytest.mark.skipif(
-    not CAPTURES.is_dir() and not os.environ.get("CI"), reason=f"no captures in {CAPTURES}"
-)
 
 
 @contextmanager
@@ -144,7 +138,7 @@ def test_a_wrong_line_is_named_by_its_number(tmp_path):
         Simulator(["binance"], captures=[file])
 
 
-@needs_corpus
+@pytest.mark.corpus
 @pytest.mark.corpus
 @pytest.mark.parametrize(
     ("venue", "file", "request_", "rest"),
@@ -166,8 +160,8 @@ def test_a_wrong_line_is_named_by_its_number(tmp_path):
         ),
     ],
 )
-def test_the_corpus_is_played_to_the_byte(venue, file, request_, rest):
-    path = CAPTURES / f"{file}.norm.ndjson.gz"
+def test_the_corpus_is_played_to_the_byte(captures, venue, file, request_, rest):
+    path = captures / f"{file}.norm.ndjson.gz"
     with gzip.open(path, "rt") as lines:
         records = [json.loads(line) for line in lines]
     expected = [record["raw"] for record in records if record["kind"] == "ws"]

@@ -31,7 +31,7 @@ def status(hub: Hub) -> str:
         name = f"<b>{escape(source.venue)}</b> {escape(source.symbol)}"
         error = f'<span class="error">{escape(source.error)}</span>'
         rows.append([name, state, f"{source.updates:,}", age(source.age_ms), error])
-    return _table("Sources", ["source", "state", "updates", "age", ""], rows)
+    return table("Sources", ["source", "state", "updates", "age", ""], rows)
 
 
 def quotes(hub: Hub) -> str:
@@ -43,7 +43,7 @@ def quotes(hub: Hub) -> str:
         cells += [number(value) for value in (quote.bid_size, quote.bid, quote.ask, quote.ask_size)]
         rows.append([*cells, number(spread, 2), age(quote.age_ms)])
     names = ["last quotes", "bid size", "bid", "ask", "ask size", "bps", "age"]
-    return _table("Last quotes", names, rows)
+    return table("Last quotes", names, rows)
 
 
 def events(hub: Hub) -> str:
@@ -57,7 +57,7 @@ def events(hub: Hub) -> str:
         ]
         for mark in reversed(hub.marks()[1][-LINES:])
     ]
-    return _table("Gaps, outages and own drops", ["time", "kind", "where", "what"], rows)
+    return table("Gaps, outages and own drops", ["time", "kind", "where", "what"], rows)
 
 
 def signals(hub: Hub) -> str:
@@ -72,7 +72,7 @@ def signals(hub: Hub) -> str:
         ]
         for row in reversed(hub.signals()[-LINES:])
     ]
-    return _table("Signals", ["time", "symbol", "hook", "what", "origin"], rows)
+    return table("Signals", ["time", "symbol", "hook", "what", "origin"], rows)
 
 
 def age(age_ms: float | None) -> str:
@@ -91,7 +91,8 @@ def number(value: float, decimals: int | None = None) -> str:
     return f"{value:,.{decimals}f}" if decimals is not None else f"{value:,.8g}"
 
 
-def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Make a titled table; the cells are HTML, escaped by the caller."""
     head = "".join(f"<th>{name}</th>" for name in names)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     empty = f'<tr><td colspan="{len(names)}" class="none">nothing yet</td></tr>'

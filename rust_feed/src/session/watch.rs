@@ -53,7 +53,7 @@ impl Session {
             self.watch.no_data_told = false;
         }
         // Kraken wants a request within each minute even while it sends; a ping costs nothing elsewhere.
-        if now - self.watch.ping_ns >= PING_NS {
+        if !self.watch.leaving && now - self.watch.ping_ns >= PING_NS {
             self.watch.ping_ns = now;
             match self.market.profile.ping {
                 Some(text) => self.pacer.add(text.into()),

@@ -1,0 +1,233 @@
+//! A session against scripted time: what it asks of the transport, and what it writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use rust_feed::buffer::Buffer;
+use rust_feed::row::Rows;
+use rust_feed::session::{Action, Options, Session, Wanted};
+
+const SECOND: i64 = 1_000_000_000;
+const START: i64 = 1_700_000_000 * SECOND;
+const BOOK_TICKER: &str = r#"{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"BTCUSDT","b":"1.0","B":"1","a":"1.1","A":"1"}}"#;
+
+fn session(venue: &str, symbols: &[&str]) -> (Session, Arc<Buffer>) {
+    let buffer = Arc::new(Buffer::new(100_000));
+    let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), channels: Vec::new() };
+    let options = Options { sources: symbols.iter().map(wanted).collect(), live: true, raw: false };
+    let session = Session::new(Arc::clone(&buffer), venue, options);
+    (session.expect("a known venue"), buffer)
+}
+
+fn drained(buffer: &Buffer) -> Rows {
+    buffer.drain(Duration::ZERO, Duration::ZERO).map(|d| d.rows).unwrap_or_default()
+}
+
+fn framed(text: &str) -> Vec<u8> {
+    let size = u16::try_from(text.len()).expect("a short text");
+    [&[0x81, 126], &size.to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+/// The states of the symbols, in the order in which they were written.
+fn states(rows: &Rows) -> Vec<(&'static str, String)> {
+    let symbols =
+        rows.statuses.iter().filter(|s| s.scope == "symbol" && &*s.kind != "symbol_assumed");
+    symbols.map(|status| (status.state, status.kind.to_string())).collect()
+}
+
+/// Let seconds pass, one by one, and return all that was asked of the transport.
+fn pass(session: &mut Session, from_s: i64, to_s: i64) -> Vec<Action> {
+    (from_s..=to_s).flat_map(|s| session.tick(START + s * SECOND)).collect()
+}
+
+#[test]
+fn a_silent_line_is_pinged_and_then_left_as_half_open() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    assert!(pass(&mut session, 1, 9).iter().all(|action| *action != Action::Ping));
+    assert_eq!(pass(&mut session, 10, 10), [Action::Ping]);
+    let actions = pass(&mut session, 11, 25);
+    assert!(matches!(actions.last(), Some(Action::Reconnect(why)) if why.contains("25 s")));
+    assert!(drained(&buffer).statuses.iter().any(|status| &*status.kind == "half_open"));
+}
+
+#[test]
+fn an_answered_ping_keeps_a_line_without_data_alive_until_the_data_timer() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    session.receive(&framed(BOOK_TICKER), START);
+    let mut left = None;
+    for second in 1..=130 {
+        let now = START + second * SECOND;
+        let actions = session.tick(now);
+        if actions.contains(&Action::Ping) {
+            session.receive(&[0x8a, 0], now);
+        }
+        if let Some(Action::Reconnect(_)) = actions.last() {
+            left.get_or_insert(second);
+        }
+    }
+    assert_eq!(left, Some(120));
+    let rows = drained(&buffer);
+    let expected = [
+        ("initialising", "initialising"),
+        ("connected", "connected"),
+        ("quiet", "quiet"),
+        ("stale", "no_data"),
+    ];
+    assert_eq!(states(&rows), expected.map(|(state, kind)| (state, kind.to_string())));
+}
+
+#[test]
+fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
+    let (mut session, buffer) = session("kraken", &["BTC/USD", "NOPE/USD"]);
+    let sent = session.opened(1, START, "ws://x");
+    assert!(matches!(&sent[..], [Action::Send(text)] if text.contains("instrument")));
+    // Without the list the symbols are taken at their word after some seconds.
+    let sent = pass(&mut session, 1, 5);
+    assert_eq!(sent.len(), 2);
+    let refusal = r#"{"error":"Currency pair not supported NOPE/USD","method":"subscribe","success":false,"symbol":"NOPE/USD"}"#;
+    let accepted =
+        r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true}"#;
+    session.receive(&[framed(refusal), framed(accepted)].concat(), START + 6 * SECOND);
+    pass(&mut session, 7, 7);
+    let rows = drained(&buffer);
+    let refused: Vec<_> = rows.statuses.iter().filter(|s| &*s.kind == "refused").collect();
+    // Both channels of the one symbol, and then the symbol itself.
+    assert_eq!(refused.len(), 3);
+    assert!(
+        refused.iter().all(|s| s.detail.as_deref().is_some_and(|d| d.contains("not supported")))
+    );
+    assert_eq!(states(&rows).last().map(|(state, _)| *state), Some("failed"));
+}
+
+#[test]
+fn an_acknowledged_symbol_without_data_is_told_as_silent() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    session.receive(&framed(r#"{"result":null,"id":1}"#), START);
+    for second in 1..=60 {
+        session.tick(START + second * SECOND);
+        session.receive(&[0x8a, 0], START + second * SECOND);
+    }
+    assert_eq!(states(&drained(&buffer)).last(), Some(&("stale", "silent".to_string())));
+}
+
+#[test]
+fn a_symbol_that_the_list_does_not_have_is_refused_before_it_is_asked_for() {
+    let (mut session, buffer) = session("binance", &["btcusdt", "NOPE-USDT"]);
+    assert_eq!(session.prepare(), [Action::Fetch("/api/v3/exchangeInfo".into())]);
+    let list = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","stepSize":"0.00001000"}]}]}"#;
+    session.fetched(1, "/api/v3/exchangeInfo", list, START, 0);
+    assert!(session.prepare().is_empty());
+    let sent = session.opened(1, START, "ws://x");
+    assert!(
+        matches!(&sent[..], [Action::Send(text)] if text.contains("btcusdt@trade") && !text.contains("nope"))
+    );
+    let rows = drained(&buffer);
+    let known = &rows.instruments[0];
+    assert_eq!((known.tick_size, known.price_precision, known.size_precision), (0.01, 2.0, 5.0));
+    assert!(rows.statuses.iter().any(|s| &*s.kind == "refused" && s.state == "failed"));
+}
+
+#[test]
+fn a_lost_line_ends_the_quotes_that_were_true() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    session.receive(&framed(BOOK_TICKER), START);
+    session.closed(1, START + SECOND, "reset", false);
+    let rows = drained(&buffer);
+    assert_eq!(rows.quotes.len(), 2);
+    assert!(rows.quotes[1].bid.is_nan());
+    assert_eq!(rows.quotes[1].header.flags, rust_feed::row::INVALID);
+}
+
+/// Texts that resemble what venues send, and are mostly wrong.
+fn near_frames() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "stream",
+        "data",
+        "e",
+        "u",
+        "s",
+        "b",
+        "B",
+        "a",
+        "A",
+        "t",
+        "p",
+        "q",
+        "T",
+        "E",
+        "m",
+        "channel",
+        "type",
+        "events",
+        "tickers",
+        "trades",
+        "trade",
+        "ticker",
+        "market_trades",
+        "snapshot",
+        "symbol",
+        "method",
+        "subscribe",
+        "result",
+        "success",
+        "error",
+        "id",
+        "BTC-USD",
+        "BTC/USD",
+        "1.5",
+        "bookTicker",
+    ]);
+    let leaf = prop_oneof![
+        word.clone().prop_map(|w| format!("\"{w}\"")),
+        any::<i64>().prop_map(|n| n.to_string()),
+        any::<f64>().prop_map(|n| n.to_string()),
+        Just("null".to_string()),
+        Just("true".to_string()),
+    ];
+    leaf.prop_recursive(4, 40, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(","))),
+            prop::collection::vec((word.clone(), inner), 0..8).prop_map(|pairs| {
+                let fields: Vec<String> =
+                    pairs.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
+                format!("{{{}}}", fields.join(","))
+            }),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_any_dialect(texts in prop::collection::vec(prop_oneof![near_frames(), ".*"], 1..8)) {
+        for venue in ["binance", "kraken", "coinbase"] {
+            let (mut session, buffer) = session(venue, &["BTC-USD"]);
+            session.opened(1, START, "ws://x");
+            for (at, text) in texts.iter().enumerate() {
+                session.frame(1, text, START + at as i64, 0);
+                session.fetched(1, "/api/v3/exchangeInfo/market/products", text, START, 0);
+            }
+            let rows = drained(&buffer);
+            prop_assert_eq!(rows.next_ord as usize, rows.len());
+        }
+    }
+
+    #[test]
+    fn a_damaged_frame_gives_one_tick_or_one_reason(at in 0usize..100, byte in any::<u8>()) {
+        let (mut session, buffer) = session("binance", &[]);
+        let mut bytes = BOOK_TICKER.as_bytes().to_vec();
+        let at = at % bytes.len();
+        bytes[at] = byte;
+        let wire = [&[0x81, bytes.len() as u8][..], &bytes].concat();
+        session.opened(1, START, "ws://x");
+        session.receive(&wire, START);
+        let rows = drained(&buffer);
+        let told = rows.statuses.iter().filter(|s| &*s.kind == "undecodable").count();
+        prop_assert!(rows.quotes.len() + told + session.ignored_frames() as usize <= 1);
+    }
+}
