@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import os
+import select
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -16,8 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor import recordings
+from monitor.query_worker import READY
 
 WALL_S = 5.0
+START_S = 30.0
 MEMORY_LIMIT = "1GB"
 ADDRESS_BYTES = 4 << 30
 FORMATS = ("table", "csv", "json", "parquet")
@@ -50,8 +54,9 @@ def run(
     """
     with ExitStack() as stack:
         files: list[tuple[str, str]] = []
+        listed = recordings.catalogue(folder)
         if recording is None:
-            paths = [folder / about["id"] for about in recordings.catalogue(folder)]
+            paths = [folder / about["id"] for about in listed]
         else:
             paths = [recordings.find(folder, recording)[1]]
         for path in paths:
@@ -61,7 +66,7 @@ def run(
         job = {
             "sql": sql,
             "files": files,
-            "recordings": _listed(folder),
+            "recordings": [{**about, "rows": sum(about["rows"].values())} for about in listed],
             "from_ns": from_ns,
             "to_ns": to_ns,
             "max_rows": max_rows,
@@ -74,25 +79,26 @@ def run(
 
 def _in_child(job: dict[str, Any], wall_s: float) -> Result:
     command = [sys.executable, "-m", "monitor.query_worker", json.dumps(job)]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=wall_s, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise QueryError(f"expected an answer within {wall_s:g} s, found none") from None
-    if done.returncode:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        try:
+            assert child.stdout is not None
+            # The limit is the statement's: the child says when it begins.
+            if select.select([child.stdout], [], [], START_S)[0]:
+                os.read(child.stdout.fileno(), len(READY))
+            answer, complaint = child.communicate(timeout=wall_s)
+        except subprocess.TimeoutExpired:
+            raise QueryError(f"expected an answer within {wall_s:g} s, found none") from None
+        finally:
+            child.kill()
+    if child.returncode:
+        lines = complaint.decode("utf-8", "replace").strip().splitlines()
         why = " ".join(line.strip() for line in lines if line.strip())
-        raise QueryError(why[:500] or f"the query was ended by signal {-done.returncode}")
-    table = pa.ipc.open_stream(done.stdout).read_all()
+        raise QueryError(why[:500] or f"the query was ended by signal {-child.returncode}")
+    table = pa.ipc.open_stream(answer).read_all()
     metadata = table.schema.metadata or {}
     return Result(table.replace_schema_metadata(None), metadata.get(b"truncated") == b"True")
-
-
-def _listed(folder: Path) -> list[dict[str, Any]]:
-    return [
-        {**about, "rows": sum(about["rows"].values())} for about in recordings.catalogue(folder)
-    ]
 
 
 def write(table: pa.Table, form: str, out: BinaryIO) -> None:

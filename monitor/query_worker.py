@@ -17,6 +17,8 @@ import pyarrow as pa
 from monitor.batches import KINDS, SCHEMAS
 
 EXIT_REFUSED = 3
+# Written once all is set up, right before the statement runs.
+READY = b"R"
 
 
 def main() -> None:
@@ -52,6 +54,7 @@ def _run(job: dict[str, Any]) -> tuple[pa.Table, bool]:
     con.execute("SET enable_external_access = false")
     con.execute("SET lock_configuration = true")
     _limit(job)
+    os.write(1, READY)
     reader = con.sql(statement)
     if reader is None:
         raise ValueError("expected a statement that returns rows, found one that returns none")
