@@ -94,7 +94,7 @@ def record(
                 cli_support.USAGE,
             )
         options = collector.Options(
-            folder, parsed, endpoints, settings.hooks, not no_record, raw, seconds, started_by
+            folder, parsed, endpoints, settings, not no_record, raw, seconds, started_by
         )
         try:
             digest = collector.run(options, cli_support.progress() if sys.stderr.isatty() else None)

@@ -21,7 +21,7 @@ import tornado.netutil
 from monitor import control, hooks, lock, recordings, sources
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
-from monitor.config import Endpoint, HookSettings, simulated
+from monitor.config import Endpoint, Settings, simulated
 from monitor.feeds import Feeds
 from monitor.health import Health
 from monitor.pipeline import Graph, Sink
@@ -46,7 +46,7 @@ class Options(NamedTuple):
     folder: Path
     sources: list[sources.Source]
     endpoints: dict[str, Endpoint]
-    hooks: HookSettings
+    settings: Settings
     record: bool = True
     raw: bool = False
     seconds: float | None = None
@@ -62,7 +62,9 @@ class Collector:
         self.rows = 0
         self._options = options
         self._health = Health()
-        self._feeds = Feeds(options.sources, options.endpoints, raw=options.raw)
+        self._feeds = Feeds(
+            options.sources, options.endpoints, options.settings.venues, raw=options.raw
+        )
         self._digest = Digest()
         self._recorder: Recorder | None = None
         sinks: dict[str, Sink] = {}
@@ -72,7 +74,7 @@ class Collector:
             self._recorder = Recorder(options.folder / name, written, self._on_recorder)
             sinks["recorder"] = self._recorder
         sinks |= {"publisher": self.publisher, "health": self._health, "terminal": Terminal()}
-        self._graph = Graph(sinks, hooks.load(options.hooks, "recorded"))
+        self._graph = Graph(sinks, hooks.load(options.settings.hooks, "recorded"))
         self._announced = 1
         self._draining = threading.Event()
         self._pump = threading.Thread(target=self._drain, name="pump", daemon=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -27,9 +27,15 @@ class Endpoint(NamedTuple):
 
 
 class VenueSettings(BaseModel):
+    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants."""
+
     model_config = ConfigDict(extra="forbid")
     ws_url: str | None = None
     rest_url: str | None = None
+    mode: Literal["auto", "ws", "rest"] = "auto"
+    interval_s: float | None = Field(default=None, ge=0.1, le=3600)
+    fallback_after_s: float = Field(default=15.0, gt=0)
+    api_key: SecretStr | None = None
 
 
 class CrossVenueSettings(BaseModel):

@@ -100,7 +100,7 @@ def test_the_page_shows_streams_stops_and_replays(
     page.mouse.down()
     page.mouse.move(520, 185, steps=5)
     page.mouse.up()
-    before = view.plots()
+    before = until(lambda: held(view, price), "a plot that was panned and holds")
     until(lambda: view.plots()[price][2] > before[price][2] + 20, "more rows")
     until(lambda: view.plots()[spread][1] > before[spread][1] + 1000, "a neighbour that follows")
     assert view.plots()[price][:2] == before[price][:2]
@@ -138,6 +138,14 @@ def test_the_page_shows_streams_stops_and_replays(
         lambda: sum(s["updates"] for s in health(held.address)["sources"]) > count,
         "updates without a viewer",
     )
+
+
+def held(view: Watched, title: str) -> dict[str, tuple[float, float, int]] | None:
+    """Return the plots once the time axis of `title` stands still while rows come."""
+    first = view.plots()
+    rows = first[title][2] + 5
+    last = until(lambda: (now := view.plots())[title][2] >= rows and now, "more rows")
+    return last if last[title][:2] == first[title][:2] else None
 
 
 def _answers(url: str) -> bool:

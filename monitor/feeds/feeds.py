@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
 
 from monitor._rust_feed import Feed, Session, venues
 from monitor.batches import Batch
-from monitor.config import Endpoint
+from monitor.config import Endpoint, VenueSettings
 from monitor.feeds.clock import ReceiveClock
-from monitor.feeds.supervisor import Supervisor
+from monitor.feeds.rest import Rest
+from monitor.feeds.supervisor import Policy, Supervisor
 from monitor.sources import Source
 
 CAPACITY_ROWS = 1_000_000
@@ -28,17 +30,21 @@ class Feeds:
         self,
         sources: Sequence[Source],
         endpoints: Mapping[str, Endpoint],
+        settings: Mapping[str, VenueSettings],
         capacity_rows: int = CAPACITY_ROWS,
         raw: bool = False,
     ) -> None:
         self._lock = threading.Lock()
         self._sources = list(sources)
-        self._endpoints = endpoints
+        self._endpoints, self._settings = endpoints, settings
         self._raw = raw
         self._feed = Feed(capacity_rows)
         self._clock = ReceiveClock()
         self._conns = itertools.count(1)
-        self._supervisors: dict[str, Supervisor] = {}
+        self._rests: dict[str, Rest] = {}
+        self._supervisors: dict[tuple[str, int], Supervisor] = {}
+        # How many connections each venue turned out to want; written by the connections' threads.
+        self._parts: dict[str, int] = {}
         self._running = False
 
     @property
@@ -55,13 +61,13 @@ class Feeds:
         with self._lock:
             self._running = True
             for venue in dict.fromkeys(source.venue for source in self._sources):
-                self._open(venue)
+                self._open(venue, 0)
 
     def stop(self) -> None:
         """Leave every venue; the sources become `stopped`."""
         with self._lock:
             self._running = False
-            self._leave(list(self._supervisors))
+            self._leave({venue for venue, _ in self._supervisors})
 
     def add(self, source: Source) -> None:
         """Follow one more source; its venue is connected to anew."""
@@ -85,7 +91,8 @@ class Feeds:
         return Batch({kind: pa.record_batch(rows) for kind, rows in kinds.items()})
 
     def tick(self, recorder_lag_ms: float) -> None:
-        """Write the clock row: called every 100 ms."""
+        """Write the clock row, and open connections that turned out to be wanted: every 100 ms."""
+        self._open_parts()
         step_ns = self._clock.discipline()
         now_ns = self._clock.now_ns()
         if step_ns:
@@ -110,39 +117,78 @@ class Feeds:
         self.stop()
         self._feed.close()
 
-    def _open(self, venue: str) -> None:
+    def _open(self, venue: str, part: int) -> None:
         mine = [source for source in self._sources if source.venue == venue]
-        if not mine or venue in self._supervisors:
+        if not mine or (venue, part) in self._supervisors:
             return
         wanted = [{"symbol": source.symbol, "channels": list(source.channels)} for source in mine]
-        options = json.dumps({"sources": wanted, "live": True, "raw": self._raw})
+        settings = self._settings.get(venue, VenueSettings())
+        interval_ms = round((settings.interval_s or 0) * 1000)
+        options = {"sources": wanted, "live": True, "raw": self._raw, "part": part}
+        session = Session(self._feed, venue, json.dumps({**options, "interval_ms": interval_ms}))
         profile, endpoint = venues()[venue], self._endpoints.get(venue, Endpoint(None, None))
+        parameters, headers, hint = _key(profile["key"], settings)
+        base = endpoint.ws or profile["ws_url"]
+        if venue not in self._rests:
+            address = endpoint.http or profile["rest_url"]
+            self._rests[venue] = Rest(venue, address, headers, hint)
         supervisor = Supervisor(
-            venue,
-            Session(self._feed, venue, options),
+            venue if part == 0 else f"{venue}-{part + 1}",
+            session,
             self._clock,
-            _join(endpoint.ws or profile["ws_url"], profile["ws_path"]),
-            endpoint.http or profile["rest_url"],
+            base and profile["ws_url"] and _join(base, profile["ws_path"], parameters),
+            self._rests[venue],
             lambda: next(self._conns),
+            lambda parts: self._parts.__setitem__(venue, parts),
+            Policy(settings.mode, settings.fallback_after_s),
         )
-        self._supervisors[venue] = supervisor
+        self._supervisors[venue, part] = supervisor
         supervisor.start()
+
+    def _open_parts(self) -> None:
+        if not self._parts:
+            return
+        with self._lock:
+            parts, self._parts = self._parts, {}
+            for venue, count in parts.items():
+                for part in range(1, count if self._running else 0):
+                    self._open(venue, part)
 
     def _reopen(self, venue: str) -> None:
         if self._running:
-            self._leave([venue])
-            self._open(venue)
+            self._leave({venue})
+            self._open(venue, 0)
 
-    def _leave(self, names: Sequence[str]) -> None:
-        leaving = [self._supervisors.pop(name) for name in names if name in self._supervisors]
+    def _leave(self, names: set[str]) -> None:
+        """Leave the venues, all their connections together, and their REST sessions last."""
+        keys = [key for key in self._supervisors if key[0] in names]
+        leaving = [self._supervisors.pop(key) for key in keys]
         for supervisor in leaving:
             supervisor.stop()
         for supervisor in leaving:
             supervisor.join(JOIN_S)
+        for venue in names & self._rests.keys():
+            self._rests.pop(venue).close(JOIN_S)
 
 
-def _join(base: str, path: str) -> str:
+def _key(
+    wanted: tuple[str, str, str] | None, settings: VenueSettings
+) -> tuple[dict[str, str], dict[str, str], str]:
+    """Return a venue's key as query parameter and as header, and what to say if it is refused."""
+    if wanted is None:
+        return {}, {}, ""
+    variable, parameter, header = wanted
+    key = os.environ.get(variable) or (
+        settings.api_key.get_secret_value() if settings.api_key else ""
+    )
+    if not key:
+        return {}, {}, f"expected a key in {variable} or api_key, found none"
+    return {parameter: key}, {header: key}, f"expected a key that is valid in {variable} or api_key"
+
+
+def _join(base: str, path: str, parameters: Mapping[str, str]) -> str:
     """Put the path of `base`, if any, before the dialect's own path and query."""
     parts, own = urlsplit(base), urlsplit(path)
     joined = parts.path.rstrip("/") + own.path
-    return urlunsplit((parts.scheme, parts.netloc, joined, own.query, ""))
+    query = "&".join(part for part in (own.query, urlencode(parameters)) if part)
+    return urlunsplit((parts.scheme, parts.netloc, joined, query, ""))

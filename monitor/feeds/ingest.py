@@ -60,19 +60,21 @@ def ingest(
     sessions: dict[str, tuple[int, Session]] = {}
     frames = 0
     for record in records:
-        if record.kind == "sent":
-            continue
         if record.conn not in sessions:
             sessions[record.conn] = (len(sessions) + 1, Session(feed, venue, OPTIONS))
         conn, session = sessions[record.conn]
+        if record.kind == "sent":
+            session.sent(record.raw)
+            continue
         if record.kind == "http":
-            # A REST body informs every connection of the capture, whichever asked for it.
             session.fetched(conn, record.url, record.raw, record.ts_recv, record.flags)
         else:
             session.frame(conn, record.raw, record.ts_recv, record.flags)
         frames += 1
         if frames % DRAIN_FRAMES == 0:
             _drain(feed, emit)
+    for conn, session in sessions.values():
+        session.closed(conn, records[-1].ts_recv, "ended", "the capture ends")
     _drain(feed, emit)
     ignored = sum(session.ignored_frames for _, session in sessions.values())
     return Ingested(frames, ignored, len(bad_lines), bad_lines[:SHOWN_BAD_LINES])

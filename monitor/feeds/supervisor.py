@@ -1,22 +1,35 @@
-"""Keeps one connection alive: connect, carry out what the session asks for, back off, try again."""
+"""Keeps one connection alive: connect, do what the session asks, back off, poll meanwhile."""
 
 from __future__ import annotations
 
+import queue
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, NamedTuple
 
 from monitor._rust_feed import Session
 from monitor.feeds import transport
 from monitor.feeds.clock import ReceiveClock
+from monitor.feeds.opening import Opening, refusal
+from monitor.feeds.rest import Answer, Rest
 
 BACK_OFF_FIRST_S = 0.5
 BACK_OFF_CAP_S = 30.0
 HEALTHY_S = 10.0
+TICK_S = 0.1
 TICK_NS = 100_000_000
-FETCH_TRIES_EVERY_S = 60.0
+LIST_TRIES_EVERY_S = 60.0
+LIST_WAIT_S = 15.0
+
+
+class Policy(NamedTuple):
+    """How a source is had: `auto`, `ws` or `rest`; REST takes over after so long without a line."""
+
+    mode: str = "auto"
+    fallback_after_s: float = 15.0
 
 
 class Supervisor:
@@ -27,17 +40,26 @@ class Supervisor:
         name: str,
         session: Session,
         clock: ReceiveClock,
-        ws_url: str,
-        rest_url: str,
+        ws_url: str | None,
+        rest: Rest,
         next_conn: Callable[[], int],
+        on_parts: Callable[[int], None],
+        policy: Policy,
     ) -> None:
+        self._name = name
         self._session = session
         self._clock = clock
         self._ws_url = ws_url
-        self._rest_url = rest_url.rstrip("/")
-        self._next_conn = next_conn
+        self._rest = rest
+        self._next_conn, self._on_parts = next_conn, on_parts
+        self._policy = policy
         self._stopping = threading.Event()
-        self._fetch_failed_s = -FETCH_TRIES_EVERY_S
+        self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+        self._conn = 0
+        self._list_asked_s = -LIST_TRIES_EVERY_S
+        self._heard_s = time.monotonic()
+        self._opened_s: float | None = None
+        self._why = "no connection yet"
         self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
 
     def start(self) -> None:
@@ -51,34 +73,87 @@ class Supervisor:
         self._thread.join(timeout_s)
 
     def announce(self) -> None:
-        """Write this connection's instrument rows anew."""
+        """Write this connection's instruments and whole books anew."""
         self._session.announce(self._clock.now_ns())
 
     def _run(self) -> None:
+        if self._ws_url is None or self._policy.mode == "rest":
+            self._poll()
+            return
         failures = 0
         while not self._stopping.is_set():
-            conn, opened_s = self._next_conn(), time.monotonic()
-            why = self._live(conn)
-            stopped = self._stopping.is_set()
-            self._session.closed(conn, self._clock.now_ns(), why, stopped)
-            failures = 0 if time.monotonic() - opened_s >= HEALTHY_S else failures + 1
+            self._conn, self._opened_s = self._next_conn(), None
+            kind, self._why, pause_s = self._live(self._ws_url)
+            self._session.closed(self._conn, self._clock.now_ns(), kind, self._why)
+            failures = 0 if self._was_healthy() else failures + 1
             # Full jitter: many collectors cut off at once must not come back at once.
             ceiling = min(BACK_OFF_CAP_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
-            self._stopping.wait(random.uniform(0, ceiling))
+            self._idle(max(pause_s, random.uniform(0, ceiling)))
 
-    def _live(self, conn: int) -> str:
-        """Hold one connection for as long as it lasts; return why it ended."""
-        try:
-            self._fetch_instruments(conn)
-            with transport.connect(self._ws_url) as line:
-                shown = transport.address(self._ws_url)
-                actions = self._session.opened(conn, self._clock.now_ns(), shown)
+    def _poll(self) -> None:
+        """Ask by REST for as long as it takes; the venue has no stream, or none is wanted."""
+        self._conn = self._next_conn()
+        has_none = self._ws_url is None
+        why = "the venue has no WebSocket" if has_none else "REST was asked for"
+        self._session.fall_back(self._conn, self._clock.now_ns(), why)
+        while not self._stopping.wait(TICK_S):
+            self._pass_time(None)
+        self._session.closed(self._conn, self._clock.now_ns(), "stopped", "stopped on request")
+
+    def _was_healthy(self) -> bool:
+        # Time spent in vain on opening a connection says nothing for it.
+        return self._opened_s is not None and time.monotonic() - self._opened_s >= HEALTHY_S
+
+    def _live(self, url: str) -> tuple[str, str, float]:
+        """Hold one connection for as long as it lasts; return kind, reason, and a pause in s."""
+        with ExitStack() as stack:
+            try:
+                self._learn_instruments()
+                line = self._connect(stack, url)
+                if line is None:
+                    return "stopped", "stopped on request", 0.0
+                self._opened_s = time.monotonic()
+                shown = transport.address(url)
+                actions = self._session.opened(self._conn, self._clock.now_ns(), shown)
                 why = self._carry_out(line, actions)
                 while not why:
-                    why = "stopped on request" if self._stopping.is_set() else self._step(line)
-                return why
-        except transport.LINE_ERRORS as error:
-            return f"{type(error).__name__}: {error}"
+                    if self._stopping.is_set():
+                        return "stopped", "stopped on request", 0.0
+                    why = self._step(line)
+                return "disconnected", why, 0.0
+            except transport.LINE_ERRORS as error:
+                return refusal(error)
+
+    def _connect(self, stack: ExitStack, url: str) -> transport.Line | None:
+        """Open a connection on a thread of its own: polling goes on meanwhile. None if stopped."""
+        opening = Opening(url, f"connect-{self._name}")
+        while not opening.wait(TICK_S):
+            if self._stopping.is_set():
+                opening.abandon()
+                return None
+            self._pass_time(None)
+        return opening.line(stack)
+
+    def _learn_instruments(self) -> None:
+        """Have the venue's instrument list, if it comes by REST and is not known yet."""
+        if time.monotonic() - self._list_asked_s < LIST_TRIES_EVERY_S:
+            return
+        actions = self._session.prepare()
+        if not actions:
+            return
+        self._list_asked_s = time.monotonic()
+        self._carry_out(None, actions)
+        while self._session.prepare() and not self._stopping.is_set():
+            if time.monotonic() - self._list_asked_s > LIST_WAIT_S:
+                return
+            try:
+                answer = self._answers.get(timeout=TICK_S)
+            except queue.Empty:
+                self._fall_back_if_due()
+                continue
+            self._take(answer)
+            if answer.body is None:
+                return
 
     def _step(self, line: transport.Line) -> str | None:
         """Read once and let time pass; return why to leave the connection, or None."""
@@ -91,32 +166,55 @@ class Supervisor:
                 break
             if not data:
                 return "the venue closed the connection without a closing frame"
+            self._heard_s = time.monotonic()
             actions = self._session.receive(data, now_ns)
             if actions and (why := self._carry_out(line, actions)):
                 return why
-        return self._carry_out(line, self._session.tick(now_ns))
+        return self._pass_time(line)
 
-    def _carry_out(self, line: transport.Line, actions: Sequence[tuple[str, Any]]) -> str | None:
+    def _idle(self, seconds: float) -> None:
+        until_s = time.monotonic() + seconds
+        while (left_s := until_s - time.monotonic()) > 0:
+            if self._stopping.wait(min(TICK_S, left_s)):
+                return
+            self._pass_time(None)
+
+    def _pass_time(self, line: transport.Line | None) -> str | None:
+        """Hand over what REST answered, and let the session do what is due."""
+        while not self._answers.empty():
+            self._take(self._answers.get())
+        self._fall_back_if_due()
+        return self._carry_out(line, self._session.tick(self._clock.now_ns()))
+
+    def _take(self, answer: Answer) -> None:
+        now_ns, conn = self._clock.now_ns(), self._conn
+        if answer.body is not None:
+            self._session.fetched(conn, answer.path, answer.body, now_ns, 0)
+        else:
+            self._session.fetch_failed(conn, answer.path, answer.kind, answer.why, now_ns)
+
+    def _fall_back_if_due(self) -> None:
+        unheard_s = time.monotonic() - self._heard_s
+        if self._policy.mode == "auto" and unheard_s >= self._policy.fallback_after_s:
+            self._session.fall_back(self._conn, self._clock.now_ns(), self._why)
+
+    def _carry_out(
+        self, line: transport.Line | None, actions: Sequence[tuple[str, Any]]
+    ) -> str | None:
         for act, argument in actions:
-            if act == "send":
+            if act == "fetch":
+                path, body = argument
+                self._rest.ask(path, body, self._answers.put)
+            elif act == "parts":
+                self._on_parts(argument)
+            elif act == "reconnect":
+                return str(argument)
+            elif line is None:
+                continue
+            elif act == "send":
                 line.send(str(argument))
             elif act == "ping":
                 line.ping()
             elif act == "pong":
                 line.pong(bytes(argument))
-            elif act == "reconnect":
-                return str(argument)
         return None
-
-    def _fetch_instruments(self, conn: int) -> None:
-        if time.monotonic() - self._fetch_failed_s < FETCH_TRIES_EVERY_S:
-            return
-        for _, path in self._session.prepare():
-            url = self._rest_url + path
-            try:
-                body = transport.fetch(url)
-            except OSError as error:
-                self._fetch_failed_s = time.monotonic()
-                self._session.fetch_failed(conn, path, str(error), self._clock.now_ns())
-            else:
-                self._session.fetched(conn, path, body, self._clock.now_ns(), 0)

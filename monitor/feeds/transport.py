@@ -8,14 +8,15 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
 import websocket
+
+from monitor import __version__
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10
 READ_TIMEOUT_S = 0.1
-FETCH_TIMEOUT_S = 10
-FETCH_BYTES = 64 << 20
+# Venues ask that a client says what it is.
+HEADERS = {"User-Agent": f"monitor/{__version__}"}
 
 # What a connection attempt, a read or a write may raise when the venue or the line is at fault.
 LINE_ERRORS = (OSError, ssl.SSLError, websocket.WebSocketException, ValueError)
@@ -50,23 +51,16 @@ class Line:
 def connect(url: str) -> Iterator[Line]:
     """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
     ws = websocket.create_connection(
-        url, timeout=OPEN_TIMEOUT_S, enable_multithread=False, skip_utf8_validation=True
+        url,
+        timeout=OPEN_TIMEOUT_S,
+        header=HEADERS,
+        enable_multithread=False,
+        skip_utf8_validation=True,
     )
     try:
         yield Line(ws)
     finally:
         ws.shutdown()
-
-
-def fetch(url: str) -> str:
-    """Return the body of a REST resource; OSError says what was found instead."""
-    with requests.get(url, timeout=FETCH_TIMEOUT_S, stream=True) as response:
-        if response.status_code != requests.codes.ok:
-            raise OSError(f"expected HTTP 200, found {response.status_code}")
-        body = response.raw.read(FETCH_BYTES + 1, decode_content=True)
-    if len(body) > FETCH_BYTES:
-        raise OSError(f"expected at most {FETCH_BYTES} bytes, found more")
-    return str(body, "utf-8", "replace")
 
 
 def address(url: str) -> str:

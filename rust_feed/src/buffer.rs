@@ -1,12 +1,13 @@
 //! The bounded buffer between sessions and the pipeline: numbers rows, drops the oldest when full.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::row::{Header, Name, Row, Rows, Status};
+use crate::row::{self, BookMessage, Header, Name, Row, Rows, Status};
 
 /// The venue of rows that this program writes about itself.
 pub const SELF: &str = "monitor";
@@ -17,6 +18,7 @@ pub struct Buffer {
     inner: Mutex<Inner>,
     filled: Condvar,
     capacity_rows: usize,
+    overflows: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ struct Inner {
     by_name: FxHashMap<Arc<str>, Name>,
     next_message: u64,
     dropped: Option<Dropped>,
+    /// Instruments whose book rows were dropped and not yet followed by a whole book.
+    cut: FxHashSet<(Name, Option<Name>)>,
     closed: bool,
 }
 
@@ -47,7 +51,8 @@ pub struct Drained {
 impl Buffer {
     /// `capacity_rows` bounds the rows of the kinds that may be dropped.
     pub fn new(capacity_rows: usize) -> Self {
-        Buffer { inner: Mutex::default(), filled: Condvar::new(), capacity_rows }
+        let (inner, filled, overflows) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
+        Buffer { inner, filled, capacity_rows, overflows }
     }
 
     pub fn intern(&self, text: &str) -> Name {
@@ -66,9 +71,14 @@ impl Buffer {
         inner.next_message += messages;
         renumber(&mut rows.quotes, base);
         renumber(&mut rows.trades, base);
+        renumber(&mut rows.books, base);
+        renumber(&mut rows.depths, base);
         renumber(&mut rows.stats, base);
         renumber(&mut rows.frames, base);
         inner.rows.append(rows);
+        if inner.rows.droppable_len() > self.capacity_rows {
+            self.overflows.fetch_add(1, Ordering::Relaxed);
+        }
         while inner.rows.droppable_len() > self.capacity_rows {
             inner.drop_oldest_message();
         }
@@ -87,8 +97,14 @@ impl Buffer {
         let open = |inner: &mut Inner| !inner.closed;
         let lingered = self.filled.wait_timeout_while(inner, linger, open);
         let (mut inner, _) = lingered.unwrap_or_else(PoisonError::into_inner);
+        inner.mark_cut_books();
         inner.tell_dropped();
         Some(Drained { rows: inner.rows.take(), names: inner.names.clone() })
+    }
+
+    /// How often it was full: once more means that books want to be written whole again.
+    pub fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
     }
 
     /// How many rows wait to be drained.
@@ -133,6 +149,8 @@ impl Inner {
         let oldest = [
             rows.quotes.front().map(Row::header),
             rows.trades.front().map(Row::header),
+            rows.books.front().map(Row::header),
+            rows.depths.front().map(Row::header),
             rows.stats.front().map(Row::header),
             rows.frames.front().map(Row::header),
         ];
@@ -141,10 +159,32 @@ impl Inner {
         };
         let dropped =
             self.dropped.get_or_insert(Dropped { count: 0, first_ord: u64::MAX, next_ord: 0 });
-        drop_message(&mut rows.quotes, message, dropped);
-        drop_message(&mut rows.trades, message, dropped);
-        drop_message(&mut rows.stats, message, dropped);
-        drop_message(&mut rows.frames, message, dropped);
+        let of_books = drop_message(&mut rows.books, message, dropped, |row| {
+            self.cut.insert((row.header.venue, row.header.symbol));
+            row.rows()
+        });
+        rows.book_rows -= of_books;
+        drop_message(&mut rows.quotes, message, dropped, |_| 1);
+        drop_message(&mut rows.trades, message, dropped, |_| 1);
+        drop_message(&mut rows.depths, message, dropped, |_| 1);
+        drop_message(&mut rows.stats, message, dropped, |_| 1);
+        drop_message(&mut rows.frames, message, dropped, |_| 1);
+    }
+
+    /// Flag the rows of a book that lacks some, up to the next whole one.
+    fn mark_cut_books(&mut self) {
+        if self.cut.is_empty() {
+            return;
+        }
+        let cut = &mut self.cut;
+        for BookMessage { header, .. } in &mut self.rows.books {
+            let instrument = (header.venue, header.symbol);
+            if header.flags & row::SNAPSHOT != 0 {
+                cut.remove(&instrument);
+            } else if cut.contains(&instrument) {
+                header.flags |= row::MAYBE_BAD_BOOK;
+            }
+        }
     }
 
     fn tell_dropped(&mut self) {
@@ -182,19 +222,30 @@ fn renumber<R: Row>(rows: &mut VecDeque<R>, base: u64) {
     }
 }
 
-fn drop_message<R: Row>(rows: &mut VecDeque<R>, message: u64, dropped: &mut Dropped) {
-    while let Some(header) = rows.front().map(Row::header).filter(|h| h.message == message) {
-        dropped.count += 1;
-        dropped.first_ord = dropped.first_ord.min(header.ord);
-        dropped.next_ord = dropped.next_ord.max(header.ord + 1);
+/// Drop the rows of a message; `count` tells how many each entry stands for. Returns their number.
+fn drop_message<R: Row>(
+    rows: &mut VecDeque<R>,
+    message: u64,
+    dropped: &mut Dropped,
+    mut count: impl FnMut(&R) -> usize,
+) -> usize {
+    let mut all = 0;
+    while let Some(row) = rows.front().filter(|row| row.header().message == message) {
+        let (ord, rows_of_it) = (row.header().ord, count(row));
+        dropped.count += rows_of_it as u64;
+        dropped.first_ord = dropped.first_ord.min(ord);
+        dropped.next_ord = dropped.next_ord.max(ord + rows_of_it as u64);
+        all += rows_of_it;
         rows.pop_front();
     }
+    all
 }
 
 fn latest_recv(rows: &Rows) -> i64 {
     let last = [
         rows.quotes.back().map(Row::header),
         rows.trades.back().map(Row::header),
+        rows.books.back().map(Row::header),
         rows.statuses.back().map(Row::header),
         rows.clocks.back().map(Row::header),
         rows.stats.back().map(Row::header),
@@ -234,6 +285,7 @@ mod tests {
             side: None,
             trade_id: None,
             seq: None,
+            conditions: None,
         });
     }
 
@@ -265,6 +317,35 @@ mod tests {
             ("overflow", Some(0), Some(3), Some(3))
         );
         assert_eq!(status.header.ord, 6);
+    }
+
+    #[test]
+    fn a_book_that_was_cut_is_marked_until_it_is_whole_again() {
+        let buffer = Buffer::new(2);
+        let mut rows = Rows::default();
+        for (message, flags) in [(0, 0), (1, 0), (2, row::SNAPSHOT), (3, 0)] {
+            let header = Header { flags, ..header(&buffer, &mut rows, message) };
+            let level = row::BookLevel {
+                side: crate::book::BookSide::Bid,
+                price: 1.0,
+                size: 1.0,
+                flags: 0,
+            };
+            let (seq_first, seq, levels) = (None, None, vec![level].into());
+            rows.books.push_back(BookMessage { header, seq_first, seq, clears: false, levels });
+            rows.book_rows += 1;
+            if message == 1 || message == 3 {
+                buffer.push(&mut rows, 4);
+                buffer.push(&mut Rows::default(), 0);
+            }
+            if message == 1 {
+                // Two more push the first two out.
+                assert_eq!(buffer.overflows(), 0);
+            }
+        }
+        assert_eq!(buffer.overflows(), 1);
+        let flags = |rows: &Rows| rows.books.iter().map(|b| b.header.flags).collect::<Vec<_>>();
+        assert_eq!(flags(&drained(&buffer)), [row::SNAPSHOT, 0]);
     }
 
     #[test]

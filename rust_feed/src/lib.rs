@@ -1,5 +1,6 @@
 //! Exchange frames to Arrow rows: what runs below the transport, without a clock and without I/O.
 
+pub mod book;
 pub mod buffer;
 pub mod digest;
 pub mod frame;

@@ -6,15 +6,19 @@ use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
 use crate::quality::{Contiguous, Growing, Recent, Verdict};
-use crate::row::{
-    self, FrameRow, Header, InstrumentRow, Name, Origin, Quote, Rows, Trade, TradeId,
-};
+use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows, Trade, TradeId};
 use crate::stat::Meter;
 use crate::subscription::{CHANNELS, Channel};
 use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 use crate::venue::Profile;
 
+mod book_rows;
+mod books;
+mod instruments;
 mod report;
+
+pub use books::Health;
+use books::Kept;
 
 /// One instrument as it is followed: its name and what its numbers have shown so far.
 #[derive(Debug)]
@@ -25,8 +29,13 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
-    has_quote: bool,
+    /// Which origins have a quote that stands, and which of them counts.
+    quoted: [bool; Origin::ALL.len()],
+    authority: Origin,
+    /// Whether quotes are wanted from its book: the venue's own are worse, or not subscribed to.
+    pub book_quotes: bool,
     crossed: bool,
+    book: Kept,
 }
 
 pub struct Market {
@@ -36,11 +45,15 @@ pub struct Market {
     /// Set on every row, for input whose receive time is not to be trusted.
     pub common_flags: u32,
     pub keep_frames: bool,
+    /// Whether anything can be asked of the venue, such as a book's snapshot.
+    pub live: bool,
     pub notices: Vec<Notice>,
     pub followed: Vec<Followed>,
     pub list: Option<FxHashMap<String, Instrument>>,
     /// Valid frames of channels that make no rows.
     pub ignored_frames: u64,
+    /// When the stream last brought data, ns since 1970.
+    pub stream_ns: i64,
     buffer: Arc<Buffer>,
     venue: Name,
     rows: Rows,
@@ -49,6 +62,10 @@ pub struct Market {
     by_raw: FxHashMap<Box<str>, usize>,
     latest: usize,
     gap_ahead: bool,
+    /// Whether any book may want a snapshot.
+    snapshots_wanted: bool,
+    /// When the first withheld `depth` row is due.
+    depth_due_ns: i64,
 }
 
 impl Market {
@@ -60,10 +77,12 @@ impl Market {
             now_ns: 0,
             common_flags: 0,
             keep_frames: false,
+            live: false,
             notices: Vec::new(),
             followed: Vec::new(),
             list: None,
             ignored_frames: 0,
+            stream_ns: 0,
             buffer,
             venue,
             rows: Rows::default(),
@@ -72,6 +91,8 @@ impl Market {
             by_raw: FxHashMap::default(),
             latest: 0,
             gap_ahead: false,
+            snapshots_wanted: false,
+            depth_due_ns: i64::MAX,
         }
     }
 
@@ -79,6 +100,9 @@ impl Market {
     pub fn begin(&mut self, frame: &str) {
         self.message += 1;
         self.frame_bytes = frame.len() as u64;
+        if self.now_ns >= self.depth_due_ns {
+            self.write_withheld_depths(self.now_ns);
+        }
         if self.keep_frames {
             let header = self.header(None, None, None, 0);
             self.rows.frames.push_back(FrameRow { header, raw: frame.into() });
@@ -91,20 +115,23 @@ impl Market {
         self.message = 0;
     }
 
+    /// How often the buffer has dropped rows.
+    pub fn overflows(&self) -> u64 {
+        self.buffer.overflows()
+    }
+
     pub fn quote(&mut self, raw_symbol: &str, tick: QuoteTick) {
         let at = self.follow(raw_symbol);
         let verdict = match tick.seq {
-            Some(seq) if self.profile.quote_seq_grows => self.followed[at].quote_seq.judge(seq),
+            Some(seq) if self.profile.quote_seq_grows && tick.origin == Origin::Native => {
+                self.followed[at].quote_seq.judge(seq)
+            }
             _ => Verdict::Good,
         };
         let flags = tick.flags | self.judge(at, Channel::Quote, verdict, tick.seq);
-        let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
-        self.meter(at, Channel::Quote, &header, verdict);
-        let QuoteTick { bid, bid_size, ask, ask_size, seq, .. } = tick;
-        let origin = Origin::Native;
-        self.rows.quotes.push_back(Quote { header, bid, bid_size, ask, ask_size, seq, origin });
+        self.push_quote(at, QuoteTick { flags, ..tick }, verdict);
+        let (bid, ask) = (tick.bid, tick.ask);
         let followed = &mut self.followed[at];
-        followed.has_quote = true;
         let crossed = bid > ask;
         if crossed != followed.crossed {
             followed.crossed = crossed;
@@ -112,6 +139,50 @@ impl Market {
                 let detail = format!("bid {bid} above ask {ask}");
                 self.report(at, Channel::Quote, "crossed", Some(detail), [None; 3]);
             }
+        }
+    }
+
+    /// Write a quote, and a status row where another origin counts from now on.
+    fn push_quote(&mut self, at: usize, tick: QuoteTick, verdict: Verdict) {
+        let followed = &mut self.followed[at];
+        let standing = followed.quoted[followed.authority as usize];
+        followed.quoted[tick.origin as usize] = true;
+        let better = self.rank(tick.origin) < self.rank(self.followed[at].authority);
+        if tick.origin != self.followed[at].authority && (better || !standing) {
+            self.followed[at].authority = tick.origin;
+            let detail = Some(tick.origin.text().to_owned());
+            self.report(at, Channel::Quote, "origin", detail, [None; 3]);
+        }
+        let header = self.header(Some(at), tick.ts_event, tick.ts_sent, tick.flags);
+        self.meter(at, Channel::Quote, &header, verdict, 1);
+        let QuoteTick { bid, bid_size, ask, ask_size, seq, origin, .. } = tick;
+        self.rows.quotes.push_back(Quote { header, bid, bid_size, ask, ask_size, seq, origin });
+    }
+
+    /// The best origin of quotes has rank 0.
+    fn rank(&self, origin: Origin) -> usize {
+        match origin {
+            Origin::Book if self.profile.book_quotes => 0,
+            Origin::Native => 1,
+            Origin::Book => 2,
+            Origin::Rest => 3,
+            Origin::Synthetic => 4,
+        }
+    }
+
+    /// Take a trade that REST told of; those that the stream brought before are left out.
+    pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
+        let at = self.follow(raw_symbol);
+        let followed = &self.followed[at];
+        let known = match &tick.trade_id {
+            Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
+                followed.trade_ids[tick.channel as usize].has_passed(*id)
+            }
+            Some(TradeId::Number(id)) => followed.recent_trades.knows(*id),
+            _ => false,
+        };
+        if !known {
+            self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
         }
     }
 
@@ -134,165 +205,61 @@ impl Market {
             _ => tick.flags | self.judge(at, tick.channel, verdict, id),
         };
         let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
-        self.meter(at, tick.channel, &header, verdict);
-        let TradeTick { price, size, side, trade_id, seq, .. } = tick;
-        self.rows.trades.push_back(Trade { header, price, size, side, trade_id, seq });
+        self.meter(at, tick.channel, &header, verdict, 1);
+        let TradeTick { price, size, side, trade_id, seq, conditions, .. } = tick;
+        let trade = Trade { header, price, size, side, trade_id, seq, conditions };
+        self.rows.trades.push_back(trade);
     }
 
     /// Tell the verdict on a number that counts for the whole connection, before dispatch.
     pub fn connection_sequence(&mut self, verdict: Verdict, got: u64) {
-        match verdict {
-            Verdict::Good => {}
-            Verdict::Gap { expected } => {
-                self.gap_ahead = true;
-                self.status(
-                    "connection",
-                    None,
-                    "connected",
-                    "gap",
-                    None,
-                    [Some(expected), Some(got), Some(got - expected)],
-                );
-            }
-            Verdict::Duplicate => {
-                self.status(
-                    "connection",
-                    None,
-                    "connected",
-                    "duplicate",
-                    None,
-                    [None, Some(got), Some(1)],
-                );
-            }
-            Verdict::Late => {
-                self.status(
-                    "connection",
-                    None,
-                    "connected",
-                    "late",
-                    None,
-                    [None, Some(got), Some(1)],
-                );
-            }
-        }
-    }
-
-    /// Take a venue's instrument list; instruments already followed are announced anew.
-    pub fn learn(&mut self, instruments: Vec<Instrument>) {
-        let list = self.list.get_or_insert_default();
-        for instrument in instruments {
-            list.insert(instrument.raw_symbol.clone(), instrument);
-        }
-        for at in 0..self.followed.len() {
-            let list = self.list.as_ref();
-            let Some(known) =
-                list.and_then(|list| list.get(&self.followed[at].instrument.raw_symbol))
-            else {
-                continue;
-            };
-            if self.followed[at].instrument != *known {
-                self.followed[at].instrument = known.clone();
-                self.followed[at].symbol = self.buffer.intern(&known.canonical());
-                self.announce(at);
-            }
-        }
-    }
-
-    /// Find the followed instrument of a raw symbol, beginning to follow it if it is new.
-    pub fn follow(&mut self, raw_symbol: &str) -> usize {
-        if let Some(followed) = self.followed.get(self.latest)
-            && followed.instrument.raw_symbol == raw_symbol
-        {
-            return self.latest;
-        }
-        self.latest = match self.by_raw.get(raw_symbol) {
-            Some(at) => *at,
-            None => self.follow_new(raw_symbol),
+        let (kind, expected, count) = match verdict {
+            Verdict::Good => return,
+            Verdict::Gap { expected } => ("gap", Some(expected), got - expected),
+            Verdict::Duplicate => ("duplicate", None, 1),
+            Verdict::Late => ("late", None, 1),
         };
-        self.latest
-    }
-
-    fn follow_new(&mut self, raw_symbol: &str) -> usize {
-        let known = self.list.as_ref().and_then(|list| list.get(raw_symbol)).cloned();
-        let assumed = known.is_none();
-        let instrument = known.unwrap_or_else(|| {
-            let (base, quote_asset) = (self.profile.split)(raw_symbol)
-                .unwrap_or_else(|| (raw_symbol.into(), String::new()));
-            Instrument {
-                raw_symbol: raw_symbol.into(),
-                base,
-                quote_asset,
-                tick_size: f64::NAN,
-                lot_size: f64::NAN,
-                price_precision: f64::NAN,
-                size_precision: f64::NAN,
-                trading_status: None,
-            }
-        });
-        let canonical = match &*instrument.quote_asset {
-            "" => raw_symbol.to_owned(),
-            _ => instrument.canonical(),
-        };
-        let at = self.followed.len();
-        self.by_raw.insert(raw_symbol.into(), at);
-        self.followed.push(Followed {
-            symbol: self.buffer.intern(&canonical),
-            instrument,
-            meters: Default::default(),
-            quote_seq: Growing::default(),
-            trade_ids: Default::default(),
-            recent_trades: Recent::default(),
-            has_quote: false,
-            crossed: false,
-        });
-        self.announce(at);
-        if assumed {
-            let detail = format!("no instrument list: {raw_symbol} is taken for {canonical}");
-            self.status(
-                "symbol",
-                Some(at),
-                "initialising",
-                "symbol_assumed",
-                Some(detail),
-                [None; 3],
-            );
+        let numbers = [expected, Some(got), Some(count)];
+        self.status("connection", None, "connected", kind, None, numbers);
+        if kind == "gap" {
+            self.gap_ahead = true;
+            self.spoil_all_books();
         }
-        at
     }
 
-    /// Write the instrument row of a followed instrument.
-    pub fn announce(&mut self, at: usize) {
-        let header = self.header(Some(at), None, None, 0);
-        let known = &self.followed[at].instrument;
-        self.rows.instruments.push_back(InstrumentRow {
-            header,
-            raw_symbol: known.raw_symbol.as_str().into(),
-            base: known.base.as_str().into(),
-            quote_asset: known.quote_asset.as_str().into(),
-            tick_size: known.tick_size,
-            lot_size: known.lot_size,
-            price_precision: known.price_precision,
-            size_precision: known.size_precision,
-            seq_scope: self.profile.seq_scope,
-            trading_status: known.trading_status.as_deref().map(Into::into),
-        });
-    }
-
-    /// End every quote that is no longer true.
-    pub fn end_quotes(&mut self) {
+    /// End every quote that is no longer true; those by REST may go on without the stream.
+    pub fn end_quotes(&mut self, rest_goes_on: bool) {
+        let ended: &[Origin] =
+            if rest_goes_on { &[Origin::Native, Origin::Book] } else { &Origin::ALL };
         self.message += 1;
         for at in 0..self.followed.len() {
-            if std::mem::take(&mut self.followed[at].has_quote) {
+            self.end_quotes_of(at, ended);
+        }
+    }
+
+    /// End the quotes that REST brought: the stream has its own again.
+    pub fn end_rest_quotes(&mut self) {
+        self.message += 1;
+        for at in 0..self.followed.len() {
+            self.end_quotes_of(at, &[Origin::Rest]);
+        }
+    }
+
+    /// End what stands of these origins with a quote without prices.
+    fn end_quotes_of(&mut self, at: usize, origins: &[Origin]) {
+        for origin in origins {
+            if std::mem::take(&mut self.followed[at].quoted[*origin as usize]) {
                 let header = self.header(Some(at), None, None, row::INVALID);
-                let (nan, origin) = (f64::NAN, Origin::Native);
-                let (bid, bid_size, ask, ask_size) = (nan, nan, nan, nan);
+                let tick = QuoteTick::default();
+                let QuoteTick { bid, bid_size, ask, ask_size, seq, .. } = tick;
+                let origin = *origin;
                 self.rows.quotes.push_back(Quote {
                     header,
                     bid,
                     bid_size,
                     ask,
                     ask_size,
-                    seq: None,
+                    seq,
                     origin,
                 });
             }
@@ -301,7 +268,7 @@ impl Market {
 
     /// Turn a verdict into flags, and into a status row if it is not good.
     fn judge(&mut self, at: usize, channel: Channel, verdict: Verdict, got: Option<u64>) -> u32 {
-        let ahead = if std::mem::take(&mut self.gap_ahead) { row::GAP } else { 0 };
+        let ahead = self.take_gap_ahead();
         match verdict {
             Verdict::Good => ahead,
             Verdict::Gap { expected } => {
@@ -320,14 +287,30 @@ impl Market {
         }
     }
 
-    fn meter(&mut self, at: usize, channel: Channel, header: &Header, verdict: Verdict) {
+    /// The flag of the first row behind a gap of the connection.
+    fn take_gap_ahead(&mut self) -> u32 {
+        if std::mem::take(&mut self.gap_ahead) { row::GAP } else { 0 }
+    }
+
+    fn meter(
+        &mut self,
+        at: usize,
+        channel: Channel,
+        header: &Header,
+        verdict: Verdict,
+        rows: usize,
+    ) {
         let meter = &mut self.followed[at].meters[channel as usize];
         meter.bytes += std::mem::take(&mut self.frame_bytes);
-        let latency = match (header.flags & row::SNAPSHOT, header.ts_event.or(header.ts_sent)) {
+        if header.flags & row::REST == 0 {
+            self.stream_ns = header.ts_recv;
+        }
+        let asked_for = row::SNAPSHOT | row::BACKFILL | row::REST;
+        let latency = match (header.flags & asked_for, header.ts_event.or(header.ts_sent)) {
             (0, Some(then)) => Some(header.ts_recv - then),
             _ => None,
         };
-        meter.count(header.ts_recv, latency, verdict);
+        meter.count(header.ts_recv, latency, verdict, rows);
     }
 
     fn header(

@@ -151,12 +151,20 @@ impl Session {
         to_python(py, py.detach(|| self.lock().opened(conn, now_ns, address)))
     }
 
-    fn closed(&self, py: Python<'_>, conn: u32, now_ns: i64, why: &str, stopped: bool) {
-        py.detach(|| self.lock().closed(conn, now_ns, why, stopped));
+    fn closed(&self, py: Python<'_>, conn: u32, now_ns: i64, kind: &str, why: &str) {
+        py.detach(|| self.lock().closed(conn, now_ns, kind, why));
     }
 
     fn receive<'py>(&self, py: Python<'py>, data: &[u8], now_ns: i64) -> PyResult<Actions<'py>> {
         to_python(py, py.detach(|| self.lock().receive(data, now_ns)))
+    }
+
+    fn sent(&self, py: Python<'_>, text: &str) {
+        py.detach(|| self.lock().sent(text));
+    }
+
+    fn fall_back(&self, py: Python<'_>, conn: u32, now_ns: i64, why: &str) {
+        py.detach(|| self.lock().fall_back(conn, now_ns, why));
     }
 
     fn frame(&self, py: Python<'_>, conn: u32, text: &str, now_ns: i64, flags: u32) {
@@ -167,8 +175,16 @@ impl Session {
         py.detach(|| self.lock().fetched(conn, url, body, now_ns, flags));
     }
 
-    fn fetch_failed(&self, py: Python<'_>, conn: u32, url: &str, why: &str, now_ns: i64) {
-        py.detach(|| self.lock().fetch_failed(conn, url, why, now_ns));
+    fn fetch_failed(
+        &self,
+        py: Python<'_>,
+        conn: u32,
+        url: &str,
+        kind: &str,
+        why: &str,
+        now_ns: i64,
+    ) {
+        py.detach(|| self.lock().fetch_failed(conn, url, kind, why, now_ns));
     }
 
     fn tick<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Actions<'py>> {
@@ -199,7 +215,10 @@ fn to_python(py: Python<'_>, actions: Vec<Action>) -> PyResult<Actions<'_>> {
             Action::Send(message) => Ok(("send", text(message)?)),
             Action::Ping => Ok(("ping", text(String::new())?)),
             Action::Pong(payload) => Ok(("pong", PyBytes::new(py, &payload).into_any())),
-            Action::Fetch(path) => Ok(("fetch", text(path)?)),
+            Action::Fetch(fetch) => {
+                Ok(("fetch", (fetch.path, fetch.body).into_pyobject(py)?.into_any()))
+            }
+            Action::Parts(parts) => Ok(("parts", parts.into_pyobject(py)?.into_any())),
             Action::Reconnect(why) => Ok(("reconnect", text(why)?)),
         })
         .collect()
@@ -250,6 +269,8 @@ fn venues(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         about.set_item("rest_url", profile.rest_url)?;
         let channels: Vec<_> = profile.channels.iter().map(|channel| channel.text()).collect();
         about.set_item("channels", channels)?;
+        let key = profile.key.as_ref().map(|key| (key.variable, key.query, key.header));
+        about.set_item("key", key)?;
         all.set_item(profile.name, about)?;
     }
     Ok(all)

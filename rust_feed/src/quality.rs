@@ -26,6 +26,11 @@ pub struct Contiguous {
 }
 
 impl Contiguous {
+    /// Whether a number is behind what was seen already.
+    pub fn has_passed(&self, number: u64) -> bool {
+        self.next.is_some_and(|next| number < next)
+    }
+
     pub fn judge(&mut self, number: u64) -> Verdict {
         let Some(next) = self.next else {
             self.next = number.checked_add(1);
@@ -81,6 +86,10 @@ pub struct Recent {
 }
 
 impl Recent {
+    pub fn knows(&self, id: u64) -> bool {
+        self.seen.contains(&id)
+    }
+
     pub fn judge(&mut self, id: u64) -> Verdict {
         if !self.seen.insert(id) {
             return Verdict::Duplicate;

@@ -4,14 +4,21 @@
 
 use std::collections::VecDeque;
 
+use crate::book::BookSide;
+
 pub const LAST: u32 = 128;
 pub const SNAPSHOT: u32 = 32;
 pub const BAD_TS_RECV: u32 = 8;
+pub const MAYBE_BAD_BOOK: u32 = 4;
 pub const GAP: u32 = 256;
 pub const DUPLICATE: u32 = 512;
 pub const LATE: u32 = 1024;
+pub const BACKFILL: u32 = 2048;
+pub const REST: u32 = 4096;
+pub const SYNTHETIC: u32 = 8192;
 pub const ROUNDED: u32 = 16384;
 pub const INVALID: u32 = 32768;
+pub const KEYFRAME: u32 = 65536;
 
 /// An interned text: an index into the buffer's table of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,15 +53,28 @@ pub struct Quote {
     pub origin: Origin,
 }
 
+/// Where a quote comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
+    /// The venue's own stream of quotes.
     Native,
+    /// The best levels of a book kept here.
+    Book,
+    /// Asked for by REST.
+    Rest,
+    /// Worked out from something that is no quote, such as a pool's state.
+    Synthetic,
 }
 
 impl Origin {
+    pub const ALL: [Origin; 4] = [Origin::Native, Origin::Book, Origin::Rest, Origin::Synthetic];
+
     pub fn text(self) -> &'static str {
         match self {
             Origin::Native => "native",
+            Origin::Book => "book",
+            Origin::Rest => "rest",
+            Origin::Synthetic => "synthetic",
         }
     }
 }
@@ -89,6 +109,45 @@ pub struct Trade {
     pub side: Option<Side>,
     pub trade_id: Option<TradeId>,
     pub seq: Option<u64>,
+    pub conditions: Option<Box<[Box<str>]>>,
+}
+
+/// The book rows of one wire message: they share all but price, size, `ord` and flags.
+#[derive(Clone, Debug)]
+pub struct BookMessage {
+    /// Of the first row; `flags` are those of all rows.
+    pub header: Header,
+    pub seq_first: Option<u64>,
+    pub seq: Option<u64>,
+    /// A snapshot's rows follow a row that clears the book.
+    pub clears: bool,
+    pub levels: Box<[BookLevel]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct BookLevel {
+    pub side: BookSide,
+    pub price: f64,
+    /// The new total there; 0 removes.
+    pub size: f64,
+    /// Besides those of the message.
+    pub flags: u32,
+}
+
+impl BookMessage {
+    pub fn rows(&self) -> usize {
+        self.levels.len() + usize::from(self.clears)
+    }
+}
+
+/// The best levels of a book, the best first; NaN-free, of equal length per side.
+#[derive(Clone, Debug)]
+pub struct Depth {
+    pub header: Header,
+    pub bid_prices: Box<[f64]>,
+    pub bid_sizes: Box<[f64]>,
+    pub ask_prices: Box<[f64]>,
+    pub ask_sizes: Box<[f64]>,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +162,7 @@ pub struct InstrumentRow {
     pub size_precision: f64,
     pub seq_scope: &'static str,
     pub trading_status: Option<Box<str>>,
+    pub source: Option<Box<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -140,6 +200,7 @@ pub struct Stat {
     pub gaps: f64,
     pub duplicates: f64,
     pub late: f64,
+    pub book_health: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -166,13 +227,17 @@ macro_rules! rows {
         }
     )*};
 }
-rows!(Quote, Trade, InstrumentRow, Status, Clock, Stat, FrameRow);
+rows!(Quote, Trade, BookMessage, Depth, InstrumentRow, Status, Clock, Stat, FrameRow);
 
 /// Rows of all kinds, in `ord` order within each.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     pub quotes: VecDeque<Quote>,
     pub trades: VecDeque<Trade>,
+    pub books: VecDeque<BookMessage>,
+    pub depths: VecDeque<Depth>,
+    /// How many rows `books` come to.
+    pub book_rows: usize,
     pub instruments: VecDeque<InstrumentRow>,
     pub statuses: VecDeque<Status>,
     pub clocks: VecDeque<Clock>,
@@ -193,7 +258,8 @@ impl Rows {
 
     /// How many rows there are of the kinds that a full buffer may drop.
     pub fn droppable_len(&self) -> usize {
-        self.quotes.len() + self.trades.len() + self.stats.len() + self.frames.len()
+        let timed = self.quotes.len() + self.trades.len() + self.depths.len() + self.stats.len();
+        timed + self.book_rows + self.frames.len()
     }
 
     /// Move all of `other` behind the rows here, renumbering it to follow on.
@@ -203,6 +269,9 @@ impl Rows {
         other.next_ord = 0;
         move_rows(&mut self.quotes, &mut other.quotes, base);
         move_rows(&mut self.trades, &mut other.trades, base);
+        move_rows(&mut self.books, &mut other.books, base);
+        move_rows(&mut self.depths, &mut other.depths, base);
+        self.book_rows += std::mem::take(&mut other.book_rows);
         move_rows(&mut self.instruments, &mut other.instruments, base);
         move_rows(&mut self.statuses, &mut other.statuses, base);
         move_rows(&mut self.clocks, &mut other.clocks, base);

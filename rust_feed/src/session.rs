@@ -5,14 +5,17 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
-use crate::subscription::{Channel, Pacer, Standing, Subscription};
+use crate::subscription::{Ask, Channel, Fetch, Pacer, Standing, Subscription};
 use crate::tick::Notice;
-use crate::venue::{Dialect, InstrumentList, base_and_quote, profile};
+use crate::venue::{Dialect, InstrumentList, profile};
 
 mod options;
+mod polling;
+mod resolve;
 mod watch;
 
 pub use options::{Options, Wanted};
+use polling::Polling;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
@@ -27,8 +30,10 @@ pub enum Action {
     Send(String),
     Ping,
     Pong(Vec<u8>),
-    /// Get this REST path and hand the body to `fetched`.
-    Fetch(String),
+    /// Make this REST request and hand the body to `fetched`.
+    Fetch(Fetch),
+    /// The sources want so many connections: this session holds the first.
+    Parts(usize),
     Reconnect(String),
 }
 
@@ -38,7 +43,14 @@ pub struct Session {
     parser: FrameParser,
     options: Options,
     subscriptions: Vec<Subscription>,
-    pacer: Pacer,
+    pacer: Pacer<String>,
+    fetches: Pacer<Fetch>,
+    polling: Option<Polling>,
+    /// Why the last REST request failed, so that the same failure is told once.
+    failure: Option<String>,
+    overflows: u64,
+    /// How many connections the sources want, until the transport was told.
+    parts: Option<usize>,
     watch: Watch,
     shown: Vec<Shown>,
 }
@@ -70,6 +82,7 @@ impl Session {
         let profile = profile(venue)?;
         let mut market = Market::new(profile, buffer);
         market.keep_frames = options.raw;
+        market.live = options.live;
         Some(Session {
             market,
             dialect: (profile.open)(),
@@ -77,6 +90,11 @@ impl Session {
             options,
             subscriptions: Vec::new(),
             pacer: Pacer::default(),
+            fetches: Pacer::default(),
+            polling: None,
+            failure: None,
+            overflows: 0,
+            parts: None,
             watch: Watch::default(),
             shown: Vec::new(),
         })
@@ -86,7 +104,7 @@ impl Session {
     pub fn prepare(&mut self) -> Vec<Action> {
         match self.market.profile.instruments {
             InstrumentList::Rest(path) if self.market.list.is_none() => {
-                vec![Action::Fetch(path.into())]
+                vec![Action::Fetch(Fetch::get(path))]
             }
             _ => Vec::new(),
         }
@@ -106,6 +124,8 @@ impl Session {
         self.dialect = (self.market.profile.open)();
         self.parser = FrameParser::default();
         self.pacer = Pacer::default();
+        self.fetches = Pacer::default();
+        self.market.forget_books();
         self.subscriptions.clear();
         self.watch = Watch {
             open: true,
@@ -125,17 +145,27 @@ impl Session {
         self.finish()
     }
 
-    /// The connection ended, or could not be had; `stopped` if it was on request.
-    pub fn closed(&mut self, conn: u32, now_ns: i64, why: &str, stopped: bool) {
+    /// The connection ended, or could not be had; `kind` is `stopped` if it was on request.
+    pub fn closed(&mut self, conn: u32, now_ns: i64, kind: &str, why: &str) {
         self.begin(conn, now_ns);
-        self.watch.open = false;
-        let (state, kind) =
-            if stopped { ("stopped", "stopped") } else { ("failed", "disconnected") };
-        self.market.end_quotes();
+        self.market.write_withheld_depths(i64::MAX);
+        if !self.options.live {
+            return self.market.flush();
+        }
+        (self.watch.open, self.watch.subscribed) = (false, false);
+        let stopped = kind == "stopped";
+        let state = if stopped { "stopped" } else { "failed" };
+        if stopped {
+            self.polling = None;
+        }
+        self.market.end_quotes(self.polling.is_some());
+        self.market.forget_books();
         self.market.status("connection", None, state, kind, Some(why.into()), [None; 3]);
         self.resolve();
-        for at in 0..self.market.followed.len() {
-            self.show(at, state, kind, Some(why.into()));
+        if self.polling.is_none() {
+            for at in 0..self.market.followed.len() {
+                self.show(at, state, kind, Some(why.into()));
+            }
         }
         self.market.flush();
     }
@@ -175,6 +205,11 @@ impl Session {
         actions
     }
 
+    /// A text that the client sent, from a file: it may say what the answers do not.
+    pub fn sent(&mut self, text: &str) {
+        self.dialect.sent(text);
+    }
+
     /// One payload from a file; `flags` are set on its rows.
     pub fn frame(&mut self, conn: u32, text: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
@@ -187,6 +222,7 @@ impl Session {
     /// A REST body came.
     pub fn fetched(&mut self, conn: u32, url: &str, body: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
+        self.failure = None;
         self.market.common_flags = flags;
         self.market.begin(body);
         if let Err(error) = self.dialect.fetched(url, body, &mut self.market) {
@@ -196,10 +232,18 @@ impl Session {
     }
 
     /// A REST body could not be had.
-    pub fn fetch_failed(&mut self, conn: u32, url: &str, why: &str, now_ns: i64) {
+    ///
+    /// `kind` is that of the status row: `fetch_failed`, `rate_limited`, `geo_blocked`, `auth_failed`.
+    pub fn fetch_failed(&mut self, conn: u32, url: &str, kind: &str, why: &str, now_ns: i64) {
         self.begin(conn, now_ns);
-        let detail = format!("{url}: {why}");
-        self.market.status("feed", None, "initialising", "fetch_failed", Some(detail), [None; 3]);
+        let path = url.split('?').next().unwrap_or_default();
+        let detail = format!("{path}: {why}");
+        if self.failure.as_ref() != Some(&detail) {
+            let state = if self.watch.open { "connected" } else { "failed" };
+            self.market.status("connection", None, state, kind, Some(detail.clone()), [None; 3]);
+            self.failure = Some(detail);
+        }
+        self.market.hasten_snapshots();
         self.market.flush();
     }
 
@@ -214,17 +258,27 @@ impl Session {
                 self.subscribe();
             }
             self.watch_line(&mut actions);
+        }
+        if self.polling.is_some() {
+            self.poll();
+        }
+        if (self.watch.open && !self.watch.leaving) || self.polling.is_some() {
             self.show_states();
             self.measure();
+            let overflows = self.market.overflows();
+            if std::mem::replace(&mut self.overflows, overflows) != overflows {
+                self.market.write_keyframes();
+            }
         }
         actions.extend(self.finish());
         actions
     }
 
-    /// Write the instrument rows anew, as at the start of a segment.
+    /// Write instruments and whole books anew, as at the start of a segment.
     pub fn announce(&mut self, now_ns: i64) {
         self.market.now_ns = now_ns;
         (0..self.market.followed.len()).for_each(|at| self.market.announce(at));
+        self.market.write_keyframes();
         self.market.flush();
     }
 
@@ -235,74 +289,6 @@ impl Session {
     fn begin(&mut self, conn: u32, now_ns: i64) {
         self.market.conn = conn;
         self.market.now_ns = now_ns;
-    }
-
-    /// Ask for all wanted channels of the symbols that the venue has.
-    fn subscribe(&mut self) {
-        self.watch.subscribed = true;
-        let wanted = self.resolve();
-        for request in self.dialect.subscribe(&wanted) {
-            for at in &request.covers {
-                self.subscriptions[*at].request = Some(request.id);
-            }
-            self.pacer.add(request.text);
-        }
-    }
-
-    /// Find the raw symbols of the wanted sources; those that the venue does not have are refused.
-    fn resolve(&mut self) -> Vec<(Channel, String)> {
-        let profile = self.market.profile;
-        self.subscriptions.clear();
-        let mut wanted = Vec::new();
-        for source in self.options.sources.clone() {
-            let Some(raw_symbol) = self.raw_symbol(&source.symbol) else {
-                let count = self.market.list.as_ref().map_or(0, std::collections::HashMap::len);
-                let detail = format!(
-                    "expected a symbol of {}'s list of {count} instruments, found {:?}",
-                    profile.name, source.symbol
-                );
-                self.market.status_of(&source.symbol, "failed", "refused", detail);
-                continue;
-            };
-            let at = self.market.follow(&raw_symbol);
-            if self.shown.len() <= at {
-                self.show(at, "initialising", "initialising", None);
-            }
-            let named: Vec<Channel> =
-                source.channels.iter().filter_map(|c| Channel::parse(c)).collect();
-            let channels = if named.is_empty() { profile.default_channels.to_vec() } else { named };
-            for channel in channels {
-                wanted.push((channel, raw_symbol.clone()));
-                let raw_symbol = raw_symbol.clone();
-                let standing = Standing::Asked;
-                self.subscriptions.push(Subscription {
-                    channel,
-                    raw_symbol,
-                    at,
-                    standing,
-                    request: None,
-                });
-            }
-        }
-        wanted
-    }
-
-    fn raw_symbol(&self, text: &str) -> Option<String> {
-        let profile = self.market.profile;
-        let pair = base_and_quote(profile, text);
-        let Some(list) = &self.market.list else {
-            return pair.map(|(base, quote)| (profile.spell)(&base, &quote));
-        };
-        if let Some(known) = list.get(text) {
-            return Some(known.raw_symbol.clone());
-        }
-        let is_meant = |known: &&crate::tick::Instrument| {
-            known.raw_symbol.eq_ignore_ascii_case(text)
-                || pair
-                    .as_ref()
-                    .is_some_and(|(base, quote)| known.base == *base && known.quote_asset == *quote)
-        };
-        list.values().find(is_meant).map(|known| known.raw_symbol.clone())
     }
 
     fn answer_notices(&mut self, actions: &mut Vec<Action>) {
@@ -360,15 +346,37 @@ impl Session {
             } else {
                 subscription.standing = Standing::Accepted { since_ns: now_ns };
                 self.market.report(at, channel, "subscribed", None, [None; 3]);
+                if channel == Channel::Book && self.market.profile.book_ranges {
+                    self.market.want_snapshot(at);
+                }
             }
         }
     }
 
-    /// Hand over the rows, and the texts that may be sent now.
+    /// Hand over the rows, and what may be asked of the venue now.
     fn finish(&mut self) -> Vec<Action> {
+        if self.watch.subscribed && !self.watch.leaving {
+            let due = self.market.due_snapshots();
+            if !due.is_empty() {
+                for ask in self.dialect.resync(&due) {
+                    match ask {
+                        Ask::Send(text) => self.pacer.add(text),
+                        Ask::Fetch(fetch) => self.fetches.add(fetch),
+                    }
+                }
+            }
+        }
         self.market.flush();
-        let (now_ns, per_second) = (self.market.now_ns, self.market.profile.sends_per_second);
-        std::iter::from_fn(|| self.pacer.next(now_ns, per_second)).map(Action::Send).collect()
+        let mut actions = Vec::new();
+        if let Some(parts) = self.parts.take() {
+            actions.push(Action::Parts(parts));
+        }
+        let (now_ns, profile) = (self.market.now_ns, self.market.profile);
+        let send = || self.pacer.next(now_ns, profile.sends_per_second);
+        actions.extend(std::iter::from_fn(send).map(Action::Send));
+        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
+        actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
+        actions
     }
 }
 

@@ -27,8 +27,9 @@ pub struct Latency {
 }
 
 impl Meter {
-    pub fn count(&mut self, ts_recv: i64, latency_ns: Option<i64>, verdict: Verdict) {
-        self.rows += 1;
+    /// Count a message's rows.
+    pub fn count(&mut self, ts_recv: i64, latency_ns: Option<i64>, verdict: Verdict, rows: usize) {
+        self.rows += rows as u64;
         self.last_recv_ns = Some(ts_recv);
         match verdict {
             Verdict::Good => {}
@@ -72,10 +73,10 @@ mod tests {
     #[test]
     fn percentiles_are_of_the_second_alone() {
         let mut meter = Meter::default();
-        (1..=101).for_each(|ms| meter.count(0, Some(ms * 1_000_000), Verdict::Good));
+        (1..=101).for_each(|ms| meter.count(0, Some(ms * 1_000_000), Verdict::Good, 1));
         assert_eq!(meter.latency(), Latency { p50_ms: 51.0, p99_ms: 100.0, max_ms: 101.0 });
         meter.restart();
-        meter.count(5, Some(-2_000_000), Verdict::Late);
+        meter.count(5, Some(-2_000_000), Verdict::Late, 1);
         assert_eq!(meter.latency(), Latency { p50_ms: -2.0, p99_ms: -2.0, max_ms: -2.0 });
         assert_eq!((meter.rows, meter.late, meter.last_recv_ns), (1, 1, Some(5)));
     }

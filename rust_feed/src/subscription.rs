@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-pub const CHANNELS: usize = 3;
+pub const CHANNELS: usize = 4;
 
 /// A channel of the contract; `AggTrade` is Binance's trades joined per taker order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,16 +12,19 @@ pub enum Channel {
     Quote,
     Trade,
     AggTrade,
+    Book,
 }
 
 impl Channel {
-    pub const ALL: [Channel; CHANNELS] = [Channel::Quote, Channel::Trade, Channel::AggTrade];
+    pub const ALL: [Channel; CHANNELS] =
+        [Channel::Quote, Channel::Trade, Channel::AggTrade, Channel::Book];
 
     pub fn text(self) -> &'static str {
         match self {
             Channel::Quote => "quote",
             Channel::Trade => "trade",
             Channel::AggTrade => "aggTrade",
+            Channel::Book => "book",
         }
     }
 
@@ -57,29 +60,64 @@ pub struct Request {
     pub covers: Vec<usize>,
 }
 
-/// Holds texts back so that no more than the venue allows are sent in any second.
-#[derive(Debug, Default)]
-pub struct Pacer {
-    waiting: VecDeque<String>,
+/// What is to be asked of the venue: a text to send, or a REST request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    Send(String),
+    Fetch(Fetch),
+}
+
+/// A REST request: the path behind the venue's REST address, and the body of a POST.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    pub path: String,
+    pub body: Option<String>,
+}
+
+impl Fetch {
+    pub fn get(path: impl Into<String>) -> Self {
+        Fetch { path: path.into(), body: None }
+    }
+}
+
+/// Holds requests back so that no more than the venue allows are made in any second.
+#[derive(Debug)]
+pub struct Pacer<T> {
+    waiting: VecDeque<T>,
     sent_ns: VecDeque<i64>,
 }
 
-impl Pacer {
-    pub fn add(&mut self, text: String) {
-        self.waiting.push_back(text);
+impl<T> Default for Pacer<T> {
+    fn default() -> Self {
+        Pacer { waiting: VecDeque::new(), sent_ns: VecDeque::new() }
+    }
+}
+
+impl<T> Pacer<T> {
+    pub fn add(&mut self, request: T) {
+        self.waiting.push_back(request);
     }
 
-    /// Take the next text if one may be sent now.
-    pub fn next(&mut self, now_ns: i64, per_second: usize) -> Option<String> {
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Give up what waits; what was made still counts against the limit.
+    pub fn clear(&mut self) {
+        self.waiting.clear();
+    }
+
+    /// Take the next request if one may be made now.
+    pub fn next(&mut self, now_ns: i64, per_second: usize) -> Option<T> {
         while self.sent_ns.front().is_some_and(|sent| now_ns - sent >= SECOND_NS) {
             self.sent_ns.pop_front();
         }
         if self.sent_ns.len() >= per_second {
             return None;
         }
-        let text = self.waiting.pop_front()?;
+        let request = self.waiting.pop_front()?;
         self.sent_ns.push_back(now_ns);
-        Some(text)
+        Some(request)
     }
 }
 

@@ -9,10 +9,12 @@ use arrow_array::{
     TimestampNanosecondArray, UInt32Array, UInt64Array,
 };
 use arrow_buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow_schema::{ArrowError, Field, Schema};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 
 use crate::buffer::Drained;
-use crate::row::{Header, Name, Row, Rows, TradeId};
+use crate::row::{Depth, Header, Name, Row, Rows, Trade, TradeId};
+
+mod books;
 
 /// The kinds of the contract in their order, which the digest counts by.
 pub const KINDS: [&str; 10] =
@@ -23,7 +25,9 @@ type Column = (&'static str, ArrayRef);
 /// Turn what was drained into record batches; kinds without rows are left out.
 pub fn tables(drained: &Drained) -> Result<Vec<(&'static str, RecordBatch)>, ArrowError> {
     let names = &drained.names;
-    let Rows { quotes, trades, instruments, statuses, clocks, stats, frames, .. } = &drained.rows;
+    let Rows {
+        quotes, trades, books, depths, instruments, statuses, clocks, stats, frames, ..
+    } = &drained.rows;
     let mut tables = Vec::new();
     let mut add =
         |kind, rows: usize, columns: &dyn Fn() -> Vec<Column>| -> Result<(), ArrowError> {
@@ -56,7 +60,20 @@ pub fn tables(drained: &Drained) -> Result<Vec<(&'static str, RecordBatch)>, Arr
                 ("side", optional_texts(trades, |r| r.side.map(super::row::Side::text))),
                 ("trade_id", trade_ids(trades.iter().map(|r| r.trade_id.as_ref()))),
                 ("seq", counts(trades, |r| r.seq)),
-                ("conditions", no_conditions(trades.len())),
+                ("conditions", conditions(trades)),
+            ],
+        )
+    })?;
+    add("book", drained.rows.book_rows, &|| books::columns(books, names))?;
+    add("depth", depths.len(), &|| {
+        with_header(
+            depths,
+            names,
+            [
+                ("bid_prices", lists(depths, |r| &r.bid_prices)),
+                ("bid_sizes", lists(depths, |r| &r.bid_sizes)),
+                ("ask_prices", lists(depths, |r| &r.ask_prices)),
+                ("ask_sizes", lists(depths, |r| &r.ask_sizes)),
             ],
         )
     })?;
@@ -74,7 +91,7 @@ pub fn tables(drained: &Drained) -> Result<Vec<(&'static str, RecordBatch)>, Arr
                 ("size_precision", reals(instruments, |r| r.size_precision)),
                 ("seq_scope", texts(instruments, |r| r.seq_scope)),
                 ("trading_status", optional_texts(instruments, |r| r.trading_status.as_deref())),
-                ("source", optional_texts(instruments, |_| None)),
+                ("source", optional_texts(instruments, |r| r.source.as_deref())),
             ],
         )
     })?;
@@ -121,7 +138,7 @@ pub fn tables(drained: &Drained) -> Result<Vec<(&'static str, RecordBatch)>, Arr
                 ("gaps", reals(stats, |r| r.gaps)),
                 ("duplicates", reals(stats, |r| r.duplicates)),
                 ("late", reals(stats, |r| r.late)),
-                ("book_health", optional_texts(stats, |_| None)),
+                ("book_health", optional_texts(stats, |r| r.book_health)),
             ],
         )
     })?;
@@ -259,9 +276,21 @@ fn string_array(offsets: Vec<i32>, bytes: Vec<u8>, nulls: Option<NullBuffer>) ->
     Arc::new(StringArray::new(offsets, bytes.into(), nulls))
 }
 
-fn no_conditions(len: usize) -> ArrayRef {
+fn conditions(trades: &VecDeque<Trade>) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new());
-    (0..len).for_each(|_| lists.append_null());
+    for trade in trades {
+        if let Some(conditions) = &trade.conditions {
+            conditions.iter().for_each(|condition| lists.values().append_value(condition));
+        }
+        lists.append(trade.conditions.is_some());
+    }
     let lists: ListArray = lists.finish();
     Arc::new(lists)
+}
+
+fn lists(depths: &VecDeque<Depth>, list: impl Fn(&Depth) -> &[f64]) -> ArrayRef {
+    let values: Vec<f64> = depths.iter().flat_map(|depth| list(depth).iter().copied()).collect();
+    let offsets = OffsetBuffer::from_lengths(depths.iter().map(|depth| list(depth).len()));
+    let item = Arc::new(Field::new_list_field(DataType::Float64, true));
+    Arc::new(ListArray::new(item, offsets, Arc::new(Float64Array::from(values)), None))
 }

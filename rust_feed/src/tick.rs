@@ -1,6 +1,6 @@
 //! What a dialect reads out of frames, before it becomes rows.
 
-use crate::row::{Side, TradeId};
+use crate::row::{Origin, Side, TradeId};
 use crate::subscription::Channel;
 
 /// An entry of a venue's instrument list; NaN where the list does not say.
@@ -14,6 +14,24 @@ pub struct Instrument {
     pub price_precision: f64,
     pub size_precision: f64,
     pub trading_status: Option<String>,
+    /// What tells it apart from others of the pair: a pool's address, the venue behind a feed.
+    pub source: Option<String>,
+}
+
+impl Default for Instrument {
+    fn default() -> Self {
+        Instrument {
+            raw_symbol: String::new(),
+            base: String::new(),
+            quote_asset: String::new(),
+            tick_size: f64::NAN,
+            lot_size: f64::NAN,
+            price_precision: f64::NAN,
+            size_precision: f64::NAN,
+            trading_status: None,
+            source: None,
+        }
+    }
 }
 
 impl Instrument {
@@ -23,7 +41,7 @@ impl Instrument {
 }
 
 /// A best bid and offer as a dialect read it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct QuoteTick {
     pub ts_event: Option<i64>,
     pub ts_sent: Option<i64>,
@@ -32,7 +50,16 @@ pub struct QuoteTick {
     pub ask: f64,
     pub ask_size: f64,
     pub seq: Option<u64>,
+    pub origin: Origin,
     pub flags: u32,
+}
+
+impl Default for QuoteTick {
+    fn default() -> Self {
+        let (bid, bid_size, ask, ask_size) = (f64::NAN, f64::NAN, f64::NAN, f64::NAN);
+        let (ts_event, ts_sent, seq, origin, flags) = (None, None, None, Origin::Native, 0);
+        QuoteTick { ts_event, ts_sent, bid, bid_size, ask, ask_size, seq, origin, flags }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +72,22 @@ pub struct TradeTick {
     pub side: Option<Side>,
     pub trade_id: Option<TradeId>,
     pub seq: Option<u64>,
+    pub conditions: Option<Box<[Box<str>]>>,
+    pub flags: u32,
+}
+
+/// What a message of book levels says besides its levels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BookTick {
+    /// The levels are the whole book, not changes of it.
+    pub snapshot: bool,
+    pub ts_event: Option<i64>,
+    pub ts_sent: Option<i64>,
+    pub seq_first: Option<u64>,
+    pub seq: Option<u64>,
+    pub checksum: Option<u32>,
+    /// Levels per side beyond which the venue forgets without a word.
+    pub depth: Option<usize>,
     pub flags: u32,
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rust_feed::buffer::Buffer;
 use rust_feed::row::Rows;
 use rust_feed::session::{Action, Options, Session, Wanted};
+use rust_feed::subscription::Fetch;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND;
@@ -15,7 +16,8 @@ const BOOK_TICKER: &str = r#"{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"B
 fn session(venue: &str, symbols: &[&str]) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(100_000));
     let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), channels: Vec::new() };
-    let options = Options { sources: symbols.iter().map(wanted).collect(), live: true, raw: false };
+    let sources = symbols.iter().map(wanted).collect();
+    let options = Options { sources, live: true, ..Options::default() };
     let session = Session::new(Arc::clone(&buffer), venue, options);
     (session.expect("a known venue"), buffer)
 }
@@ -117,7 +119,7 @@ fn an_acknowledged_symbol_without_data_is_told_as_silent() {
 #[test]
 fn a_symbol_that_the_list_does_not_have_is_refused_before_it_is_asked_for() {
     let (mut session, buffer) = session("binance", &["btcusdt", "NOPE-USDT"]);
-    assert_eq!(session.prepare(), [Action::Fetch("/api/v3/exchangeInfo".into())]);
+    assert_eq!(session.prepare(), [Action::Fetch(Fetch::get("/api/v3/exchangeInfo"))]);
     let list = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[{"filterType":"PRICE_FILTER","tickSize":"0.01000000"},{"filterType":"LOT_SIZE","stepSize":"0.00001000"}]}]}"#;
     session.fetched(1, "/api/v3/exchangeInfo", list, START, 0);
     assert!(session.prepare().is_empty());

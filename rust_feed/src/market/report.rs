@@ -41,6 +41,7 @@ impl Market {
 
     pub fn push_stat(&mut self, at: usize, channel: Channel) {
         let header = self.header(Some(at), None, None, 0);
+        let health = (channel == Channel::Book).then(|| self.followed[at].book.health.text());
         let meter = &mut self.followed[at].meters[channel as usize];
         let latency = meter.latency();
         self.rows.stats.push_back(row::Stat {
@@ -57,6 +58,7 @@ impl Market {
             gaps: meter.gaps as f64,
             duplicates: meter.duplicates as f64,
             late: meter.late as f64,
+            book_health: health,
         });
         meter.restart();
     }

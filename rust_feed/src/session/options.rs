@@ -14,6 +14,12 @@ pub struct Options {
     /// Keep every payload verbatim as a `frame` row.
     #[serde(default)]
     pub raw: bool,
+    /// Time between two polls where REST stands in for the stream; 0 leaves it to the venue.
+    #[serde(default)]
+    pub interval_ms: u64,
+    /// Which part of the sources this connection takes, where one cannot carry all.
+    #[serde(default)]
+    pub part: usize,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -83,6 +83,10 @@ impl Session {
                 _ => None,
             });
             let age = data.map(|data| now - data);
+            if let Some(why) = self.polling_because() {
+                self.show_polled(at, why);
+                continue;
+            }
             match (age, refused, accepted) {
                 (Some(age), refused, _) if age < FRESH_NS => {
                     self.show(at, "connected", "connected", refused);
@@ -98,6 +102,24 @@ impl Session {
                 }
                 _ => self.show(at, "initialising", "initialising", None),
             }
+        }
+    }
+
+    /// A polled source is `polling` while answers come, and `stale` when they do not.
+    fn show_polled(&mut self, at: usize, why: String) {
+        let last = self.market.followed[at].meters.iter().filter_map(|m| m.last_recv_ns).max();
+        let fresh_ns = FRESH_NS.max(3 * self.interval_ns());
+        match last.map(|last| self.market.now_ns - last) {
+            Some(age_ns) if age_ns > fresh_ns => {
+                let failure = self.failure.as_deref().unwrap_or("no answer by REST");
+                let state = if self.failure.is_some() { "failed" } else { "stale" };
+                self.show(at, state, "polling", Some(format!("{why}; {failure}")));
+            }
+            None if self.failure.is_some() => {
+                let failure = self.failure.as_deref().unwrap_or_default();
+                self.show(at, "failed", "polling", Some(format!("{why}; {failure}")));
+            }
+            _ => self.show(at, "polling", "polling", Some(why)),
         }
     }
 

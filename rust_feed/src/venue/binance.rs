@@ -2,17 +2,21 @@
 //!
 //! `m` says that the buyer was the maker: true is a sell by the aggressor. `t` counts up by one per
 //! symbol, so gaps can be seen; `u` of bookTicker only grows, and bookTicker carries no time.
-//! A stream of an unknown symbol is acknowledged like any other and stays silent.
+//! A stream of an unknown symbol is acknowledged like any other and stays silent. Book changes carry
+//! the numbers `U` to `u` that they cover; the book that they change comes by REST.
 
 use serde::Deserialize;
 
-use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places};
+use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, query};
+use crate::book::Levels;
 use crate::market::Market;
-use crate::row::{Side, TradeId};
+use crate::row::{Origin, Side, TradeId};
 use crate::scan::{Scanner, epoch_ns};
-use crate::subscription::{Channel, Request};
+use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 
+mod depth;
+mod rest;
 mod wire;
 
 use wire::{
@@ -22,20 +26,37 @@ use wire::{
 
 /// Streams asked for in one request, well below what one frame may hold.
 const STREAMS_PER_REQUEST: usize = 100;
+/// Levels per side of a book by REST: deeper ones are unknown until they change. Weighs 50.
+const SNAPSHOT_LEVELS: usize = 1000;
+
+pub const PROFILE_US: Profile = Profile {
+    name: "binance-us",
+    ws_url: Some("wss://stream.binance.us:9443"),
+    rest_url: "https://api.binance.us",
+    ..PROFILE
+};
 
 pub const PROFILE: Profile = Profile {
     name: "binance",
-    ws_url: "wss://stream.binance.com:9443",
+    ws_url: Some("wss://stream.binance.com:9443"),
     ws_path: "/stream?timeUnit=MICROSECOND",
     rest_url: "https://api.binance.com",
     instruments: InstrumentList::Rest("/api/v3/exchangeInfo"),
-    channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade],
-    default_channels: &[Channel::Quote, Channel::Trade],
+    channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade, Channel::Book],
+    default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
+    streams_per_connection: 1024,
     sends_per_second: 4,
+    fetches_per_second: 2,
+    poll_ms: 1000,
+    key: None,
     ping: None,
     seq_scope: "symbol",
     quote_seq_grows: true,
     trade_ids_count_up: true,
+    book_ranges: true,
+    book_truncates: false,
+    book_verifiable: true,
+    book_quotes: false,
     split,
     spell: |base, quote| format!("{base}{quote}"),
     open: || Box::new(Binance::default()),
@@ -56,6 +77,7 @@ fn split(raw: &str) -> Option<(String, String)> {
 #[derive(Default)]
 struct Binance {
     next_id: u64,
+    levels: Levels,
 }
 
 impl Dialect for Binance {
@@ -65,25 +87,50 @@ impl Dialect for Binance {
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
-        if scan_book_ticker(frame, market).or_else(|| scan_trade(frame, market)).is_some() {
+        let scanned = scan_book_ticker(frame, market)
+            .or_else(|| depth::scan(frame, &mut self.levels, market))
+            .or_else(|| scan_trade(frame, market));
+        if scanned.is_some() {
             return Ok(());
         }
         let wrapped: Wrapped = read(frame)?;
+        let stream = wrapped.stream.as_deref().unwrap_or_default();
         match wrapped.data {
-            Some(data) => decode_data(data.get(), market),
+            Some(data) => decode_data(stream, data.get(), &mut self.levels, market),
             None if wrapped.stream.is_none() && is_answer(frame) => answer(frame, market),
-            None => decode_data(frame, market),
+            None => decode_data("", frame, &mut self.levels, market),
         }
     }
 
+    fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask> {
+        let path = |symbol| format!("/api/v3/depth?symbol={symbol}&limit={SNAPSHOT_LEVELS}");
+        raw_symbols.iter().map(path).map(|path| Ask::Fetch(Fetch::get(path))).collect()
+    }
+
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        if !url.contains("/exchangeInfo") {
-            market.ignored_frames += 1;
-            return Ok(());
+        let path = url.split('?').next().unwrap_or_default();
+        match path.rsplit_once("/v3/").or(path.rsplit_once("/v1/")).map(|(_, resource)| resource) {
+            Some("exchangeInfo") => {
+                let info: ExchangeInfo = read(body)?;
+                market.learn(info.symbols.into_iter().map(instrument).collect());
+            }
+            Some("depth") => {
+                depth::snapshot(query(url, "symbol"), body, &mut self.levels, market)?;
+            }
+            Some("ticker/bookTicker") => rest::quotes(body, market)?,
+            Some("trades") => {
+                rest::trades(query(url, "symbol").unwrap_or_default(), body, market)?;
+            }
+            Some("aggTrades") => {
+                rest::agg_trades(query(url, "symbol").unwrap_or_default(), body, market)?;
+            }
+            _ => market.ignored_frames += 1,
         }
-        let info: ExchangeInfo = read(body)?;
-        market.learn(info.symbols.into_iter().map(instrument).collect());
         Ok(())
+    }
+
+    fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
+        rest::poll(wanted)
     }
 }
 
@@ -103,13 +150,20 @@ fn stream((channel, raw_symbol): &(Channel, String)) -> String {
         Channel::Quote => "bookTicker",
         Channel::Trade => "trade",
         Channel::AggTrade => "aggTrade",
+        Channel::Book => "depth@100ms",
     };
     format!("{}@{name}", raw_symbol.to_lowercase())
 }
 
-fn decode_data(data: &str, market: &mut Market) -> Result<(), DecodeError> {
+fn decode_data(
+    stream: &str,
+    data: &str,
+    levels: &mut Levels,
+    market: &mut Market,
+) -> Result<(), DecodeError> {
     let event: Event = read(data)?;
     match event.e {
+        Some("depthUpdate") => depth::update(data, levels, market),
         Some("trade") => trade(&read(data)?, market),
         Some("aggTrade") => agg_trade(&read(data)?, market),
         Some("serverShutdown") => {
@@ -117,6 +171,7 @@ fn decode_data(data: &str, market: &mut Market) -> Result<(), DecodeError> {
             Ok(())
         }
         None if event.u.is_some() && event.s.is_some() => book_ticker(&read(data)?, market),
+        None if event.last_update_id.is_some() => depth::partial(stream, data, levels, market),
         _ => {
             market.ignored_frames += 1;
             Ok(())
@@ -134,6 +189,7 @@ fn book_ticker(wire: &WireBookTicker, market: &mut Market) -> Result<(), DecodeE
         ask: number("a", wire.a, &mut flags)?,
         ask_size: number("A", wire.ask_size, &mut flags)?,
         seq: Some(wire.u),
+        origin: Origin::Native,
         flags,
     };
     market.quote(wire.s, tick);
@@ -189,6 +245,7 @@ fn push_trade(
         side: Some(aggressor(buyer_is_maker)),
         trade_id: Some(TradeId::Number(id)),
         seq: Some(id),
+        conditions: None,
         flags,
     };
     market.trade(raw_symbol, tick);
@@ -241,8 +298,7 @@ fn scan_book_ticker(frame: &str, market: &mut Market) -> Option<()> {
         return None;
     }
     let seq = Some(seq);
-    let tick =
-        QuoteTick { ts_event: None, ts_sent: None, bid, bid_size, ask, ask_size, seq, flags: 0 };
+    let tick = QuoteTick { bid, bid_size, ask, ask_size, seq, ..QuoteTick::default() };
     market.quote(raw_symbol, tick);
     Some(())
 }
@@ -285,6 +341,7 @@ fn scan_trade(frame: &str, market: &mut Market) -> Option<()> {
         side: Some(aggressor(buyer_is_maker)),
         trade_id: Some(TradeId::Number(id)),
         seq: Some(id),
+        conditions: None,
         flags: 0,
     };
     market.trade(raw_symbol, tick);
@@ -307,6 +364,7 @@ fn instrument(wire: WireSymbol) -> Instrument {
         base: wire.base_asset,
         quote_asset: wire.quote_asset,
         trading_status: Some(wire.status),
+        source: None,
     }
 }
 

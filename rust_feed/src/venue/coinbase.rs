@@ -7,29 +7,47 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, split_at, time,
+    DecodeError, Dialect, InstrumentList, Profile, json_error, level, number, places, split_at,
+    time,
 };
+use crate::book::Levels;
 use crate::market::Market;
 use crate::quality::Contiguous;
-use crate::row::{self, Side, TradeId};
-use crate::subscription::{Channel, Request};
-use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
+use crate::row::{self, Origin, Side, TradeId};
+use crate::subscription::{Ask, Channel, Fetch, Request};
+use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
+
+mod rest;
+mod wire;
+
+use wire::{
+    BookEvent, Head, Products, SubscriptionEvent, TickerEvent, TradeEvent, WireProduct, WireTrade,
+};
 
 const PRODUCTS_PER_REQUEST: usize = 100;
 
 pub const PROFILE: Profile = Profile {
     name: "coinbase",
-    ws_url: "wss://advanced-trade-ws.coinbase.com",
+    ws_url: Some("wss://advanced-trade-ws.coinbase.com"),
     ws_path: "/",
     rest_url: "https://api.coinbase.com",
     instruments: InstrumentList::Rest("/api/v3/brokerage/market/products"),
-    channels: &[Channel::Quote, Channel::Trade],
-    default_channels: &[Channel::Quote, Channel::Trade],
+    channels: &[Channel::Quote, Channel::Trade, Channel::Book],
+    default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
+    streams_per_connection: 300,
     sends_per_second: 6,
+    fetches_per_second: 5,
+    poll_ms: 1000,
+    key: None,
     ping: None,
     seq_scope: "connection",
     quote_seq_grows: false,
     trade_ids_count_up: false,
+    book_ranges: false,
+    book_truncates: false,
+    book_verifiable: true,
+    // Its ticker moves with trades only.
+    book_quotes: true,
     split: |raw| split_at(raw, '-'),
     spell: |base, quote| format!("{base}-{quote}"),
     open: || Box::new(Coinbase::default()),
@@ -38,6 +56,7 @@ pub const PROFILE: Profile = Profile {
 #[derive(Default)]
 struct Coinbase {
     sequence: Contiguous,
+    levels: Levels,
 }
 
 impl Dialect for Coinbase {
@@ -49,14 +68,23 @@ impl Dialect for Coinbase {
                 (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
             for covers in indices.chunks(PRODUCTS_PER_REQUEST) {
                 let products: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
-                let text = serde_json::json!({
-                    "type": "subscribe", "product_ids": products, "channel": wire_channel(*channel),
-                });
+                let text = request("subscribe", *channel, &products);
                 let id = requests.len() as u64;
-                requests.push(Request { id, text: text.to_string(), covers: covers.to_vec() });
+                requests.push(Request { id, text, covers: covers.to_vec() });
             }
         }
         requests
+    }
+
+    fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask> {
+        let products: Vec<&str> = raw_symbols.iter().map(String::as_str).collect();
+        let mut asks = Vec::new();
+        for chunk in products.chunks(PRODUCTS_PER_REQUEST) {
+            for kind in ["unsubscribe", "subscribe"] {
+                asks.push(Ask::Send(request(kind, Channel::Book, chunk)));
+            }
+        }
+        asks
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
@@ -88,6 +116,10 @@ impl Dialect for Coinbase {
                 let events: Vec<TradeEvent> = read_events(frame, head.events)?;
                 events.iter().try_for_each(|event| trades(event, &sent, market))
             }
+            Some("l2_data") => {
+                let events: Vec<BookEvent> = read_events(frame, head.events)?;
+                events.iter().try_for_each(|event| self.book(event, &sent, market))
+            }
             Some("subscriptions") => {
                 let events: Vec<SubscriptionEvent> = read_events(frame, head.events)?;
                 for event in &events {
@@ -108,13 +140,22 @@ impl Dialect for Coinbase {
     }
 
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        if !url.split('?').next().is_some_and(|path| path.ends_with("/market/products")) {
+        let path = url.split('?').next().unwrap_or_default();
+        if path.ends_with("/market/products") {
+            let list: Products = read(body)?;
+            market.learn(list.products.into_iter().filter_map(instrument).collect());
+        } else if path.ends_with("/product_book") {
+            rest::book(url, body, &mut self.levels, market)?;
+        } else if path.ends_with("/ticker") {
+            rest::trades(body, market)?;
+        } else {
             market.ignored_frames += 1;
-            return Ok(());
         }
-        let list: Products = read(body)?;
-        market.learn(list.products.into_iter().filter_map(instrument).collect());
         Ok(())
+    }
+
+    fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
+        rest::poll(wanted)
     }
 }
 
@@ -125,8 +166,42 @@ struct Envelope {
     flags: u32,
 }
 
-fn wire_channel(channel: Channel) -> &'static str {
-    if channel == Channel::Quote { "ticker" } else { "market_trades" }
+impl Coinbase {
+    /// The levels' own times run back and forth: the envelope's counts.
+    fn book(
+        &mut self,
+        event: &BookEvent,
+        sent: &Envelope,
+        market: &mut Market,
+    ) -> Result<(), DecodeError> {
+        self.levels.clear();
+        for wire in &event.updates {
+            let level = level(wire.price_level, wire.new_quantity)?;
+            if wire.side == "bid" {
+                self.levels.bids.push(level);
+            } else {
+                self.levels.asks.push(level);
+            }
+        }
+        let tick = BookTick {
+            snapshot: event.kind == Some("snapshot"),
+            ts_sent: sent.ts_sent,
+            seq: sent.seq,
+            flags: sent.flags,
+            ..BookTick::default()
+        };
+        market.book(event.product_id, tick, &self.levels);
+        Ok(())
+    }
+}
+
+fn request(kind: &str, channel: Channel, products: &[&str]) -> String {
+    let channel = match channel {
+        Channel::Quote => "ticker",
+        Channel::Book => "level2",
+        _ => "market_trades",
+    };
+    serde_json::json!({"type": kind, "product_ids": products, "channel": channel}).to_string()
 }
 
 fn tickers(event: &TickerEvent, sent: &Envelope, market: &mut Market) -> Result<(), DecodeError> {
@@ -144,6 +219,7 @@ fn tickers(event: &TickerEvent, sent: &Envelope, market: &mut Market) -> Result<
             ask: field("best_ask", wire.best_ask)?,
             ask_size: field("best_ask_quantity", wire.best_ask_quantity)?,
             seq: sent.seq,
+            origin: Origin::Native,
             flags,
         };
         market.quote(wire.product_id, tick);
@@ -152,23 +228,40 @@ fn tickers(event: &TickerEvent, sent: &Envelope, market: &mut Market) -> Result<
 }
 
 fn trades(event: &TradeEvent, sent: &Envelope, market: &mut Market) -> Result<(), DecodeError> {
-    for wire in &event.trades {
-        let mut flags = sent.flags | snapshot_flag(event.kind);
-        let tick = TradeTick {
-            channel: Channel::Trade,
-            ts_event: time("time", wire.time)?,
-            ts_sent: sent.ts_sent,
-            price: number("price", wire.price, &mut flags)?,
-            size: number("size", wire.size, &mut flags)?,
-            side: match wire.side {
-                "BUY" => Some(Side::Sell),
-                "SELL" => Some(Side::Buy),
-                _ => None,
-            },
-            trade_id: Some(trade_id(wire.trade_id)),
-            seq: sent.seq,
-            flags,
-        };
+    let flags = sent.flags | snapshot_flag(event.kind);
+    event
+        .trades
+        .iter()
+        .try_for_each(|wire| push_trade(wire, sent.ts_sent, sent.seq, flags, false, market))
+}
+
+fn push_trade(
+    wire: &WireTrade,
+    ts_sent: Option<i64>,
+    seq: Option<u64>,
+    mut flags: u32,
+    polled: bool,
+    market: &mut Market,
+) -> Result<(), DecodeError> {
+    let tick = TradeTick {
+        channel: Channel::Trade,
+        ts_event: time("time", wire.time)?,
+        ts_sent,
+        price: number("price", wire.price, &mut flags)?,
+        size: number("size", wire.size, &mut flags)?,
+        side: match wire.side {
+            "BUY" => Some(Side::Sell),
+            "SELL" => Some(Side::Buy),
+            _ => None,
+        },
+        trade_id: Some(trade_id(wire.trade_id)),
+        seq,
+        conditions: None,
+        flags,
+    };
+    if polled {
+        market.polled_trade(wire.product_id, tick);
+    } else {
         market.trade(wire.product_id, tick);
     }
     Ok(())
@@ -189,6 +282,7 @@ fn acknowledge(event: &SubscriptionEvent, market: &mut Market) {
     let lists = [
         (Channel::Quote, &event.subscriptions.ticker),
         (Channel::Trade, &event.subscriptions.market_trades),
+        (Channel::Book, &event.subscriptions.level2),
     ];
     for (channel, products) in lists {
         for product in products.iter().flatten() {
@@ -217,6 +311,7 @@ fn instrument(wire: WireProduct) -> Option<Instrument> {
         base,
         quote_asset,
         trading_status: wire.status,
+        source: None,
     })
 }
 
@@ -234,76 +329,4 @@ fn read_events<'a, T: Deserialize<'a>>(
             Err(DecodeError::Json { venue: "coinbase", found: frame.chars().take(80).collect() })
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    channel: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    message: Option<String>,
-    timestamp: Option<&'a str>,
-    sequence_num: Option<u64>,
-    #[serde(borrow)]
-    events: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct TickerEvent<'a> {
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    #[serde(borrow)]
-    tickers: Vec<WireTicker<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireTicker<'a> {
-    product_id: &'a str,
-    best_bid: Option<&'a str>,
-    best_bid_quantity: Option<&'a str>,
-    best_ask: Option<&'a str>,
-    best_ask_quantity: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct TradeEvent<'a> {
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    #[serde(borrow)]
-    trades: Vec<WireTrade<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireTrade<'a> {
-    trade_id: &'a str,
-    product_id: &'a str,
-    price: &'a str,
-    size: &'a str,
-    side: &'a str,
-    time: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct SubscriptionEvent {
-    subscriptions: WireSubscriptions,
-}
-
-#[derive(Deserialize)]
-struct WireSubscriptions {
-    ticker: Option<Vec<String>>,
-    market_trades: Option<Vec<String>>,
-}
-
-#[derive(Deserialize)]
-struct Products {
-    products: Vec<WireProduct>,
-}
-
-#[derive(Deserialize)]
-struct WireProduct {
-    product_id: String,
-    price_increment: Option<String>,
-    quote_increment: Option<String>,
-    base_increment: Option<String>,
-    status: Option<String>,
 }

@@ -3,39 +3,63 @@
 //! Numbers are bare JSON numbers, read from their text. `side` is the taker's, as ours is.
 //! `trade_id` counts up by one per symbol, so gaps can be seen. A ticker must be asked for with
 //! `event_trigger: bbo`, or it moves with trades only. After a refused subscription the socket lives on.
+//! Book messages have no number but a checksum; levels beyond the depth are dropped without a word.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, number, split_at, tick_of,
-    time,
+    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, level, number, split_at,
+    tick_of, time,
 };
+use crate::book::Levels;
 use crate::market::Market;
-use crate::row::{self, Side, TradeId};
-use crate::subscription::{Channel, Request};
-use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
+use crate::row::{self, Origin, Side, TradeId};
+use crate::subscription::{Ask, Channel, Fetch, Request};
+use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
+
+mod rest;
+mod wire;
+
+use wire::{
+    Head, SentParams, SentRequest, WireBook, WireInstruments, WirePair, WireResult, WireStatus,
+    WireTicker, WireTrade,
+};
 
 const SYMBOLS_PER_REQUEST: usize = 100;
+/// What a book subscription that names no depth brings.
+const DEFAULT_DEPTH: usize = 10;
+/// The smallest depth that fills a `depth` row; the checksum covers the ten best levels.
+const BOOK_DEPTH: usize = 25;
 
 pub const PROFILE: Profile = Profile {
     name: "kraken",
-    ws_url: "wss://ws.kraken.com",
+    ws_url: Some("wss://ws.kraken.com"),
     ws_path: "/v2",
     rest_url: "https://api.kraken.com",
     instruments: InstrumentList::InBand(
         r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
     ),
-    channels: &[Channel::Quote, Channel::Trade],
-    default_channels: &[Channel::Quote, Channel::Trade],
+    channels: &[Channel::Quote, Channel::Trade, Channel::Book],
+    default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
+    streams_per_connection: 600,
     sends_per_second: 4,
+    fetches_per_second: 1,
+    poll_ms: 1000,
+    key: None,
     ping: Some(r#"{"method":"ping"}"#),
     seq_scope: "none",
     quote_seq_grows: false,
     trade_ids_count_up: true,
+    book_ranges: false,
+    book_truncates: true,
+    book_verifiable: true,
+    book_quotes: false,
     split: |raw| split_at(raw, '/').or_else(|| split_joined(raw)),
     spell: |base, quote| format!("{base}/{quote}"),
-    open: || Box::new(Kraken { next_id: 1 }),
+    open: || Box::new(Kraken { next_id: 1, ..Kraken::default() }),
 };
 
 /// Quote assets, longest first, for altnames such as `XBTUSD`.
@@ -48,8 +72,12 @@ fn split_joined(raw: &str) -> Option<(String, String)> {
     Some((asset(&raw[..raw.len() - quote.len()]), asset(quote)))
 }
 
+#[derive(Default)]
 struct Kraken {
     next_id: u64,
+    /// Levels per side that each symbol's book was subscribed to, as far as is known.
+    depths: HashMap<String, usize>,
+    levels: Levels,
 }
 
 impl Dialect for Kraken {
@@ -59,23 +87,32 @@ impl Dialect for Kraken {
             let indices: Vec<usize> =
                 (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
             for covers in indices.chunks(SYMBOLS_PER_REQUEST) {
-                self.next_id += 1;
                 let symbols: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
-                let params = match channel {
-                    Channel::Quote => {
-                        serde_json::json!({"channel": "ticker", "symbol": symbols, "event_trigger": "bbo"})
-                    }
-                    _ => {
-                        serde_json::json!({"channel": "trade", "symbol": symbols, "snapshot": false})
-                    }
-                };
-                let id = self.next_id;
-                let text =
-                    serde_json::json!({"method": "subscribe", "params": params, "req_id": id});
-                requests.push(Request { id, text: text.to_string(), covers: covers.to_vec() });
+                let text = self.request("subscribe", *channel, &symbols);
+                requests.push(Request { id: self.next_id, text, covers: covers.to_vec() });
             }
         }
         requests
+    }
+
+    fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask> {
+        let symbols: Vec<&str> = raw_symbols.iter().map(String::as_str).collect();
+        let mut asks = Vec::new();
+        for chunk in symbols.chunks(SYMBOLS_PER_REQUEST) {
+            for method in ["unsubscribe", "subscribe"] {
+                asks.push(Ask::Send(self.request(method, Channel::Book, chunk)));
+            }
+        }
+        asks
+    }
+
+    fn sent(&mut self, text: &str) {
+        let Ok(request) = serde_json::from_str::<SentRequest>(text) else { return };
+        if let Some(SentParams { channel: "book", symbol, depth }) = request.params {
+            for symbol in symbol {
+                self.depths.entry(symbol.into()).or_insert(depth.unwrap_or(DEFAULT_DEPTH));
+            }
+        }
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
@@ -91,6 +128,11 @@ impl Dialect for Kraken {
                 let data: Vec<WireTrade> = read_data(frame, head.data)?;
                 data.iter().try_for_each(|wire| trade(wire, flags, market))
             }
+            (Some("book"), _) => {
+                let snapshot = head.kind == Some("snapshot");
+                let data: Vec<WireBook> = read_data(frame, head.data)?;
+                data.iter().try_for_each(|wire| self.book(wire, snapshot, market))
+            }
             (Some("instrument"), _) => {
                 let data: WireInstruments = read_data(frame, head.data)?;
                 market.learn(data.pairs.iter().map(instrument).collect());
@@ -103,6 +145,14 @@ impl Dialect for Kraken {
             }
             (Some("heartbeat"), _) | (None, Some("pong" | "unsubscribe")) => Ok(()),
             (None, Some("subscribe")) => {
+                if let Some(WireResult {
+                    channel: Some("book"),
+                    symbol: Some(symbol),
+                    depth: Some(depth),
+                }) = &head.result
+                {
+                    self.depths.insert((*symbol).into(), *depth);
+                }
                 answer(&head, market);
                 Ok(())
             }
@@ -120,8 +170,48 @@ impl Dialect for Kraken {
         }
     }
 
-    fn fetched(&mut self, _url: &str, _body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        market.ignored_frames += 1;
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        rest::fetched(url, body, &mut self.levels, market)
+    }
+
+    fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
+        rest::poll(wanted)
+    }
+}
+
+impl Kraken {
+    fn request(&mut self, method: &str, channel: Channel, symbols: &[&str]) -> String {
+        self.next_id += 1;
+        let mut params = match channel {
+            Channel::Quote => serde_json::json!({"channel": "ticker", "event_trigger": "bbo"}),
+            Channel::Book => serde_json::json!({"channel": "book", "depth": BOOK_DEPTH}),
+            _ => serde_json::json!({"channel": "trade", "snapshot": false}),
+        };
+        params["symbol"] = serde_json::json!(symbols);
+        serde_json::json!({"method": method, "params": params, "req_id": self.next_id}).to_string()
+    }
+
+    fn book(
+        &mut self,
+        wire: &WireBook,
+        snapshot: bool,
+        market: &mut Market,
+    ) -> Result<(), DecodeError> {
+        self.levels.clear();
+        let sides = [(&wire.bids, &mut self.levels.bids), (&wire.asks, &mut self.levels.asks)];
+        for (levels, side) in sides {
+            for wire in levels {
+                side.push(level(wire.price.get(), wire.qty.get())?);
+            }
+        }
+        let tick = BookTick {
+            snapshot,
+            ts_event: time("timestamp", wire.timestamp)?,
+            checksum: Some(wire.checksum),
+            depth: self.depths.get(wire.symbol).copied(),
+            ..BookTick::default()
+        };
+        market.book(wire.symbol, tick, &self.levels);
         Ok(())
     }
 }
@@ -140,6 +230,7 @@ fn ticker(wire: &WireTicker, mut flags: u32, market: &mut Market) -> Result<(), 
         ask: number("ask", wire.ask.get(), &mut flags)?,
         ask_size: number("ask_qty", wire.ask_qty.get(), &mut flags)?,
         seq: None,
+        origin: Origin::Native,
         flags,
     };
     market.quote(wire.symbol, tick);
@@ -160,6 +251,7 @@ fn trade(wire: &WireTrade, mut flags: u32, market: &mut Market) -> Result<(), De
         },
         trade_id: Some(TradeId::Number(wire.trade_id)),
         seq: Some(wire.trade_id),
+        conditions: None,
         flags,
     };
     market.trade(wire.symbol, tick);
@@ -172,6 +264,7 @@ fn answer(head: &Head, market: &mut Market) {
     let channel = match result.and_then(|result| result.channel) {
         Some("ticker") => Some(Channel::Quote),
         Some("trade") => Some(Channel::Trade),
+        Some("book") => Some(Channel::Book),
         Some(_) => return,
         None => None,
     };
@@ -203,6 +296,7 @@ fn instrument(wire: &WirePair) -> Instrument {
         price_precision: wire.price_precision,
         size_precision: wire.qty_precision,
         trading_status: Some(wire.status.into()),
+        source: None,
     }
 }
 
@@ -218,76 +312,4 @@ fn read_data<'a, T: Deserialize<'a>>(
         Some(data) => read(data.get()),
         None => Err(DecodeError::Json { venue: "kraken", found: frame.chars().take(80).collect() }),
     }
-}
-
-#[derive(Deserialize)]
-struct Head<'a> {
-    channel: Option<&'a str>,
-    #[serde(rename = "type")]
-    kind: Option<&'a str>,
-    #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    method: Option<&'a str>,
-    success: Option<bool>,
-    error: Option<String>,
-    symbol: Option<&'a str>,
-    req_id: Option<u64>,
-    result: Option<WireResult<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireResult<'a> {
-    channel: Option<&'a str>,
-    symbol: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct WireTicker<'a> {
-    symbol: &'a str,
-    #[serde(borrow)]
-    bid: &'a RawValue,
-    #[serde(borrow)]
-    bid_qty: &'a RawValue,
-    #[serde(borrow)]
-    ask: &'a RawValue,
-    #[serde(borrow)]
-    ask_qty: &'a RawValue,
-    timestamp: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct WireTrade<'a> {
-    symbol: &'a str,
-    side: &'a str,
-    #[serde(borrow)]
-    price: &'a RawValue,
-    #[serde(borrow)]
-    qty: &'a RawValue,
-    trade_id: u64,
-    timestamp: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct WireInstruments<'a> {
-    #[serde(borrow)]
-    pairs: Vec<WirePair<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WirePair<'a> {
-    symbol: &'a str,
-    base: &'a str,
-    quote: &'a str,
-    status: &'a str,
-    price_precision: f64,
-    qty_precision: f64,
-    #[serde(borrow)]
-    price_increment: Option<&'a RawValue>,
-    #[serde(borrow)]
-    qty_increment: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct WireStatus<'a> {
-    system: &'a str,
 }

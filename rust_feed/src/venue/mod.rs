@@ -6,14 +6,17 @@ mod kraken;
 
 use thiserror::Error;
 
+use crate::book::Level;
 use crate::market::Market;
-use crate::subscription::{Channel, Request};
+use crate::scan::Fixed;
+use crate::subscription::{Ask, Channel, Fetch, Request};
 
 /// What is fixed about a venue.
 #[derive(Debug)]
 pub struct Profile {
     pub name: &'static str,
-    pub ws_url: &'static str,
+    /// None where the venue has no WebSocket: it is polled.
+    pub ws_url: Option<&'static str>,
     /// Path and query that follow the host (and any prefix) of the WebSocket address.
     pub ws_path: &'static str,
     pub rest_url: &'static str,
@@ -21,8 +24,15 @@ pub struct Profile {
     pub channels: &'static [Channel],
     /// Channels subscribed to when a source names none.
     pub default_channels: &'static [Channel],
+    /// Channels of symbols that one connection may carry.
+    pub streams_per_connection: usize,
     /// Texts a client may send per second, pings included.
     pub sends_per_second: usize,
+    /// REST requests that may be made per second.
+    pub fetches_per_second: usize,
+    /// Time between two polls, unless the user says otherwise.
+    pub poll_ms: u64,
+    pub key: Option<Key>,
     /// The text of the venue's own ping; without one a WebSocket ping is sent.
     pub ping: Option<&'static str>,
     /// What `seq` counts.
@@ -30,11 +40,30 @@ pub struct Profile {
     pub quote_seq_grows: bool,
     /// Trade ids count up by one per symbol, so that a missing one is a lost trade.
     pub trade_ids_count_up: bool,
+    /// Book changes carry the range of numbers that they cover.
+    pub book_ranges: bool,
+    /// Levels beyond the depth subscribed to are forgotten by the venue without a word.
+    pub book_truncates: bool,
+    /// The venue offers something by which a book can be proved wrong.
+    pub book_verifiable: bool,
+    /// Quotes from the book are better than those of the quote channel.
+    pub book_quotes: bool,
     /// Split a raw symbol into base and quote where no list can be had.
     pub split: fn(&str) -> Option<(String, String)>,
     /// Spell base and quote as the venue does.
     pub spell: fn(&str, &str) -> String,
     pub open: fn() -> Box<dyn Dialect>,
+}
+
+/// A key that the venue wants, and how it is handed over.
+#[derive(Debug)]
+pub struct Key {
+    /// The environment variable that holds it.
+    pub variable: &'static str,
+    /// The query parameter of the WebSocket address.
+    pub query: &'static str,
+    /// The header of REST requests.
+    pub header: &'static str,
 }
 
 #[derive(Debug)]
@@ -43,6 +72,8 @@ pub enum InstrumentList {
     Rest(&'static str),
     /// A text that asks for the list on the WebSocket itself.
     InBand(&'static str),
+    /// No list can be had: symbols are taken at their word.
+    None,
 }
 
 #[derive(Debug, Error)]
@@ -53,12 +84,23 @@ pub enum DecodeError {
     Number { field: &'static str, found: String },
     #[error("expected a time in {field}, found {found:?}")]
     Time { field: &'static str, found: String },
+    #[error("the venue answered: {0}")]
+    Refused(String),
 }
 
 /// One connection's reading of a venue's language: pure, without clock, socket or log.
 pub trait Dialect: Send {
     /// Write the requests that ask for `wanted`.
     fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request>;
+
+    /// Tell what to ask for to have the whole books of these instruments (again).
+    fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask>;
+
+    /// Tell what to ask for by REST to have what the streams of `wanted` would bring.
+    fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch>;
+
+    /// Take note of a text that the client sent: it may say what the answers do not.
+    fn sent(&mut self, _text: &str) {}
 
     /// Write what a WebSocket message says into `market`.
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError>;
@@ -67,7 +109,8 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 3] = [&binance::PROFILE, &kraken::PROFILE, &coinbase::PROFILE];
+pub const PROFILES: [&Profile; 4] =
+    [&binance::PROFILE, &binance::PROFILE_US, &kraken::PROFILE, &coinbase::PROFILE];
 
 pub fn profile(name: &str) -> Option<&'static Profile> {
     PROFILES.into_iter().find(|profile| profile.name == name)
@@ -108,6 +151,21 @@ fn places(step: f64) -> f64 {
 fn json_error(venue: &'static str, frame: &str, error: &serde_json::Error) -> DecodeError {
     let start: String = frame.chars().take(80).collect();
     DecodeError::Json { venue, found: format!("{start:?} ({error})") }
+}
+
+/// Read a book level from its texts.
+fn level(price: &str, size: &str) -> Result<Level, DecodeError> {
+    let fixed = |field, text: &str| {
+        Fixed::parse(text)
+            .ok_or_else(|| DecodeError::Number { field, found: text.chars().take(40).collect() })
+    };
+    Ok(Level { price: fixed("price", price)?, size: fixed("size", size)? })
+}
+
+/// The value of a query parameter of `url`; parameters of market data need no decoding.
+fn query<'a>(url: &'a str, name: &str) -> Option<&'a str> {
+    let (_, query) = url.split_once('?')?;
+    query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
 }
 
 fn number(field: &'static str, text: &str, flags: &mut u32) -> Result<f64, DecodeError> {

@@ -16,6 +16,8 @@ pub(super) struct Event<'a> {
     #[serde(borrow)]
     pub(super) u: Option<&'a serde_json::value::RawValue>,
     pub(super) s: Option<&'a str>,
+    #[serde(borrow, rename = "lastUpdateId")]
+    pub(super) last_update_id: Option<&'a serde_json::value::RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -101,4 +103,57 @@ pub(super) struct WireFilter {
     pub(super) filter_type: String,
     pub(super) tick_size: Option<String>,
     pub(super) step_size: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct WireDepthUpdate<'a> {
+    #[serde(rename = "E")]
+    pub(super) event: u64,
+    pub(super) s: &'a str,
+    #[serde(rename = "U")]
+    pub(super) first: u64,
+    pub(super) u: u64,
+    #[serde(borrow)]
+    pub(super) b: Vec<Pair<'a>>,
+    #[serde(borrow)]
+    pub(super) a: Vec<Pair<'a>>,
+}
+
+/// A whole book, by REST, or its best levels, by stream.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireDepth<'a> {
+    pub(super) last_update_id: u64,
+    #[serde(borrow)]
+    pub(super) bids: Vec<Pair<'a>>,
+    #[serde(borrow)]
+    pub(super) asks: Vec<Pair<'a>>,
+}
+
+/// Price and size; years ago an empty list followed.
+pub(super) struct Pair<'a>(pub(super) &'a str, pub(super) &'a str);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Pair<'a> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> serde::de::Visitor<'de> for Texts {
+            type Value = Pair<'de>;
+
+            fn expecting(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                to.write_str("a price and a size")
+            }
+
+            fn visit_seq<A: serde::de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<Self::Value, A::Error> {
+                let missing = |at| serde::de::Error::invalid_length(at, &self);
+                let price = items.next_element()?.ok_or_else(|| missing(0))?;
+                let size = items.next_element()?.ok_or_else(|| missing(1))?;
+                while items.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+                Ok(Pair(price, size))
+            }
+        }
+        deserializer.deserialize_seq(Texts)
+    }
 }

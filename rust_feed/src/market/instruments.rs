@@ -1,0 +1,114 @@
+//! Instruments as a market follows them: found by raw symbol, learned from the venue's list, announced.
+
+use super::{Followed, Kept, Market};
+use crate::quality::{Growing, Recent};
+use crate::row::{InstrumentRow, Origin};
+use crate::tick::Instrument;
+
+impl Market {
+    /// Take a venue's instrument list; instruments already followed are announced anew.
+    pub fn learn(&mut self, instruments: Vec<Instrument>) {
+        let list = self.list.get_or_insert_default();
+        for instrument in instruments {
+            list.insert(instrument.raw_symbol.clone(), instrument);
+        }
+        for at in 0..self.followed.len() {
+            let list = self.list.as_ref();
+            let raw_symbol = &self.followed[at].instrument.raw_symbol;
+            let Some(known) = list.and_then(|list| list.get(raw_symbol)).cloned() else {
+                continue;
+            };
+            let before = &self.followed[at].instrument;
+            if *before != known {
+                let halted = before.trading_status != known.trading_status
+                    && known.trading_status.as_deref().is_some_and(is_halted);
+                self.followed[at].symbol = self.buffer.intern(&known.canonical());
+                self.followed[at].instrument = known;
+                self.announce(at);
+                if halted {
+                    self.end_quotes_of(at, &Origin::ALL);
+                }
+            }
+        }
+    }
+
+    /// Find the followed instrument of a raw symbol, beginning to follow it if it is new.
+    pub fn follow(&mut self, raw_symbol: &str) -> usize {
+        if let Some(followed) = self.followed.get(self.latest)
+            && followed.instrument.raw_symbol == raw_symbol
+        {
+            return self.latest;
+        }
+        self.latest = match self.by_raw.get(raw_symbol) {
+            Some(at) => *at,
+            None => self.follow_new(raw_symbol),
+        };
+        self.latest
+    }
+
+    /// The followed instrument of a raw symbol, if there is one.
+    pub fn followed_as(&self, raw_symbol: &str) -> Option<usize> {
+        self.by_raw.get(raw_symbol).copied()
+    }
+
+    fn follow_new(&mut self, raw_symbol: &str) -> usize {
+        let known = self.list.as_ref().and_then(|list| list.get(raw_symbol)).cloned();
+        let assumed = known.is_none();
+        let instrument = known.unwrap_or_else(|| {
+            let (base, quote_asset) = (self.profile.split)(raw_symbol)
+                .unwrap_or_else(|| (raw_symbol.into(), String::new()));
+            Instrument { raw_symbol: raw_symbol.into(), base, quote_asset, ..Instrument::default() }
+        });
+        let canonical = match &*instrument.quote_asset {
+            "" => raw_symbol.to_owned(),
+            _ => instrument.canonical(),
+        };
+        let at = self.followed.len();
+        self.by_raw.insert(raw_symbol.into(), at);
+        self.followed.push(Followed {
+            symbol: self.buffer.intern(&canonical),
+            instrument,
+            meters: Default::default(),
+            quote_seq: Growing::default(),
+            trade_ids: Default::default(),
+            recent_trades: Recent::default(),
+            quoted: Default::default(),
+            authority: Origin::Native,
+            book_quotes: self.profile.book_quotes,
+            crossed: false,
+            book: Kept::default(),
+        });
+        self.announce(at);
+        if assumed {
+            let detail = format!("no instrument list: {raw_symbol} is taken for {canonical}");
+            let kind = "symbol_assumed";
+            self.status("symbol", Some(at), "initialising", kind, Some(detail), [None; 3]);
+        }
+        at
+    }
+
+    /// Write the instrument row of a followed instrument.
+    pub fn announce(&mut self, at: usize) {
+        let header = self.header(Some(at), None, None, 0);
+        let known = &self.followed[at].instrument;
+        self.rows.instruments.push_back(InstrumentRow {
+            header,
+            raw_symbol: known.raw_symbol.as_str().into(),
+            base: known.base.as_str().into(),
+            quote_asset: known.quote_asset.as_str().into(),
+            tick_size: known.tick_size,
+            lot_size: known.lot_size,
+            price_precision: known.price_precision,
+            size_precision: known.size_precision,
+            seq_scope: self.profile.seq_scope,
+            trading_status: known.trading_status.as_deref().map(Into::into),
+            source: known.source.as_deref().map(Into::into),
+        });
+    }
+}
+
+/// Whether a venue's word for a trading status means that its quotes do not stand.
+fn is_halted(status: &str) -> bool {
+    let halts = ["halt", "break", "end_of_day", "maintenance", "offline", "delisted"];
+    halts.iter().any(|halt| status.eq_ignore_ascii_case(halt))
+}

@@ -1,0 +1,154 @@
+//! From sources as users write them to the venue's own symbols, and to what this connection asks for.
+
+use super::{Session, Wanted};
+use crate::subscription::{Channel, Standing, Subscription};
+use crate::tick::Instrument;
+use crate::venue::{Profile, base_and_quote};
+
+impl Session {
+    /// Ask for all wanted channels of the symbols that the venue has.
+    pub(super) fn subscribe(&mut self) {
+        self.watch.subscribed = true;
+        let wanted = self.resolve();
+        for request in self.dialect.subscribe(&wanted) {
+            for at in &request.covers {
+                self.subscriptions[*at].request = Some(request.id);
+            }
+            self.pacer.add(request.text);
+        }
+    }
+
+    /// Find the raw symbols of the wanted sources; those that the venue does not have are refused.
+    ///
+    /// Of more than a connection may carry, this one takes its part.
+    pub(super) fn resolve(&mut self) -> Vec<(Channel, String)> {
+        let profile = self.market.profile;
+        self.subscriptions.clear();
+        let (mut part, mut streams) = (0, 0);
+        let mut wanted = Vec::new();
+        for source in self.options.sources.clone() {
+            let raw_symbols = self.raw_symbols(&source.symbol);
+            if raw_symbols.is_empty() && self.options.part == 0 {
+                self.refuse(&source.symbol);
+            }
+            let channels = channels(profile, &source);
+            for raw_symbol in raw_symbols {
+                if streams + channels.len() > profile.streams_per_connection {
+                    (part, streams) = (part + 1, 0);
+                }
+                streams += channels.len();
+                if part == self.options.part {
+                    self.want(&raw_symbol, &channels, &mut wanted);
+                }
+            }
+        }
+        if self.options.part == 0 && part > 0 {
+            self.parts = Some(part + 1);
+        }
+        wanted
+    }
+
+    fn want(
+        &mut self,
+        raw_symbol: &str,
+        channels: &[Channel],
+        wanted: &mut Vec<(Channel, String)>,
+    ) {
+        let at = self.market.follow(raw_symbol);
+        if self.shown.len() <= at {
+            self.show(at, "initialising", "initialising", None);
+        }
+        let has_quotes = channels.contains(&Channel::Quote);
+        self.market.followed[at].book_quotes = self.market.profile.book_quotes || !has_quotes;
+        for channel in channels {
+            let same = |(c, raw): &(Channel, String)| c == channel && raw == raw_symbol;
+            if wanted.iter().any(same) {
+                continue;
+            }
+            wanted.push((*channel, raw_symbol.to_owned()));
+            self.subscriptions.push(Subscription {
+                channel: *channel,
+                raw_symbol: raw_symbol.to_owned(),
+                at,
+                standing: Standing::Asked,
+                request: None,
+            });
+        }
+    }
+
+    fn refuse(&mut self, symbol: &str) {
+        let count = self.market.list.as_ref().map_or(0, std::collections::HashMap::len);
+        let name = self.market.profile.name;
+        let detail =
+            format!("expected a symbol of {name}'s list of {count} instruments, found {symbol:?}");
+        self.market.status_of(symbol, "failed", "refused", detail);
+    }
+
+    /// The venue's spellings of a symbol: one, or all that a pattern such as `*-USDT` fits.
+    fn raw_symbols(&self, text: &str) -> Vec<String> {
+        if text.contains('*') {
+            let known = self.market.list.iter().flat_map(|list| list.values());
+            let pattern = text.to_ascii_uppercase();
+            let mut fitting: Vec<String> = known
+                .filter(|known| fits(&pattern, &known.canonical().to_ascii_uppercase()))
+                .map(|known| known.raw_symbol.clone())
+                .collect();
+            fitting.sort_unstable();
+            return fitting;
+        }
+        self.raw_symbol(text).into_iter().collect()
+    }
+
+    fn raw_symbol(&self, text: &str) -> Option<String> {
+        let profile = self.market.profile;
+        let pair = base_and_quote(profile, text);
+        let Some(list) = &self.market.list else {
+            return pair.map(|(base, quote)| (profile.spell)(&base, &quote));
+        };
+        if let Some(known) = list.get(text) {
+            return Some(known.raw_symbol.clone());
+        }
+        let is_meant = |known: &&Instrument| {
+            known.raw_symbol.eq_ignore_ascii_case(text)
+                || known.canonical().eq_ignore_ascii_case(text)
+                || pair
+                    .as_ref()
+                    .is_some_and(|(base, quote)| known.base == *base && known.quote_asset == *quote)
+        };
+        list.values().find(is_meant).map(|known| known.raw_symbol.clone())
+    }
+}
+
+fn channels(profile: &Profile, source: &Wanted) -> Vec<Channel> {
+    let named: Vec<Channel> = source.channels.iter().filter_map(|c| Channel::parse(c)).collect();
+    if named.is_empty() { profile.default_channels.to_vec() } else { named }
+}
+
+/// Whether `text` fits a pattern in which `*` stands for anything.
+fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn patterns_fit_what_they_say() {
+        assert!(fits("*-USDT", "BTC-USDT") && fits("BTC-*", "BTC-USD") && fits("*", "A-B"));
+        assert!(fits("B*-U*", "BTC-USD") && fits("BTC-USD", "BTC-USD"));
+        assert!(!fits("*-USD", "BTC-USDT") && !fits("ETH-*", "BTC-USD") && !fits("A", "AB"));
+        assert!(!fits("A*A", "A"));
+    }
+}
