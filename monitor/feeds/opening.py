@@ -1,4 +1,4 @@
-"""The opening of a connection, on a thread of its own so that nothing waits for a venue that does not answer."""
+"""The opening of a connection, on a thread of its own: nothing waits for a venue that is silent."""
 
 from __future__ import annotations
 
