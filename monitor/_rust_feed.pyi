@@ -5,8 +5,9 @@ from typing import Any, Literal, final
 __all__ = ["Digest", "Feed", "Session", "venues"]
 
 # What the transport is to do: send a text, send a WebSocket ping or pong (with this payload),
-# get a REST path and hand its body to `fetched`, or connect anew, for the reason given.
-_Action = tuple[Literal["send", "ping", "pong", "fetch", "reconnect"], Any]
+# get a REST path and hand its body to `fetched`, or connect anew, for the reason given: `close`
+# names, before the reason, the closing code that is due to the venue (None: a frame without one).
+_Action = tuple[Literal["send", "ping", "pong", "fetch", "reconnect", "close"], Any]
 
 @final
 class Feed:

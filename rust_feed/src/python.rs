@@ -201,6 +201,7 @@ fn to_python(py: Python<'_>, actions: Vec<Action>) -> PyResult<Actions<'_>> {
             Action::Pong(payload) => Ok(("pong", PyBytes::new(py, &payload).into_any())),
             Action::Fetch(path) => Ok(("fetch", text(path)?)),
             Action::Reconnect(why) => Ok(("reconnect", text(why)?)),
+            Action::Close(code, why) => Ok(("close", (code, why).into_pyobject(py)?.into_any())),
         })
         .collect()
 }

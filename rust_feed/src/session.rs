@@ -11,6 +11,7 @@ use crate::venue::{Dialect, InstrumentList, base_and_quote, profile};
 
 mod options;
 mod watch;
+mod wire;
 
 pub use options::{Options, Wanted};
 
@@ -30,6 +31,8 @@ pub enum Action {
     /// Get this REST path and hand the body to `fetched`.
     Fetch(String),
     Reconnect(String),
+    /// Send a closing frame with this code, if any, and connect anew, for this reason.
+    Close(Option<u16>, String),
 }
 
 pub struct Session {
@@ -151,21 +154,19 @@ impl Session {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(error) => {
-                    actions.push(Action::Reconnect(error.to_string()));
+                    actions.push(wire::failed(&error, &mut self.market));
                     break;
                 }
             };
             match message {
-                Message::Data(payload) => {
-                    decode(payload, &mut *self.dialect, &mut self.market, "connected");
+                Message::Text(text) => {
+                    decode(text, &mut *self.dialect, &mut self.market, "connected");
                 }
+                Message::Binary(bytes) => wire::binary(bytes, &mut *self.dialect, &mut self.market),
                 Message::Ping(payload) => actions.push(Action::Pong(payload.to_vec())),
                 Message::Pong => {}
                 Message::Close(code, reason) => {
-                    let code = code.map_or_else(|| "no code".into(), |code| format!("code {code}"));
-                    actions.push(Action::Reconnect(format!(
-                        "the venue closed the connection: {code} {reason}"
-                    )));
+                    actions.push(wire::closed(code, &reason));
                     break;
                 }
             }
@@ -179,7 +180,7 @@ impl Session {
     pub fn frame(&mut self, conn: u32, text: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
-        decode(text.as_bytes(), &mut *self.dialect, &mut self.market, "connected");
+        decode(text, &mut *self.dialect, &mut self.market, "connected");
         self.market.notices.clear();
         self.market.flush();
     }
@@ -372,13 +373,7 @@ impl Session {
     }
 }
 
-fn decode(payload: &[u8], dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
-    let Ok(text) = std::str::from_utf8(payload) else {
-        let text = String::from_utf8_lossy(payload);
-        market.begin(&text);
-        tell_undecodable(market, "expected UTF-8 text, found other bytes", &text, state);
-        return;
-    };
+fn decode(text: &str, dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
     market.begin(text);
     if let Err(error) = dialect.decode(text, market) {
         tell_undecodable(market, &error.to_string(), text, state);
