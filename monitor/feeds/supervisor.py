@@ -74,9 +74,11 @@ class Supervisor:
                 shown = transport.address(self._ws_url)
                 actions = self._session.opened(conn, self._clock.now_ns(), shown)
                 why = self._carry_out(line, actions)
-                while not why:
-                    why = "stopped on request" if self._stopping.is_set() else self._step(line)
-                return why
+                while not why and not self._stopping.is_set():
+                    why = self._step(line)
+                if not why:
+                    line.close(transport.NORMAL)
+                return why or "stopped on request"
         except transport.LINE_ERRORS as error:
             return f"{type(error).__name__}: {error}"
 
@@ -105,7 +107,12 @@ class Supervisor:
             elif act == "pong":
                 line.pong(bytes(argument))
             elif act == "reconnect":
+                line.close(transport.NORMAL)
                 return str(argument)
+            elif act == "close":
+                code, why = argument
+                line.close(code)
+                return str(why)
         return None
 
     def _fetch_instruments(self, conn: int) -> None:
