@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from monitor.simulate.client import Client
 from monitor.simulate.market import Event, Instrument
@@ -63,6 +63,14 @@ class Venue(Protocol):
 
     def fault(self, status: int) -> Answer:
         """Return what the venue says with a status such as 429."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A venue that wants a key for everything, an opening WebSocket too."""
+
+    def refusal(self, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer | None:
+        """Return what a request without a good key is answered with."""
 
 
 def levels(pairs: Sequence[tuple[str, str]]) -> str:
