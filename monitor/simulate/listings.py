@@ -70,7 +70,8 @@ _FINNHUB = [
     ("EUR", "USD", "OANDA:EUR_USD", 5, 0),
 ]
 
-VENUES = (*_PAIRS, "finnhub")
+# The last keeps no books of this market.
+VENUES = (*_PAIRS, "finnhub", "uniswap")
 
 
 def listings(venue: str) -> list[Listing]:

@@ -19,7 +19,8 @@ from monitor.simulate.kraken import Kraken
 from monitor.simulate.listings import VENUES
 from monitor.simulate.market import Event, Instrument, Market
 from monitor.simulate.playback import Capture, Playback
-from monitor.simulate.venue import Guarded, Session, Venue
+from monitor.simulate.uniswap import Uniswap
+from monitor.simulate.venue import Guarded, Posting, Session, Venue
 
 __all__ = ["ADDRESS", "VENUES", "Exchange", "Options"]
 
@@ -105,6 +106,8 @@ class Exchange:
                 return Coinbase(instruments)
             case "finnhub":
                 return Finnhub(instruments, options.seed)
+            case "uniswap":
+                return Uniswap(self._market.walks, options.seed, options.faults, self._last_ns)
         raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
 
     def _now_ns(self) -> int:
@@ -136,6 +139,8 @@ class Exchange:
             if venue.opens(path):
                 return await self._talk(venue, path, request)
             raise web.HTTPNotFound(text=f"no WebSocket at {request.path}\n")
+        if request.method == "POST" and isinstance(venue, Posting):
+            return _response(*venue.post(path, await request.text(), self._now_ns()))
         return _response(*venue.rest(path, query, self._now_ns()))
 
     async def _talk(self, venue: Venue, path: str, request: web.Request) -> web.StreamResponse:

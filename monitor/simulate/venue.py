@@ -73,6 +73,30 @@ class Guarded(Protocol):
         """Return what a request without a good key is answered with."""
 
 
+@runtime_checkable
+class Posting(Protocol):
+    """A venue whose requests are bodies."""
+
+    def post(self, path: str, body: str, now_ns: int) -> Answer:
+        """Answer a POST request."""
+
+
+class Polled:
+    """A venue without WebSocket: nothing is pushed."""
+
+    def opens(self, path: str) -> bool:
+        return False
+
+    def open(self, client: Client, path: str, query: Mapping[str, str], now_ns: int) -> Session:
+        raise TypeError(f"expected requests over HTTP, found a WebSocket at {path}")
+
+    def wanted(self) -> Iterable[Instrument]:
+        return ()
+
+    def publish(self, event: Event) -> None:
+        """Nobody listens."""
+
+
 def levels(pairs: Sequence[tuple[str, str]]) -> str:
     """Write levels as JSON pairs of strings."""
     return "[" + ",".join(f'["{price}","{size}"]' for price, size in pairs) + "]"
