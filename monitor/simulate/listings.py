@@ -70,8 +70,8 @@ _FINNHUB = [
     ("EUR", "USD", "OANDA:EUR_USD", 5, 0),
 ]
 
-# The last keeps no books of this market.
-VENUES = (*_PAIRS, "finnhub", "uniswap")
+# The last two keep no books of this market.
+VENUES = (*_PAIRS, "finnhub", "uniswap", "mock")
 
 
 def listings(venue: str) -> list[Listing]:

@@ -18,6 +18,7 @@ from monitor.simulate.finnhub import Finnhub
 from monitor.simulate.kraken import Kraken
 from monitor.simulate.listings import VENUES
 from monitor.simulate.market import Event, Instrument, Market
+from monitor.simulate.mock import Mock
 from monitor.simulate.playback import Capture, Playback
 from monitor.simulate.uniswap import Uniswap
 from monitor.simulate.venue import Guarded, Posting, Session, Venue
@@ -108,6 +109,8 @@ class Exchange:
                 return Finnhub(instruments, options.seed)
             case "uniswap":
                 return Uniswap(self._market.walks, options.seed, options.faults, self._last_ns)
+            case "mock":
+                return Mock(options.seed, self._last_ns)
         raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
 
     def _now_ns(self) -> int:
