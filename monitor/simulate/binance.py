@@ -184,6 +184,11 @@ class BinanceSession:
             self.client.ping(str(now_ns // MS_NS).encode())
         if now_ns - self._ponged_ns > PONG_WITHIN_NS + PING_EVERY_NS:
             self.client.close(1008, "Pong timeout")
+        if self.client.takes_notice():
+            said = f'{{"e":"serverShutdown","E":{now_ns // self.unit_ns}}}'
+            if self.combined:
+                said = f'{{"stream":"!serverShutdown","data":{said}}}'
+            self.client.reply(said)
 
     def closed(self) -> None:
         for name in self._streams:
