@@ -21,13 +21,12 @@ class Fault(NamedTuple):
     """A fault to inject: with a probability each time it could, or once every `every_s`.
 
     Message faults (`gap` … `fragment`) and line faults (`reset`, `half-open`, `life`) are drawn per
-    message of data, or timed from the connection's start. `flap` cuts a new connection at its first
-    request, or takes the whole exchange down and up again every so many seconds. The `http-` ones
-    befall any request, a WebSocket's opening one too; they are timed from the exchange's start,
-    as is `tls`: a handshake with a certificate that a client must refuse. With `tls` the whole port
-    speaks TLS.
-    `head-back` befalls an answer that tells of the chain's head, `reorg` a new block,
-    `graphql-error` a GraphQL answer.
+    message of data, or timed from the connection's start; answers are spared. `flap` cuts a new
+    connection at its first request, or takes the whole exchange down and up again every so many
+    seconds. The `http-` ones befall any request, a WebSocket's opening one too; they are timed from
+    the exchange's start, as is `tls`: a handshake with a certificate that a client must refuse.
+    With `tls` the whole port speaks TLS. `head-back` befalls an answer that tells of the chain's
+    head, `reorg` a new block, `graphql-error` a GraphQL answer.
     """
 
     name: str

@@ -118,7 +118,8 @@ class KrakenV1Session:
             self._sent, self._beat_ns = self.client.sent, now_ns
         elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
-            self.client.send('{"event":"heartbeat"}')
+            # No answer, yet spared like one: nobody could count a lost heartbeat.
+            self.client.reply('{"event":"heartbeat"}')
             self._sent = self.client.sent
         if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
             self.client.close(1000, "idle")

@@ -98,7 +98,12 @@ class Exchange:
         await asyncio.gather(self._turns, return_exceptions=True)
         for session in list(self._sessions):
             session.client.close(1001, "going away")
+        server = runner.server
+        open_lines = [] if server is None else [handler.transport for handler in server.connections]
         await runner.cleanup()
+        # A TLS connection would wait for its peer's goodbye, longer than the loop runs.
+        for transport in filter(None, open_lines):
+            transport.abort()
 
     def addresses(self, port: int) -> list[str]:
         """Return the line of each venue: its name, its WebSocket and its HTTP address."""

@@ -88,7 +88,7 @@ fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
     assert!(matches!(&sent[..], [Action::Send(text)] if text.contains("instrument")));
     // Without the list the symbols are taken at their word after some seconds.
     let sent = pass(&mut session, 1, 5);
-    assert_eq!(sent.len(), 2);
+    assert_eq!(sent.len(), 3);
     let refusal = r#"{"error":"Currency pair not supported NOPE/USD","method":"subscribe","success":false,"symbol":"NOPE/USD"}"#;
     let accepted =
         r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true}"#;
@@ -96,8 +96,8 @@ fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
     pass(&mut session, 7, 7);
     let rows = drained(&buffer);
     let refused: Vec<_> = rows.statuses.iter().filter(|s| &*s.kind == "refused").collect();
-    // Both channels of the one symbol, and then the symbol itself.
-    assert_eq!(refused.len(), 3);
+    // All channels of the one symbol, and then the symbol itself.
+    assert_eq!(refused.len(), 4);
     assert!(
         refused.iter().all(|s| s.detail.as_deref().is_some_and(|d| d.contains("not supported")))
     );
