@@ -17,7 +17,8 @@ from conftest import DEADLINE_S
 
 from monitor._rust_feed import Feed, Session
 from monitor.feeds.clock import ReceiveClock
-from monitor.feeds.supervisor import Supervisor
+from monitor.feeds.rest import Rest
+from monitor.feeds.supervisor import Policy, Supervisor
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
@@ -73,8 +74,16 @@ class Client:
         self._feed, numbers = Feed(CAPACITY_ROWS), count(1)
         options = json.dumps({"sources": [], "live": True, "raw": True})
         session = Session(self._feed, VENUE, options)
+        self._rest = Rest("conformance", url, {})
         self._supervisor = Supervisor(
-            "conformance", session, ReceiveClock(), url, url, lambda: next(numbers)
+            "conformance",
+            session,
+            ReceiveClock(),
+            url,
+            self._rest,
+            lambda: next(numbers),
+            lambda parts: None,
+            Policy("ws"),
         )
 
     def start(self) -> None:
@@ -87,6 +96,7 @@ class Client:
         """End the client, and return what it wrote of its first connection."""
         self._supervisor.stop()
         self._supervisor.join(DEADLINE_S)
+        self._rest.close(DEADLINE_S)
         told = Told([], [])
         while (kinds := self._feed.drain(0, 0)) is not None:
             rows = {kind: pa.record_batch(batch).to_pylist() for kind, batch in kinds.items()}

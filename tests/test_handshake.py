@@ -28,7 +28,7 @@ def refusal_of(reply: Callable[[bytes], bytes]) -> str:
         with suppress(ConnectionError):
             peer.sendall(reply(key))
             assert peer.recv(1) == b"", "expected no frame on a line that was not opened"
-    return client.told().detail("disconnected", "stopped")
+    return client.told().detail("disconnected", "stopped", "auth_failed")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_an_answer_that_takes_too_long_is_given_up(
         asked(peer)
         peer.sendall(SWITCHING)
         goes_on(peer)
-    why = client.told().detail("disconnected", "stopped")
+    why = client.told().detail("disconnected", "stopped", "auth_failed")
     expected = "OSError: expected the answer to the opening handshake within 0.2 s, found no more "
     assert why.startswith(expected)
 
