@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from monitor.authority import Authority
 from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column
 
 WINDOW_ROWS = 20_000
@@ -125,9 +126,11 @@ class Hub:
             if "signal" in batch:
                 self._signals.extend(batch["signal"].to_pylist())
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
-            for kind in ("quote", "trade"):
-                if kind in batch:
-                    self._take(kind, batch[kind])
+            quotes = self._authority.quotes(batch)
+            if quotes.num_rows:
+                self._take("quote", quotes)
+            if "trade" in batch:
+                self._take("trade", batch["trade"])
             if "status" in batch:
                 self._follow(batch["status"])
 
@@ -195,6 +198,7 @@ class Hub:
 
     def _clear(self) -> None:
         self.now_ns = 0
+        self._authority = Authority()
         self._rings: dict[tuple[str, str, str], _Ring] = {}
         self._sources: dict[Instrument, _Source] = {}
         self._connections: dict[str, str] = {}

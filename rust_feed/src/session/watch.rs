@@ -13,6 +13,8 @@ const ANY_FRAME_NS: i64 = 25 * SECOND;
 const NO_DATA_NS: i64 = 30 * SECOND;
 /// Only heartbeats for so long: worth a new connection.
 const DATA_FRAME_NS: i64 = 120 * SECOND;
+/// A second connection that could not be had is tried again after so long.
+const REPLACE_EVERY_NS: i64 = 10 * SECOND;
 /// Acknowledged and never any data for so long: told as `silent`.
 const SILENT_NS: i64 = 60 * SECOND;
 
@@ -59,6 +61,18 @@ impl Session {
                 Some(text) => self.pacer.add(text.into()),
                 None => actions.push(Action::Ping),
             }
+        }
+    }
+
+    /// Have a second connection opened in time for the end of this one.
+    pub(super) fn watch_life(&mut self, actions: &mut Vec<Action>) {
+        self.tell_repeats();
+        let now = self.market.now_ns;
+        let ends = self.watch.ends || self.is_old();
+        if ends && self.standby.is_none() && now - self.replace_ns >= REPLACE_EVERY_NS {
+            self.replace_ns = now;
+            let why = if self.watch.ends { "the venue announced its end" } else { "it is old" };
+            actions.push(Action::Replace(why.into()));
         }
     }
 
