@@ -54,6 +54,8 @@ pub struct Market {
     pub ignored_frames: u64,
     /// When the stream last brought data, ns since 1970.
     pub stream_ns: i64,
+    /// The lowest latency since it was last asked for: the venue's clock is off by no less below 0.
+    pub lowest_latency_ns: Option<i64>,
     buffer: Arc<Buffer>,
     venue: Name,
     rows: Rows,
@@ -85,6 +87,7 @@ impl Market {
             list: None,
             ignored_frames: 0,
             stream_ns: 0,
+            lowest_latency_ns: None,
             buffer,
             venue,
             rows: Rows::default(),
@@ -360,6 +363,9 @@ impl Market {
             _ => None,
         };
         meter.count(header.ts_recv, latency, verdict, rows);
+        if let Some(ns) = latency {
+            self.lowest_latency_ns = Some(self.lowest_latency_ns.map_or(ns, |low| low.min(ns)));
+        }
     }
 
     fn header(

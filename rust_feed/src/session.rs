@@ -77,6 +77,7 @@ struct Watch {
     data_ns: i64,
     ping_ns: i64,
     stat_ns: i64,
+    offset_ns: i64,
     subscribed: bool,
     no_data_told: bool,
     leaving: bool,
@@ -151,6 +152,7 @@ impl Session {
             data_ns: now_ns,
             ping_ns: now_ns,
             stat_ns: now_ns,
+            offset_ns: now_ns,
             ..Watch::default()
         };
         match self.market.profile.instruments {

@@ -142,6 +142,7 @@ impl Session {
             data_ns: now_ns,
             ping_ns: now_ns,
             stat_ns: self.watch.stat_ns,
+            offset_ns: self.watch.offset_ns,
             ..Watch::default()
         };
         for subscription in &mut self.subscriptions {

@@ -15,6 +15,8 @@ const NO_DATA_NS: i64 = 30 * SECOND;
 const DATA_FRAME_NS: i64 = 120 * SECOND;
 /// A second connection that could not be had is tried again after so long.
 const REPLACE_EVERY_NS: i64 = 10 * SECOND;
+/// How often the venue's clock is estimated.
+const OFFSET_EVERY_NS: i64 = 60 * SECOND;
 /// Acknowledged and never any data for so long: told as `silent`.
 const SILENT_NS: i64 = 60 * SECOND;
 
@@ -164,6 +166,7 @@ impl Session {
             return;
         }
         self.watch.stat_ns = now;
+        self.tell_clock_offset();
         for at in 0..self.market.followed.len() {
             for channel in Channel::ALL {
                 if self.subscriptions.iter().any(|sub| sub.at == at && sub.channel == channel) {
@@ -171,5 +174,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Tell the lowest latency of the last minute: all that can be known of the venue's clock.
+    fn tell_clock_offset(&mut self) {
+        let now = self.market.now_ns;
+        if now - self.watch.offset_ns < OFFSET_EVERY_NS {
+            return;
+        }
+        self.watch.offset_ns = now;
+        let Some(lowest_ns) = self.market.lowest_latency_ns.take() else { return };
+        let ms = lowest_ns as f64 / 1e6;
+        let meaning = if lowest_ns < 0 {
+            "the venue's clock is ahead by at least that"
+        } else {
+            "the venue's clock is behind by at most that"
+        };
+        let detail = Some(format!("lowest latency {ms:.3} ms: {meaning}"));
+        let kind = "clock_offset";
+        self.market.status("connection", None, "connected", kind, detail, [None; 3]);
     }
 }
