@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+# A step is never without any time, and says so if that was too little.
+LEAST_S = 0.05
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
@@ -115,13 +117,17 @@ def secure(at: Place, sock: socket.socket, limit_s: float) -> str:
 
 def trouble(url: str, limit_s: float) -> str | None:
     """Say what keeps a URL from being reached, None if nothing below HTTP does."""
-    at = place(url)
+    at, until_s = place(url), time.monotonic() + limit_s
+
+    def left_s() -> float:
+        return max(LEAST_S, until_s - time.monotonic())
+
     if proxy(at):
         return None
     try:
-        with connect(at, resolve(at, limit_s), limit_s) as sock:
+        with connect(at, resolve(at, left_s()), left_s()) as sock:
             if at.is_secure:
-                secure(at, sock, limit_s)
+                secure(at, sock, left_s())
     except OSError as error:
         return str(error)
     return None
