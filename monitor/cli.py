@@ -291,6 +291,30 @@ def tail(
         follower.close()
 
 
+@app.command()
+def probe(
+    source: str,
+    duration: Annotated[str, typer.Option("--for", help="The longest it may take.")] = "30s",
+    config: Config = None,
+    endpoint: Endpoints = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Walk one source step by step, from DNS to stream against REST: PASS, FAIL or SKIP each."""
+    settings, (wanted,), endpoints = cli_support.settings(config, [source], endpoint)
+    seconds = cli_support.seconds(duration)
+    from monitor.probe import probe as walk
+
+    steps = []
+    for step in walk(wanted, endpoints, settings.venues, seconds):
+        steps.append(step)
+        if not as_json:
+            print(f"{step.name:<19}  {step.result}  {step.found}", flush=True)
+    if as_json:
+        print(json.dumps([step._asdict() for step in steps]))
+    if any(step.result == "FAIL" for step in steps):
+        sys.exit(cli_support.FAILURE)
+
+
 def main() -> None:
     """Run a command; every error is one line on standard error."""
     try:
