@@ -6,11 +6,13 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# What befalls a message of data, what befalls a connection, what a request is answered with.
+# What befalls a message of data, what befalls a connection, what a request is answered with,
+# and what befalls a chain or its index.
 MESSAGE = ("gap", "duplicate", "reorder", "corrupt", "crc", "slice", "fragment")
 LINE = ("reset", "half-open", "life")
 HTTP = ("http-429", "http-418", "http-451", "http-403")
-NAMES = (*MESSAGE, *LINE, "flap", *HTTP)
+CHAIN = ("head-back", "reorg", "graphql-error")
+NAMES = (*MESSAGE, *LINE, "flap", *HTTP, *CHAIN)
 
 
 class Fault(NamedTuple):
@@ -20,6 +22,8 @@ class Fault(NamedTuple):
     message of data, or timed from the connection's start. `flap` cuts a new connection at its first
     request, or takes the whole exchange down and up again every so many seconds. The `http-` ones
     befall any request, a WebSocket's opening one too; they are timed from the exchange's start.
+    `head-back` befalls an answer that tells of the chain's head, `reorg` a new block,
+    `graphql-error` a GraphQL answer.
     """
 
     name: str

@@ -32,6 +32,14 @@ ASSETS = {
     "DOGE": Asset(0.21, 1.10, 1),
 }
 
+# What Finnhub tells of besides coins.
+OTHER_ASSETS = {
+    "AAPL": Asset(228.0, 0.50, 3),
+    "TSLA": Asset(341.0, 0.60, 3),
+    "MSFT": Asset(512.0, 0.50, 2),
+    "EUR": Asset(1.08, 0.30, 2),
+}
+
 # What one unit of a quote asset is worth in dollars.
 QUOTE_ASSETS = {"USD": 1.0, "USDT": 0.9996, "USDC": 0.9999}
 
@@ -52,12 +60,25 @@ _PAIRS = {
 
 _SEPARATOR = {"binance": "", "kraken": "/", "coinbase": "-"}
 
-VENUES = tuple(_PAIRS)
+# Finnhub's symbols follow no rule: each source has its own.
+_FINNHUB = [
+    ("AAPL", "USD", "AAPL", 2, 0),
+    ("TSLA", "USD", "TSLA", 2, 0),
+    ("MSFT", "USD", "MSFT", 2, 0),
+    ("BTC", "USDT", "BINANCE:BTCUSDT", 2, 5),
+    ("ETH", "USDT", "BINANCE:ETHUSDT", 2, 4),
+    ("EUR", "USD", "OANDA:EUR_USD", 5, 0),
+]
+
+# The last two keep no books of this market.
+VENUES = (*_PAIRS, "finnhub", "uniswap", "mock")
 
 
 def listings(venue: str) -> list[Listing]:
     """Return what `venue` lists."""
+    if venue == "finnhub":
+        return [Listing(venue, *symbol) for symbol in _FINNHUB]
     return [
         Listing(venue, base, quote, f"{base}{_SEPARATOR[venue]}{quote}", *_PLACES[venue][base])
-        for base, quote in _PAIRS[venue]
+        for base, quote in _PAIRS.get(venue, [])
     ]

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from monitor.simulate.book import Change, Side
-from monitor.simulate.listings import ASSETS, QUOTE_ASSETS, Listing, listings
+from monitor.simulate.listings import ASSETS, OTHER_ASSETS, QUOTE_ASSETS, Listing, listings
 from monitor.simulate.wire import SECOND_NS
+
+TRADED = ASSETS | OTHER_ASSETS
 
 LEVELS_MIN, LEVELS, LEVELS_MAX = 120, 160, 200
 TRADES_KEPT = 1000
@@ -85,7 +87,7 @@ class Instrument:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self._walk = walk
         self._random = random.Random(f"{seed}/{listing.venue}/{listing.raw_symbol}")
-        asset = ASSETS[listing.base]
+        asset = TRADED[listing.base]
         self._quote_worth = QUOTE_ASSETS[listing.quote_asset]
         self._half_spread = asset.half_spread_bps / 1e4
         self._units_per_usd = 10**listing.size_places / asset.price
@@ -224,9 +226,9 @@ class Market:
     """All instruments of the venues asked for; same seed, start and steps: same market."""
 
     def __init__(self, venues: Sequence[str], seed: int, now_ns: int) -> None:
-        walks = {base: Walk(asset.price, f"{seed}/{base}") for base, asset in ASSETS.items()}
+        self.walks = {base: Walk(asset.price, f"{seed}/{base}") for base, asset in TRADED.items()}
         self.instruments = [
-            Instrument(listing, walks[listing.base], seed)
+            Instrument(listing, self.walks[listing.base], seed)
             for venue in venues
             for listing in listings(venue)
         ]
@@ -241,7 +243,7 @@ class Market:
 
     def pool(self, instruments: Iterable[Instrument]) -> list[Instrument]:
         """Return the instruments to draw from: the busier ones several times."""
-        return [item for item in instruments for _ in range(ASSETS[item.listing.base].weight)]
+        return [item for item in instruments for _ in range(TRADED[item.listing.base].weight)]
 
     def draw(self, pool: Sequence[Instrument]) -> Instrument:
         """Draw the instrument that moves next."""

@@ -14,11 +14,14 @@ from monitor.simulate.binance import Binance
 from monitor.simulate.client import BETWEEN, Client, Tally
 from monitor.simulate.coinbase import Coinbase
 from monitor.simulate.faults import Dice, Fault
+from monitor.simulate.finnhub import Finnhub
 from monitor.simulate.kraken import Kraken
 from monitor.simulate.listings import VENUES
 from monitor.simulate.market import Event, Instrument, Market
+from monitor.simulate.mock import Mock
 from monitor.simulate.playback import Capture, Playback
-from monitor.simulate.venue import Session, Venue
+from monitor.simulate.uniswap import Uniswap
+from monitor.simulate.venue import Guarded, Posting, Session, Venue
 
 __all__ = ["ADDRESS", "VENUES", "Exchange", "Options"]
 
@@ -102,6 +105,12 @@ class Exchange:
                 return Kraken(instruments, options.seed)
             case "coinbase":
                 return Coinbase(instruments)
+            case "finnhub":
+                return Finnhub(instruments, options.seed)
+            case "uniswap":
+                return Uniswap(self._market.walks, options.seed, options.faults, self._last_ns)
+            case "mock":
+                return Mock(options.seed, self._last_ns)
         raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
 
     def _now_ns(self) -> int:
@@ -125,11 +134,17 @@ class Exchange:
         fault = self._http_dice.strikes(faults.HTTP, now_s)
         if fault is not None:
             return _response(*venue.fault(int(fault.removeprefix("http-"))))
+        query = dict(request.query)
+        refusal = venue.refusal(query, request.headers) if isinstance(venue, Guarded) else None
+        if refusal is not None:
+            return _response(*refusal)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             if venue.opens(path):
                 return await self._talk(venue, path, request)
             raise web.HTTPNotFound(text=f"no WebSocket at {request.path}\n")
-        return _response(*venue.rest(path, dict(request.query), self._now_ns()))
+        if request.method == "POST" and isinstance(venue, Posting):
+            return _response(*venue.post(path, await request.text(), self._now_ns()))
+        return _response(*venue.rest(path, query, self._now_ns()))
 
     async def _talk(self, venue: Venue, path: str, request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(
