@@ -6,8 +6,9 @@ __all__ = ["Digest", "Feed", "Session", "venues"]
 
 # What the transport is to do: send a text, send a WebSocket ping or pong (with this payload),
 # request a REST path (by POST if there is a body) and hand the answer to `fetched`, hold so many
-# connections, or connect anew, for the reason given.
-_Action = tuple[Literal["send", "ping", "pong", "fetch", "parts", "reconnect"], Any]
+# connections, or connect anew, for the reason given: `close` names, before the reason, the closing
+# code that is due to the venue (None: a frame without one).
+_Action = tuple[Literal["send", "ping", "pong", "fetch", "parts", "reconnect", "close"], Any]
 
 @final
 class Feed:

@@ -197,7 +197,7 @@ def test_a_flapping_exchange_cuts_at_the_first_request():
             ws.recv()
 
 
-@pytest.mark.parametrize("venue", ["binance", "kraken", "coinbase"])
+@pytest.mark.parametrize("venue", ["binance", "kraken", "coinbase", "coinbase-exchange"])
 @pytest.mark.parametrize("status", [429, 418, 451, 403])
 def test_http_faults_answer_rest_and_openings(venue, status):
     with Simulator([venue], faults=[f"http-{status}:1"]) as simulator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from itertools import pairwise
@@ -160,7 +161,7 @@ def test_ether_costs_here_what_it_costs_elsewhere(simulator, node):
 def test_pools_follow_the_common_walk_wherever_it_goes():
     start_ns = 1_790_000_000_000_000_000
     walks = {"ETH": Walk(2450.0, "eth"), "BTC": Walk(68_000.0, "btc")}
-    chain = Chain(walks, 1, Dice([], "", 0), start_ns)
+    chain = Chain(walks, 1, Dice([], "", 0), Counter(), start_ns)
     prices = []
     for second in range(1, 2000):
         chain.tick(start_ns + second * 10**9)

@@ -116,10 +116,11 @@ class Supervisor:
                 shown = transport.address(url)
                 actions = self._session.opened(self._conn, self._clock.now_ns(), shown)
                 why = self._carry_out(line, actions)
-                while not why:
-                    if self._stopping.is_set():
-                        return "stopped", "stopped on request", 0.0
+                while not why and not self._stopping.is_set():
                     why = self._step(line)
+                if not why:
+                    line.close(transport.NORMAL)
+                    return "stopped", "stopped on request", 0.0
                 return "disconnected", why, 0.0
             except transport.LINE_ERRORS as error:
                 return refusal(error)
@@ -207,8 +208,6 @@ class Supervisor:
                 self._rest.ask(path, body, self._answers.put)
             elif act == "parts":
                 self._on_parts(argument)
-            elif act == "reconnect":
-                return str(argument)
             elif line is None:
                 continue
             elif act == "send":
@@ -217,4 +216,11 @@ class Supervisor:
                 line.ping()
             elif act == "pong":
                 line.pong(bytes(argument))
+            elif act == "reconnect":
+                line.close(transport.NORMAL)
+                return str(argument)
+            elif act == "close":
+                code, why = argument
+                line.close(code)
+                return str(why)
         return None

@@ -92,6 +92,7 @@ class Instrument:
         self._half_spread = asset.half_spread_bps / 1e4
         self._units_per_usd = 10**listing.size_places / asset.price
         self._lean, self._lean_ns = 0.0, 0
+        self.changed_ns = 0
         self.update_id = self._random.randrange(10**9, 10**10)
         self.trade_id = self._random.randrange(10**7, 10**9)
         self.order_id = self.trade_id // 2
@@ -105,6 +106,11 @@ class Instrument:
     @property
     def last(self) -> Trade:
         return self.trades[-1]
+
+    @property
+    def full_sequence(self) -> int:
+        """Return the number of the last event of a feed that tells every trade and change."""
+        return self.update_id + self.trade_id
 
     def top(self) -> Top:
         bid, ask = self.bids.best(), self.asks.best()
@@ -125,6 +131,8 @@ class Instrument:
             self._resize(0 if draw < TOP_SHARE else self._random.randrange(1, 40), changes)
         self._deepen(changes)
         self.update_id += len(changes)
+        if changes:
+            self.changed_ns = now_ns
         after = self.top()
         return Event(self, now_ns, trades, changes, after, after != before)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,12 +27,18 @@ class Uniswap(Polled):
     """The venue: one chain, asked as a node or as an index of it."""
 
     def __init__(
-        self, walks: Mapping[str, Walk], seed: int, wanted: Sequence[Fault], now_ns: int
+        self,
+        walks: Mapping[str, Walk],
+        seed: int,
+        wanted: Sequence[Fault],
+        struck: Counter[str],
+        now_ns: int,
     ) -> None:
         chosen = faults.only(wanted, faults.CHAIN)
         self._dice = Dice(chosen, f"{seed}/uniswap", now_ns / SECOND_NS)
         self._random = random.Random(f"{seed}/uniswap/batches")
-        self._chain = Chain(walks, seed, self._dice, now_ns)
+        self._chain = Chain(walks, seed, self._dice, struck, now_ns)
+        self._struck = struck
         self._told = self._chain.head.number
 
     def tick(self, now_ns: int) -> None:
@@ -46,6 +53,7 @@ class Uniswap(Polled):
         if (found := _SUBGRAPH.fullmatch(path)) is None:
             return answer({"error": f"no resource {path}"}, 404)
         if self._dice.strikes(["graphql-error"], now_ns / SECOND_NS):
+            self._struck["graphql-error"] += 1
             return answer({"errors": [{"message": "indexing_error"}], "data": None})
         return answer(uniswap_graph.execute(self._chain, found[1], body))
 
@@ -76,6 +84,7 @@ class Uniswap(Polled):
         """Return the head as this request shall see it: by a fault, older than one told before."""
         head = self._chain.head
         if asked and self._dice.strikes(["head-back"], now_ns / SECOND_NS):
+            self._struck["head-back"] += 1
             back = self._told - 1 - self._dice.below(BACK_BLOCKS)
             return self._chain.at(back) or self._chain.blocks[0]
         if asked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -52,8 +52,15 @@ class Block(NamedTuple):
 class Chain:
     """The last blocks, and the events of those that a reorganisation threw out."""
 
-    def __init__(self, walks: Mapping[str, Walk], seed: int, dice: Dice, now_ns: int) -> None:
-        self._walks, self._dice = walks, dice
+    def __init__(
+        self,
+        walks: Mapping[str, Walk],
+        seed: int,
+        dice: Dice,
+        struck: Counter[str],
+        now_ns: int,
+    ) -> None:
+        self._walks, self._dice, self._struck = walks, dice, struck
         self._random = random.Random(f"{seed}/uniswap")
         self.blocks: deque[Block] = deque(maxlen=BLOCKS_KEPT)
         self.removed: deque[Log] = deque(maxlen=BLOCKS_KEPT)
@@ -80,6 +87,7 @@ class Chain:
         due_s = max(self.head.at_s + BLOCK_S, now_s - BEHIND_BLOCKS * BLOCK_S)
         for at_s in range(due_s, now_s + 1, BLOCK_S):
             if self._dice.strikes(["reorg"], at_s):
+                self._struck["reorg"] += 1
                 self._reorganise(now_ns)
             self._mine(at_s, now_ns)
 

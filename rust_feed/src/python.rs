@@ -220,6 +220,7 @@ fn to_python(py: Python<'_>, actions: Vec<Action>) -> PyResult<Actions<'_>> {
             }
             Action::Parts(parts) => Ok(("parts", parts.into_pyobject(py)?.into_any())),
             Action::Reconnect(why) => Ok(("reconnect", text(why)?)),
+            Action::Close(code, why) => Ok(("close", (code, why).into_pyobject(py)?.into_any())),
         })
         .collect()
 }

@@ -5,14 +5,16 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
-use crate::subscription::{Ask, Channel, Fetch, Pacer, Standing, Subscription};
+use crate::subscription::{Channel, Fetch, Pacer, Standing, Subscription};
 use crate::tick::Notice;
 use crate::venue::{Dialect, InstrumentList, profile};
 
+mod asks;
 mod options;
 mod polling;
 mod resolve;
 mod watch;
+mod wire;
 
 pub use options::{Options, Wanted};
 use polling::Polling;
@@ -35,6 +37,8 @@ pub enum Action {
     /// The sources want so many connections: this session holds the first.
     Parts(usize),
     Reconnect(String),
+    /// Send a closing frame with this code, if any, and connect anew, for this reason.
+    Close(Option<u16>, String),
 }
 
 pub struct Session {
@@ -181,21 +185,19 @@ impl Session {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(error) => {
-                    actions.push(Action::Reconnect(error.to_string()));
+                    actions.push(wire::failed(&error, &mut self.market));
                     break;
                 }
             };
             match message {
-                Message::Data(payload) => {
-                    decode(payload, &mut *self.dialect, &mut self.market, "connected");
+                Message::Text(text) => {
+                    decode(text, &mut *self.dialect, &mut self.market, "connected");
                 }
+                Message::Binary(bytes) => wire::binary(bytes, &mut *self.dialect, &mut self.market),
                 Message::Ping(payload) => actions.push(Action::Pong(payload.to_vec())),
                 Message::Pong => {}
                 Message::Close(code, reason) => {
-                    let code = code.map_or_else(|| "no code".into(), |code| format!("code {code}"));
-                    actions.push(Action::Reconnect(format!(
-                        "the venue closed the connection: {code} {reason}"
-                    )));
+                    actions.push(wire::closed(code, &reason));
                     break;
                 }
             }
@@ -214,7 +216,7 @@ impl Session {
     pub fn frame(&mut self, conn: u32, text: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
-        decode(text.as_bytes(), &mut *self.dialect, &mut self.market, "connected");
+        decode(text, &mut *self.dialect, &mut self.market, "connected");
         self.market.notices.clear();
         self.market.flush();
     }
@@ -352,41 +354,9 @@ impl Session {
             }
         }
     }
-
-    /// Hand over the rows, and what may be asked of the venue now.
-    fn finish(&mut self) -> Vec<Action> {
-        if self.watch.subscribed && !self.watch.leaving {
-            let due = self.market.due_snapshots();
-            if !due.is_empty() {
-                for ask in self.dialect.resync(&due) {
-                    match ask {
-                        Ask::Send(text) => self.pacer.add(text),
-                        Ask::Fetch(fetch) => self.fetches.add(fetch),
-                    }
-                }
-            }
-        }
-        self.market.flush();
-        let mut actions = Vec::new();
-        if let Some(parts) = self.parts.take() {
-            actions.push(Action::Parts(parts));
-        }
-        let (now_ns, profile) = (self.market.now_ns, self.market.profile);
-        let send = || self.pacer.next(now_ns, profile.sends_per_second);
-        actions.extend(std::iter::from_fn(send).map(Action::Send));
-        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
-        actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
-        actions
-    }
 }
 
-fn decode(payload: &[u8], dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
-    let Ok(text) = std::str::from_utf8(payload) else {
-        let text = String::from_utf8_lossy(payload);
-        market.begin(&text);
-        tell_undecodable(market, "expected UTF-8 text, found other bytes", &text, state);
-        return;
-    };
+fn decode(text: &str, dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
     market.begin(text);
     if let Err(error) = dialect.decode(text, market) {
         tell_undecodable(market, &error.to_string(), text, state);
