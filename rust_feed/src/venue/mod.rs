@@ -3,13 +3,17 @@
 mod binance;
 mod coinbase;
 mod kraken;
+mod setup;
 
 use thiserror::Error;
+
+pub use setup::{Pool, Setup, Version};
 
 use crate::book::Level;
 use crate::market::Market;
 use crate::scan::Fixed;
 use crate::subscription::{Ask, Channel, Fetch, Request};
+use crate::tick::Instrument;
 
 /// What is fixed about a venue.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub struct Key {
     pub query: &'static str,
     /// The header of REST requests.
     pub header: &'static str,
+    /// Connections that one key may hold at a time.
+    pub connections: usize,
 }
 
 #[derive(Debug)]
@@ -90,6 +96,11 @@ pub enum DecodeError {
 
 /// One connection's reading of a venue's language: pure, without clock, socket or log.
 pub trait Dialect: Send {
+    /// Take what the user says of the venue; returns the instruments known without asking.
+    fn set_up(&mut self, _setup: &Setup) -> Vec<Instrument> {
+        Vec::new()
+    }
+
     /// Write the requests that ask for `wanted`.
     fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request>;
 
