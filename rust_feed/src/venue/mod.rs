@@ -2,8 +2,11 @@
 
 mod binance;
 mod coinbase;
+mod finnhub;
 mod kraken;
+mod mock;
 mod setup;
+mod uniswap;
 
 use thiserror::Error;
 
@@ -120,8 +123,15 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 4] =
-    [&binance::PROFILE, &binance::PROFILE_US, &kraken::PROFILE, &coinbase::PROFILE];
+pub const PROFILES: [&Profile; 7] = [
+    &binance::PROFILE,
+    &binance::PROFILE_US,
+    &kraken::PROFILE,
+    &coinbase::PROFILE,
+    &finnhub::PROFILE,
+    &uniswap::PROFILE,
+    &mock::PROFILE,
+];
 
 pub fn profile(name: &str) -> Option<&'static Profile> {
     PROFILES.into_iter().find(|profile| profile.name == name)
