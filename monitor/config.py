@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -18,6 +18,9 @@ from pydantic_settings import (
 
 from monitor._rust_feed import venues
 
+# Of a token's amounts.
+Places = Annotated[int, Field(ge=0, le=36)]
+
 
 class Endpoint(NamedTuple):
     """Where a venue is reached instead of at its own addresses; None leaves the venue's own."""
@@ -26,8 +29,27 @@ class Endpoint(NamedTuple):
     http: str | None
 
 
+class PoolSettings(BaseModel):
+    """A liquidity pool: `decimals` are those of base and quote, `fee` counts millionths.
+
+    `inverted` says that the base is the pool's second token, by the order of their addresses.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    address: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    version: Literal["v2", "v3"]
+    base: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    quote: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    decimals: tuple[Places, Places]
+    fee: int = Field(default=3000, ge=0, lt=1_000_000)
+    inverted: bool = False
+
+
 class VenueSettings(BaseModel):
-    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants."""
+    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
+
+    `pools` are of Uniswap, besides those that are built in.
+    """
 
     model_config = ConfigDict(extra="forbid")
     ws_url: str | None = None
@@ -36,6 +58,7 @@ class VenueSettings(BaseModel):
     interval_s: float | None = Field(default=None, ge=0.1, le=3600)
     fallback_after_s: float = Field(default=15.0, gt=0)
     api_key: SecretStr | None = None
+    pools: list[PoolSettings] = []
 
 
 class CrossVenueSettings(BaseModel):
@@ -81,7 +104,10 @@ def load(file: Path | None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{file}: {where}: {first['msg']}, found {first['input']!r}") from error
+        # A key may stand where none is expected: what is not asked for is not shown.
+        hidden = first["type"] == "extra_forbidden" or "api_key" in first["loc"]
+        found = "" if hidden else f", found {first['input']!r}"
+        raise ValueError(f"{file}: {where}: {first['msg']}{found}") from error
     except ValueError as error:
         raise ValueError(f"{file}: expected TOML, found {error}") from error
     for venue in settings.venues:
