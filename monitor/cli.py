@@ -12,6 +12,7 @@ import typer
 
 from monitor import cli_support
 from monitor.simulate.__main__ import simulate
+from monitor.simulate.listings import VENUES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(simulate)
@@ -82,7 +83,8 @@ def record(
     cli_support.check_transport(transport)
     settings, parsed, endpoints = cli_support.settings(config, source, endpoint)
     seconds = cli_support.seconds(duration) if duration else None
-    with cli_support.simulator(simulated) as simulator:
+    served = list(VENUES) if simulated else cli_support.homeless(parsed, endpoints)
+    with cli_support.simulator(served) as simulator:
         from monitor import collector, lock, sources
 
         endpoints.update(simulator)

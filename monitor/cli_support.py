@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -35,16 +35,27 @@ def settings(
         fail(str(error), USAGE)
 
 
+def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]:
+    """Return the venues of `sources` without an address: only the simulated exchange has them."""
+    from monitor._rust_feed import venues
+
+    known = venues()
+    return [
+        venue
+        for venue in dict.fromkeys(source.venue for source in sources)
+        if venue not in endpoints and not known[venue]["rest_url"]
+    ]
+
+
 @contextmanager
-def simulator(wanted: bool) -> Iterator[dict[str, Endpoint]]:
-    """Run the simulated exchange as a child; yield where its venues are reached."""
-    if not wanted:
+def simulator(venues: Sequence[str]) -> Iterator[dict[str, Endpoint]]:
+    """Run the simulated exchange of these venues as a child; yield where they are reached."""
+    if not venues:
         yield {}
         return
     from monitor.config import Endpoint
-    from monitor.simulate.server import VENUES
 
-    command = [sys.executable, "-m", "monitor.simulate", "--rate", str(SIMULATOR_RATE)]
+    command = [sys.executable, "-m", "monitor.simulate", *venues, "--rate", str(SIMULATOR_RATE)]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
@@ -52,7 +63,7 @@ def simulator(wanted: bool) -> Iterator[dict[str, Endpoint]]:
         try:
             # The collector's libraries take a while to load: do that while the child starts.
             import_module("monitor.collector")
-            lines = [child.stdout.readline().split() for _ in VENUES]
+            lines = [child.stdout.readline().split() for _ in venues]
             if not all(len(line) == 3 for line in lines):
                 fail("expected the simulated exchange to start, found that it ended", FAILURE)
             yield {venue: Endpoint(ws, http) for venue, ws, http in lines}

@@ -34,7 +34,16 @@ DRAIN_LINGER_MS = 20
 TICK_MS = 100
 DRAIN_REST_S = 2.0
 # Status rows that a person who watches the terminal wants to read.
-TOLD_KINDS = ("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded")
+TOLD_KINDS = (
+    "refused",
+    "auth_failed",
+    "disconnected",
+    "half_open",
+    "no_data",
+    "silent",
+    "overflow",
+    "unrecorded",
+)
 TOLD_PER_S = 10
 
 log = logging.getLogger(__name__)

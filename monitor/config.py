@@ -19,6 +19,8 @@ from pydantic_settings import (
 from monitor._rust_feed import venues
 
 SCHEMES = ("ws", "wss", "http", "https")
+# Of a token's amounts.
+Places = Annotated[int, Field(ge=0, le=36)]
 
 
 class Endpoint(NamedTuple):
@@ -43,8 +45,27 @@ def _url(text: str) -> str:
 Url = Annotated[str, AfterValidator(_url)]
 
 
+class PoolSettings(BaseModel):
+    """A liquidity pool: `decimals` are those of base and quote, `fee` counts millionths.
+
+    `inverted` says that the base is the pool's second token, by the order of their addresses.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    address: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
+    version: Literal["v2", "v3"]
+    base: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    quote: str = Field(pattern=r"^[A-Za-z0-9.]+$")
+    decimals: tuple[Places, Places]
+    fee: int = Field(default=3000, ge=0, lt=1_000_000)
+    inverted: bool = False
+
+
 class VenueSettings(BaseModel):
-    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants."""
+    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
+
+    `pools` are of Uniswap, besides those that are built in.
+    """
 
     model_config = ConfigDict(extra="forbid")
     ws_url: Url | None = None
@@ -53,6 +74,7 @@ class VenueSettings(BaseModel):
     interval_s: float | None = Field(default=None, ge=0.1, le=3600)
     fallback_after_s: float = Field(default=15.0, gt=0)
     api_key: SecretStr | None = None
+    pools: list[PoolSettings] = []
 
 
 class CrossVenueSettings(BaseModel):
@@ -98,7 +120,10 @@ def load(file: Path | None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{file}: {where}: {first['msg']}, found {first['input']!r}") from error
+        # A key may stand where none is expected: what is not asked for is not shown.
+        hidden = first["type"] == "extra_forbidden" or "api_key" in first["loc"]
+        found = "" if hidden else f", found {first['input']!r}"
+        raise ValueError(f"{file}: {where}: {first['msg']}{found}") from error
     except ValueError as error:
         raise ValueError(f"{file}: expected TOML, found {error}") from error
     for venue in settings.venues:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -14,6 +13,7 @@ import pyarrow as pa
 from monitor._rust_feed import Feed, Session, venues
 from monitor.batches import Batch
 from monitor.config import Endpoint, VenueSettings
+from monitor.feeds import key as keys
 from monitor.feeds.clock import ReceiveClock
 from monitor.feeds.rest import Rest
 from monitor.feeds.supervisor import Policy, Supervisor
@@ -124,19 +124,27 @@ class Feeds:
         wanted = [{"symbol": source.symbol, "channels": list(source.channels)} for source in mine]
         settings = self._settings.get(venue, VenueSettings())
         interval_ms = round((settings.interval_s or 0) * 1000)
-        options = {"sources": wanted, "live": True, "raw": self._raw, "part": part}
-        session = Session(self._feed, venue, json.dumps({**options, "interval_ms": interval_ms}))
         profile, endpoint = venues()[venue], self._endpoints.get(venue, Endpoint(None, None))
-        parameters, headers, hint = _key(profile["key"], settings)
-        base = endpoint.ws or profile["ws_url"]
+        base, address = endpoint.ws or profile["ws_url"], endpoint.http or profile["rest_url"]
+        pools = [pool.model_dump() for pool in settings.pools]
+        options = {
+            "sources": wanted,
+            "live": True,
+            "raw": self._raw,
+            "part": part,
+            "interval_ms": interval_ms,
+            "setup": {"rest_path": urlsplit(address).path, "pools": pools},
+        }
+        session = Session(self._feed, venue, json.dumps(options))
+        key = keys.find(profile["key"], settings)
         if venue not in self._rests:
-            address = endpoint.http or profile["rest_url"]
-            self._rests[venue] = Rest(venue, address, headers, hint)
+            self._rests[venue] = Rest(venue, address, key)
         supervisor = Supervisor(
             venue if part == 0 else f"{venue}-{part + 1}",
             session,
             self._clock,
-            base and profile["ws_url"] and _join(base, profile["ws_path"], parameters),
+            base and profile["ws_url"] and _join(base, profile["ws_path"], key.parameters),
+            key,
             self._rests[venue],
             lambda: next(self._conns),
             lambda parts: self._parts.__setitem__(venue, parts),
@@ -169,21 +177,6 @@ class Feeds:
             supervisor.join(JOIN_S)
         for venue in names & self._rests.keys():
             self._rests.pop(venue).close(JOIN_S)
-
-
-def _key(
-    wanted: tuple[str, str, str] | None, settings: VenueSettings
-) -> tuple[dict[str, str], dict[str, str], str]:
-    """Return a venue's key as query parameter and as header, and what to say if it is refused."""
-    if wanted is None:
-        return {}, {}, ""
-    variable, parameter, header = wanted
-    key = os.environ.get(variable) or (
-        settings.api_key.get_secret_value() if settings.api_key else ""
-    )
-    if not key:
-        return {}, {}, f"expected a key in {variable} or api_key, found none"
-    return {parameter: key}, {header: key}, f"expected a key that is valid in {variable} or api_key"
 
 
 def _join(base: str, path: str, parameters: Mapping[str, str]) -> str:

@@ -28,6 +28,8 @@ class Captured(NamedTuple):
     kind: str
     url: str
     raw: str
+    # What the client asked with, for an answer that cannot be read without.
+    request: str | None
 
 
 class Ingested(NamedTuple):
@@ -66,6 +68,8 @@ def ingest(
         if record.kind == "sent":
             session.sent(record.raw)
             continue
+        if record.request is not None:
+            session.sent(record.request)
         if record.kind == "http":
             session.fetched(conn, record.url, record.raw, record.ts_recv, record.flags)
         else:
@@ -117,4 +121,8 @@ def _captured(line: dict[str, object], previous_ns: int) -> Captured:
     else:
         ts_recv, flags = previous_ns, BAD_TS_RECV
     conn, url = str(line.get("conn", "")), str(line.get("url") or "")
-    return Captured(ts_recv, flags, conn, str(kind), url, raw)
+    request = line.get("request")
+    if isinstance(request, dict | list):
+        request = json.dumps(request)
+    asked = request if isinstance(request, str) else None
+    return Captured(ts_recv, flags, conn, str(kind), url, raw, asked)

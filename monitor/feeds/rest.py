@@ -6,19 +6,20 @@ import email.utils
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 import requests
 
 from monitor.feeds import transport
+from monitor.feeds.key import Key
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20
 # More requests than this cannot wait: the venue's limits let fewer through in a minute.
 WAITING = 2000
 # Without a Retry-After: how long to leave the venue in peace.
-PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 403: 60.0}
+PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 401: 60.0, 403: 60.0}
 PAUSE_CAP_S = 3 * 86_400.0
 KINDS = {429: "rate_limited", 418: "rate_limited", 451: "geo_blocked", 401: "auth_failed"}
 
@@ -35,10 +36,9 @@ class Answer(NamedTuple):
 class Rest:
     """Asks a venue for one thing after another; answers go to whoever asked."""
 
-    def __init__(self, name: str, base_url: str, headers: Mapping[str, str], key: str = "") -> None:
+    def __init__(self, name: str, base_url: str, key: Key) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {**transport.HEADERS, **headers}
-        # What a venue that refuses the key is told to look for.
+        self._headers = {**transport.HEADERS, **key.headers}
         self._key = key
         self._waiting: queue.Queue[tuple[str, str | None, Callable[[Answer], None]] | None]
         self._waiting = queue.Queue(WAITING)
@@ -112,8 +112,9 @@ class Rest:
         status = response.status_code
         kind = KINDS.get(status, "fetch_failed")
         why = f"expected HTTP 200, found {status} {' '.join(text.split())[:200]}".rstrip()
-        if status in (401, 403) and self._key:
-            kind, why = "auth_failed", f"{why}; {self._key}"
+        if status == 403 and self._key.variable:
+            kind = "auth_failed"
+        why = self._key.explain(kind, why)
         pause_s = _retry_after_s(response) or PAUSES_S.get(status, 0.0)
         if pause_s:
             self._paused_until_s = time.monotonic() + min(pause_s, PAUSE_CAP_S)

@@ -14,6 +14,7 @@ from monitor._rust_feed import Session
 from monitor.feeds import transport
 from monitor.feeds.beside import Beside
 from monitor.feeds.clock import ReceiveClock
+from monitor.feeds.key import Key
 from monitor.feeds.opening import Opening, refusal
 from monitor.feeds.rest import Answer, Rest
 
@@ -44,6 +45,7 @@ class Supervisor:
         session: Session,
         clock: ReceiveClock,
         ws_url: str | None,
+        key: Key,
         rest: Rest,
         next_conn: Callable[[], int],
         on_parts: Callable[[int], None],
@@ -52,7 +54,7 @@ class Supervisor:
         self._name = name
         self._session = session
         self._clock = clock
-        self._ws_url = ws_url
+        self._ws_url, self._key = ws_url, key
         self._rest = rest
         self._next_conn, self._on_parts = next_conn, on_parts
         self._policy = policy
@@ -82,6 +84,13 @@ class Supervisor:
         self._session.announce(self._clock.now_ns())
 
     def _run(self) -> None:
+        if self._key.is_missing:
+            # The venue would refuse, every time it is asked.
+            self._conn, why = self._next_conn(), self._key.missing()
+            self._end("auth_failed", why)
+            self._stopping.wait()
+            self._end("stopped", "stopped on request")
+            return
         if self._ws_url is None or self._policy.mode == "rest":
             self._poll()
             return
@@ -89,7 +98,7 @@ class Supervisor:
         while not self._stopping.is_set():
             self._conn, self._opened_s = self._next_conn(), None
             kind, self._why, pause_s = self._live(self._ws_url)
-            self._session.closed(self._conn, self._clock.now_ns(), kind, self._why)
+            self._end(kind, self._why)
             failures = 0 if self._was_healthy() else failures + 1
             # Full jitter: many collectors cut off at once must not come back at once.
             ceiling = min(BACK_OFF_CAP_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
@@ -103,7 +112,10 @@ class Supervisor:
         self._session.fall_back(self._conn, self._clock.now_ns(), why)
         while not self._stopping.wait(TICK_S):
             self._pass_time(None)
-        self._session.closed(self._conn, self._clock.now_ns(), "stopped", "stopped on request")
+        self._end("stopped", "stopped on request")
+
+    def _end(self, kind: str, why: str) -> None:
+        self._session.closed(self._conn, self._clock.now_ns(), kind, why)
 
     def _was_healthy(self) -> bool:
         # Time spent in vain on opening a connection says nothing for it.
@@ -131,7 +143,8 @@ class Supervisor:
                     return "stopped", "stopped on request", 0.0
                 return "disconnected", why, 0.0
             except transport.LINE_ERRORS as error:
-                return refusal(error)
+                kind, why, pause_s = refusal(error)
+                return kind, self._key.explain(kind, why), pause_s
             finally:
                 self._give_up_beside()
 

@@ -8,13 +8,14 @@ use crate::buffer::Buffer;
 use crate::quality::{Contiguous, Growing, Recent, Verdict};
 use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows, Trade, TradeId};
 use crate::stat::Meter;
-use crate::subscription::{CHANNELS, Channel};
+use crate::subscription::{CHANNELS, Channel, Fetch};
 use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 use crate::venue::Profile;
 
 mod book_rows;
 mod books;
 mod instruments;
+mod polled;
 mod report;
 
 pub use books::Health;
@@ -34,6 +35,8 @@ pub struct Followed {
     authority: Option<Origin>,
     /// Whether quotes are wanted from its book: the venue's own are worse, or not subscribed to.
     pub book_quotes: bool,
+    /// When a poll that told nothing new was last answered.
+    pub answered_ns: Option<i64>,
     crossed: bool,
     book: Kept,
 }
@@ -48,6 +51,8 @@ pub struct Market {
     /// Whether anything can be asked of the venue, such as a book's snapshot.
     pub live: bool,
     pub notices: Vec<Notice>,
+    /// What an answer leads to asking next.
+    pub asks: Vec<Fetch>,
     pub followed: Vec<Followed>,
     pub list: Option<FxHashMap<String, Instrument>>,
     /// Valid frames of channels that make no rows.
@@ -83,6 +88,7 @@ impl Market {
             keep_frames: false,
             live: false,
             notices: Vec::new(),
+            asks: Vec::new(),
             followed: Vec::new(),
             list: None,
             ignored_frames: 0,

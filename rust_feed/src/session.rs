@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
-use crate::subscription::{Channel, Fetch, Pacer, Standing, Subscription};
-use crate::tick::Notice;
-use crate::venue::{Dialect, InstrumentList, profile};
+use crate::subscription::{Fetch, Pacer, Subscription};
+use crate::venue::{DecodeError, Dialect, InstrumentList, profile};
 
+mod answers;
 mod asks;
 mod options;
 mod polling;
@@ -99,9 +99,10 @@ impl Session {
         let mut market = Market::new(profile, buffer);
         market.keep_frames = options.raw;
         market.live = options.live;
+        let dialect = open(&options, &mut market);
         Some(Session {
             market,
-            dialect: (profile.open)(),
+            dialect,
             parser: FrameParser::default(),
             options,
             subscriptions: Vec::new(),
@@ -139,7 +140,7 @@ impl Session {
             Some(address.into()),
             [None; 3],
         );
-        self.dialect = (self.market.profile.open)();
+        self.dialect = open(&self.options, &mut self.market);
         self.parser = FrameParser::default();
         self.pacer = Pacer::default();
         self.fetches = Pacer::default();
@@ -181,7 +182,9 @@ impl Session {
         self.market.end_quotes(self.polling.is_some());
         self.market.forget_books();
         self.market.status("connection", None, state, kind, Some(why.into()), [None; 3]);
-        self.resolve();
+        if self.subscriptions.is_empty() {
+            self.resolve();
+        }
         if self.polling.is_none() {
             for at in 0..self.market.followed.len() {
                 self.show(at, state, kind, Some(why.into()));
@@ -240,11 +243,18 @@ impl Session {
     /// A REST body came.
     pub fn fetched(&mut self, conn: u32, url: &str, body: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
-        self.failure = None;
         self.market.common_flags = flags;
         self.market.begin(body);
-        if let Err(error) = self.dialect.fetched(url, body, &mut self.market) {
-            tell_undecodable(&mut self.market, &error.to_string(), body, "connected");
+        match self.dialect.fetched(url, body, &mut self.market) {
+            Ok(()) => self.failure = None,
+            Err(DecodeError::Refused(why)) => self.tell_failure(url, "fetch_failed", &why),
+            Err(error) => {
+                tell_undecodable(&mut self.market, &error.to_string(), body, "connected");
+            }
+        }
+        if !self.options.live {
+            self.market.notices.clear();
+            self.market.asks.clear();
         }
         self.market.flush();
     }
@@ -254,13 +264,7 @@ impl Session {
     /// `kind` is that of the status row: `fetch_failed`, `rate_limited`, `geo_blocked`, `auth_failed`.
     pub fn fetch_failed(&mut self, conn: u32, url: &str, kind: &str, why: &str, now_ns: i64) {
         self.begin(conn, now_ns);
-        let path = url.split('?').next().unwrap_or_default();
-        let detail = format!("{path}: {why}");
-        if self.failure.as_ref() != Some(&detail) {
-            let state = if self.watch.open { "connected" } else { "failed" };
-            self.market.status("connection", None, state, kind, Some(detail.clone()), [None; 3]);
-            self.failure = Some(detail);
-        }
+        self.tell_failure(url, kind, why);
         self.market.hasten_snapshots();
         self.market.flush();
     }
@@ -269,6 +273,7 @@ impl Session {
     pub fn tick(&mut self, now_ns: i64) -> Vec<Action> {
         self.market.now_ns = now_ns;
         let mut actions = Vec::new();
+        self.answer_notices();
         if self.watch.open && !self.watch.leaving {
             if !self.watch.subscribed
                 && (self.market.list.is_some() || now_ns - self.watch.opened_ns >= LIST_NS)
@@ -308,67 +313,16 @@ impl Session {
         self.market.conn = conn;
         self.market.now_ns = now_ns;
     }
+}
 
-    fn answer_notices(&mut self) {
-        for notice in std::mem::take(&mut self.market.notices) {
-            match notice {
-                Notice::Answer { id, refused } => {
-                    self.settle(refused.as_deref(), |sub| sub.request == Some(id));
-                }
-                Notice::Channel { channel, raw_symbol, refused } => {
-                    self.settle(refused.as_deref(), |sub| {
-                        sub.raw_symbol == raw_symbol
-                            && channel.is_none_or(|channel| channel == sub.channel)
-                    });
-                }
-                Notice::Error(reason) => {
-                    self.market.status(
-                        "connection",
-                        None,
-                        "connected",
-                        "refused",
-                        Some(reason),
-                        [None; 3],
-                    );
-                }
-                Notice::System(condition) => {
-                    let leaving = condition == "serverShutdown";
-                    self.market.status(
-                        "connection",
-                        None,
-                        "connected",
-                        "system",
-                        Some(condition),
-                        [None; 3],
-                    );
-                    if leaving {
-                        self.watch.ends = true;
-                    }
-                }
-            }
-        }
+/// A dialect that has read nothing yet, told what the user says of the venue.
+fn open(options: &Options, market: &mut Market) -> Box<dyn Dialect> {
+    let mut dialect = (market.profile.open)();
+    let known = dialect.set_up(&options.setup);
+    if !known.is_empty() {
+        market.learn(known);
     }
-
-    /// Mark the matching subscriptions that were still open as accepted or refused.
-    fn settle(&mut self, refused: Option<&str>, matches: impl Fn(&Subscription) -> bool) {
-        let now_ns = self.market.now_ns;
-        for subscription in self.subscriptions.iter_mut().filter(|sub| matches(sub)) {
-            if subscription.standing != Standing::Asked {
-                continue;
-            }
-            let (at, channel) = (subscription.at, subscription.channel);
-            if let Some(reason) = refused {
-                subscription.standing = Standing::Refused(reason.into());
-                self.market.report(at, channel, "refused", Some(reason.into()), [None; 3]);
-            } else {
-                subscription.standing = Standing::Accepted { since_ns: now_ns };
-                self.market.report(at, channel, "subscribed", None, [None; 3]);
-                if channel == Channel::Book && self.market.profile.book_ranges {
-                    self.market.want_snapshot(at);
-                }
-            }
-        }
-    }
+    dialect
 }
 
 fn decode(text: &str, dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {

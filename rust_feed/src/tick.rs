@@ -14,8 +14,10 @@ pub struct Instrument {
     pub price_precision: f64,
     pub size_precision: f64,
     pub trading_status: Option<String>,
-    /// What tells it apart from others of the pair: a pool's address, the venue behind a feed.
+    /// Where it is traded: a pool's address, the venue behind a feed.
     pub source: Option<String>,
+    /// Tells it apart from other markets of its pair, behind an `@`.
+    pub suffix: Option<String>,
 }
 
 impl Default for Instrument {
@@ -30,13 +32,18 @@ impl Default for Instrument {
             size_precision: f64::NAN,
             trading_status: None,
             source: None,
+            suffix: None,
         }
     }
 }
 
 impl Instrument {
     pub fn canonical(&self) -> String {
-        format!("{}-{}", self.base, self.quote_asset)
+        let pair = format!("{}-{}", self.base, self.quote_asset);
+        match &self.suffix {
+            Some(suffix) => format!("{pair}@{suffix}"),
+            None => pair,
+        }
     }
 }
 

@@ -57,7 +57,10 @@ impl Market {
         let instrument = known.unwrap_or_else(|| {
             let (base, quote_asset) = (self.profile.split)(raw_symbol)
                 .unwrap_or_else(|| (raw_symbol.into(), String::new()));
-            Instrument { raw_symbol: raw_symbol.into(), base, quote_asset, ..Instrument::default() }
+            // Finnhub's `BINANCE:BTCUSDT` names the venue that it comes from.
+            let source = raw_symbol.split_once(':').map(|(source, _)| source.into());
+            let raw_symbol = raw_symbol.into();
+            Instrument { raw_symbol, base, quote_asset, source, ..Instrument::default() }
         });
         let canonical = match &*instrument.quote_asset {
             "" => raw_symbol.to_owned(),
@@ -75,6 +78,7 @@ impl Market {
             quoted: Default::default(),
             authority: None,
             book_quotes: self.profile.book_quotes,
+            answered_ns: None,
             crossed: false,
             book: Kept::default(),
         });

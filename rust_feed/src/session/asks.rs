@@ -17,6 +17,9 @@ impl Session {
                 }
             }
         }
+        for fetch in std::mem::take(&mut self.market.asks) {
+            self.fetches.add(fetch);
+        }
         self.market.flush();
         let mut actions = Vec::new();
         if let Some(parts) = self.parts.take() {

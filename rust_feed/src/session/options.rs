@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::venue::Setup;
+
 /// What a session is to follow.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,6 +22,8 @@ pub struct Options {
     /// Which part of the sources this connection takes, where one cannot carry all.
     #[serde(default)]
     pub part: usize,
+    #[serde(default)]
+    pub setup: Setup,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -15,6 +15,8 @@ pub(super) struct Polling {
     since_ns: i64,
     next_ns: i64,
     wanted: Vec<(Channel, String)>,
+    /// The sources were looked up, though none may have been found.
+    resolved: bool,
     why: String,
 }
 
@@ -33,7 +35,8 @@ impl Session {
         let detail = Some(why.to_owned());
         self.market.status("connection", None, "polling", "fallback", detail, [None; 3]);
         let (wanted, why) = (Vec::new(), why.to_owned());
-        self.polling = Some(Polling { since_ns: now_ns, next_ns: now_ns, wanted, why });
+        let (since_ns, next_ns, resolved) = (now_ns, now_ns, false);
+        self.polling = Some(Polling { since_ns, next_ns, wanted, resolved, why });
         self.market.flush();
     }
 
@@ -45,12 +48,13 @@ impl Session {
         }
         let Some(polling) = &self.polling else { return };
         let (since_ns, next_ns) = (polling.since_ns, polling.next_ns);
-        if polling.wanted.is_empty() {
+        if !polling.resolved {
             let known = matches!(self.market.profile.instruments, InstrumentList::None)
                 || self.market.list.is_some();
             if known || now_ns - since_ns >= LIST_NS {
                 let wanted = if self.watch.open { self.wanted() } else { self.resolve() };
                 if let Some(polling) = &mut self.polling {
+                    polling.resolved = !self.watch.open || !wanted.is_empty();
                     polling.wanted = wanted;
                 }
             }
@@ -73,6 +77,13 @@ impl Session {
             asked => asked,
         };
         interval_ms as i64 * MS
+    }
+
+    /// How old the last answer of a polled source may be: the venue's limits may stretch a round.
+    pub(super) fn answer_due_ns(&self) -> i64 {
+        let wanted = self.polling.as_ref().map_or(0, |polling| polling.wanted.len());
+        let round_ns = (wanted / self.market.profile.fetches_per_second) as i64 * SECOND;
+        3 * self.interval_ns().max(round_ns)
     }
 
     /// Why REST stands in, if it does.

@@ -23,6 +23,7 @@ impl Session {
     /// Of more than a connection may carry, this one takes its part.
     pub(super) fn resolve(&mut self) -> Vec<(Channel, String)> {
         let profile = self.market.profile;
+        let connections = profile.key.as_ref().map_or(usize::MAX, |key| key.connections);
         self.subscriptions.clear();
         let (mut part, mut streams) = (0, 0);
         let mut wanted = Vec::new();
@@ -37,13 +38,15 @@ impl Session {
                     (part, streams) = (part + 1, 0);
                 }
                 streams += channels.len();
-                if part == self.options.part {
+                if part >= connections {
+                    self.refuse_beyond(&source.symbol, connections);
+                } else if part == self.options.part {
                     self.want(&raw_symbol, &channels, &mut wanted);
                 }
             }
         }
         if self.options.part == 0 && part > 0 {
-            self.parts = Some(part + 1);
+            self.parts = Some((part + 1).min(connections));
         }
         wanted
     }
@@ -84,7 +87,17 @@ impl Session {
         self.market.status_of(symbol, "failed", "refused", detail);
     }
 
-    /// The venue's spellings of a symbol: one, or all that a pattern such as `*-USDT` fits.
+    fn refuse_beyond(&mut self, symbol: &str, connections: usize) {
+        let most = self.market.profile.streams_per_connection;
+        let detail = format!(
+            "expected at most {most} subscriptions on each of {connections} connections per key, \
+             found more"
+        );
+        self.market.status_of(symbol, "failed", "refused", detail);
+    }
+
+    /// The venue's spellings of a symbol: one, or all that a pattern such as `*-USDT` fits or that
+    /// are markets of the pair.
     fn raw_symbols(&self, text: &str) -> Vec<String> {
         if text.contains('*') {
             let known = self.market.list.iter().flat_map(|list| list.values());
@@ -96,26 +109,31 @@ impl Session {
             fitting.sort_unstable();
             return fitting;
         }
-        self.raw_symbol(text).into_iter().collect()
-    }
-
-    fn raw_symbol(&self, text: &str) -> Option<String> {
         let profile = self.market.profile;
         let pair = base_and_quote(profile, text);
         let Some(list) = &self.market.list else {
-            return pair.map(|(base, quote)| (profile.spell)(&base, &quote));
+            // A colon names the source behind the venue: that is its own spelling already.
+            let spelled = || pair.map(|(base, quote)| (profile.spell)(&base, &quote));
+            return if text.contains(':') { vec![text.into()] } else { Vec::from_iter(spelled()) };
         };
         if let Some(known) = list.get(text) {
-            return Some(known.raw_symbol.clone());
+            return vec![known.raw_symbol.clone()];
         }
-        let is_meant = |known: &&Instrument| {
+        let is_named = |known: &&Instrument| {
             known.raw_symbol.eq_ignore_ascii_case(text)
                 || known.canonical().eq_ignore_ascii_case(text)
-                || pair
-                    .as_ref()
-                    .is_some_and(|(base, quote)| known.base == *base && known.quote_asset == *quote)
         };
-        list.values().find(is_meant).map(|known| known.raw_symbol.clone())
+        if let Some(known) = list.values().find(is_named) {
+            return vec![known.raw_symbol.clone()];
+        }
+        let is_of_pair = |known: &&Instrument| {
+            pair.as_ref()
+                .is_some_and(|(base, quote)| known.base == *base && known.quote_asset == *quote)
+        };
+        let mut markets: Vec<String> =
+            list.values().filter(is_of_pair).map(|known| known.raw_symbol.clone()).collect();
+        markets.sort_unstable();
+        markets
     }
 }
 

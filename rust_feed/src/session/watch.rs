@@ -100,7 +100,12 @@ impl Session {
             });
             let age = data.map(|data| now - data);
             if let Some(why) = self.polling_because() {
-                self.show_polled(at, why);
+                match refused {
+                    Some(reason) if age.is_none() => {
+                        self.show(at, "failed", "refused", Some(reason));
+                    }
+                    _ => self.show_polled(at, why),
+                }
                 continue;
             }
             match (age, refused, accepted) {
@@ -116,6 +121,13 @@ impl Session {
                     let why = "acknowledged, but no data ever came".to_owned();
                     self.show(at, "stale", "silent", Some(why));
                 }
+                // Not every venue acknowledges: what was asked for at the opening is overdue.
+                (None, None, None)
+                    if wanted().next().is_some() && now - self.watch.opened_ns >= SILENT_NS =>
+                {
+                    let why = "asked for, but neither an answer nor data ever came".to_owned();
+                    self.show(at, "stale", "silent", Some(why));
+                }
                 _ => self.show(at, "initialising", "initialising", None),
             }
         }
@@ -123,11 +135,13 @@ impl Session {
 
     /// A polled source is `polling` while answers come, and `stale` when they do not.
     fn show_polled(&mut self, at: usize, why: String) {
-        let last = self.market.followed[at].meters.iter().filter_map(|m| m.last_recv_ns).max();
-        let fresh_ns = FRESH_NS.max(3 * self.interval_ns());
+        let followed = &self.market.followed[at];
+        let data = followed.meters.iter().filter_map(|m| m.last_recv_ns).max();
+        let last = data.max(followed.answered_ns);
+        let fresh_ns = FRESH_NS.max(self.answer_due_ns());
         match last.map(|last| self.market.now_ns - last) {
             Some(age_ns) if age_ns > fresh_ns => {
-                let failure = self.failure.as_deref().unwrap_or("no answer by REST");
+                let failure = self.failure.as_deref().unwrap_or("nothing new by REST");
                 let state = if self.failure.is_some() { "failed" } else { "stale" };
                 self.show(at, state, "polling", Some(format!("{why}; {failure}")));
             }

@@ -365,7 +365,7 @@ fn instrument(wire: WireSymbol) -> Instrument {
         base: wire.base_asset,
         quote_asset: wire.quote_asset,
         trading_status: Some(wire.status),
-        source: None,
+        ..Instrument::default()
     }
 }
 

@@ -312,7 +312,7 @@ fn instrument(wire: WireProduct) -> Option<Instrument> {
         base,
         quote_asset,
         trading_status: wire.status,
-        source: None,
+        ..Instrument::default()
     })
 }
 

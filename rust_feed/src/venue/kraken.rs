@@ -297,7 +297,7 @@ fn instrument(wire: &WirePair) -> Instrument {
         price_precision: wire.price_precision,
         size_precision: wire.qty_precision,
         trading_status: Some(wire.status.into()),
-        source: None,
+        ..Instrument::default()
     }
 }
 

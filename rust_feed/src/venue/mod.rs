@@ -2,14 +2,21 @@
 
 mod binance;
 mod coinbase;
+mod finnhub;
 mod kraken;
+mod mock;
+mod setup;
+mod uniswap;
 
 use thiserror::Error;
+
+pub use setup::{Pool, Setup, Version};
 
 use crate::book::Level;
 use crate::market::Market;
 use crate::scan::Fixed;
 use crate::subscription::{Ask, Channel, Fetch, Request};
+use crate::tick::Instrument;
 
 /// What is fixed about a venue.
 #[derive(Debug)]
@@ -66,6 +73,8 @@ pub struct Key {
     pub query: &'static str,
     /// The header of REST requests.
     pub header: &'static str,
+    /// Connections that one key may hold at a time.
+    pub connections: usize,
 }
 
 #[derive(Debug)]
@@ -92,6 +101,11 @@ pub enum DecodeError {
 
 /// One connection's reading of a venue's language: pure, without clock, socket or log.
 pub trait Dialect: Send {
+    /// Take what the user says of the venue; returns the instruments known without asking.
+    fn set_up(&mut self, _setup: &Setup) -> Vec<Instrument> {
+        Vec::new()
+    }
+
     /// Write the requests that ask for `wanted`.
     fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request>;
 
@@ -111,8 +125,15 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 4] =
-    [&binance::PROFILE, &binance::PROFILE_US, &kraken::PROFILE, &coinbase::PROFILE];
+pub const PROFILES: [&Profile; 7] = [
+    &binance::PROFILE,
+    &binance::PROFILE_US,
+    &kraken::PROFILE,
+    &coinbase::PROFILE,
+    &finnhub::PROFILE,
+    &uniswap::PROFILE,
+    &mock::PROFILE,
+];
 
 pub fn profile(name: &str) -> Option<&'static Profile> {
     PROFILES.into_iter().find(|profile| profile.name == name)

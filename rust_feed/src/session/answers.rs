@@ -1,0 +1,81 @@
+//! What a session makes of a venue's answers: subscriptions accepted or refused, requests failed.
+
+use super::Session;
+use crate::subscription::{Channel, Standing, Subscription};
+use crate::tick::Notice;
+
+impl Session {
+    /// Write what went wrong with a REST request, unless that was the last thing written of it.
+    pub(super) fn tell_failure(&mut self, url: &str, kind: &str, why: &str) {
+        let detail = match url.split('?').next() {
+            None | Some("") => why.to_owned(),
+            Some(path) => format!("{path}: {why}"),
+        };
+        if self.failure.as_ref() != Some(&detail) {
+            let state = if self.watch.open { "connected" } else { "failed" };
+            self.market.status("connection", None, state, kind, Some(detail.clone()), [None; 3]);
+            self.failure = Some(detail);
+        }
+    }
+
+    pub(super) fn answer_notices(&mut self) {
+        for notice in std::mem::take(&mut self.market.notices) {
+            match notice {
+                Notice::Answer { id, refused } => {
+                    self.settle(refused.as_deref(), |sub| sub.request == Some(id));
+                }
+                Notice::Channel { channel, raw_symbol, refused } => {
+                    self.settle(refused.as_deref(), |sub| {
+                        sub.raw_symbol == raw_symbol
+                            && channel.is_none_or(|channel| channel == sub.channel)
+                    });
+                }
+                Notice::Error(reason) => {
+                    self.market.status(
+                        "connection",
+                        None,
+                        "connected",
+                        "refused",
+                        Some(reason),
+                        [None; 3],
+                    );
+                }
+                Notice::System(condition) => {
+                    let leaving = condition == "serverShutdown";
+                    self.market.status(
+                        "connection",
+                        None,
+                        "connected",
+                        "system",
+                        Some(condition),
+                        [None; 3],
+                    );
+                    if leaving {
+                        self.watch.ends = true;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Mark the matching subscriptions that were still open as accepted or refused.
+    fn settle(&mut self, refused: Option<&str>, matches: impl Fn(&Subscription) -> bool) {
+        let now_ns = self.market.now_ns;
+        for subscription in self.subscriptions.iter_mut().filter(|sub| matches(sub)) {
+            if subscription.standing != Standing::Asked {
+                continue;
+            }
+            let (at, channel) = (subscription.at, subscription.channel);
+            if let Some(reason) = refused {
+                subscription.standing = Standing::Refused(reason.into());
+                self.market.report(at, channel, "refused", Some(reason.into()), [None; 3]);
+            } else {
+                subscription.standing = Standing::Accepted { since_ns: now_ns };
+                self.market.report(at, channel, "subscribed", None, [None; 3]);
+                if channel == Channel::Book && self.market.profile.book_ranges {
+                    self.market.want_snapshot(at);
+                }
+            }
+        }
+    }
+}
