@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
-use crate::quality::{Contiguous, Growing, Recent, Verdict};
+use crate::quality::{Contiguous, Covered, Growing, Recent, Verdict};
 use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows, Trade, TradeId};
 use crate::stat::Meter;
 use crate::subscription::{CHANNELS, Channel};
@@ -29,6 +29,8 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
+    /// Of trades without an id, where the venue's REST trades have one.
+    covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
     quoted: [bool; Origin::ALL.len()],
     authority: Origin,
@@ -120,11 +122,23 @@ impl Market {
         self.buffer.overflows()
     }
 
+    /// Take a quote; a price of zero is how venues print an empty side.
     pub fn quote(&mut self, raw_symbol: &str, tick: QuoteTick) {
         let at = self.follow(raw_symbol);
+        let tick = without_empty_sides(tick);
+        if tick.bid.is_nan() && tick.ask.is_nan() {
+            return self.end_quotes_of(at, &[tick.origin]);
+        }
         let verdict = match tick.seq {
             Some(seq) if self.profile.quote_seq_grows && tick.origin == Origin::Native => {
-                self.followed[at].quote_seq.judge(seq)
+                let followed = &mut self.followed[at];
+                match followed.quote_seq.judge(seq) {
+                    // What ended with its connection stands again by being said again.
+                    Verdict::Duplicate if !followed.quoted[Origin::Native as usize] => {
+                        Verdict::Good
+                    }
+                    verdict => verdict,
+                }
             }
             _ => Verdict::Good,
         };
@@ -173,15 +187,24 @@ impl Market {
     /// Take a trade that REST told of; those that the stream brought before are left out.
     pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
         let at = self.follow(raw_symbol);
-        let followed = &self.followed[at];
+        let followed = &mut self.followed[at];
         let known = match &tick.trade_id {
             Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
-                followed.trade_ids[tick.channel as usize].has_passed(*id)
+                let ids = &mut followed.trade_ids[tick.channel as usize];
+                let streamed = tick.ts_event.is_some_and(|ns| followed.covered.has_passed(ns));
+                if streamed {
+                    // Its number is news, though the trade is not: the next is held against it.
+                    ids.judge(*id);
+                }
+                streamed || ids.has_passed(*id)
             }
             Some(TradeId::Number(id)) => followed.recent_trades.knows(*id),
             _ => false,
         };
         if !known {
+            if let Some(ts_event) = tick.ts_event {
+                self.followed[at].covered.cover(ts_event);
+            }
             self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
         }
     }
@@ -196,12 +219,18 @@ impl Market {
         let snapshot = tick.flags & row::SNAPSHOT != 0;
         let verdict = match id {
             Some(id) if !self.profile.trade_ids_count_up => followed.recent_trades.judge(id),
-            Some(id) if !snapshot => followed.trade_ids[tick.channel as usize].judge(id),
-            _ => Verdict::Good,
+            Some(id) => {
+                let ids = &mut followed.trade_ids[tick.channel as usize];
+                if snapshot && ids.has_passed(id) { Verdict::Duplicate } else { ids.judge(id) }
+            }
+            None if self.profile.trade_ids_count_up => {
+                tick.ts_event.map_or(Verdict::Good, |ns| followed.covered.judge(ns))
+            }
+            None => Verdict::Good,
         };
         // A snapshot repeats what was seen before a reconnect; that is no news.
         let flags = match verdict {
-            Verdict::Duplicate if snapshot => tick.flags | row::DUPLICATE,
+            Verdict::Duplicate if snapshot || id.is_none() => tick.flags | row::DUPLICATE,
             _ => tick.flags | self.judge(at, tick.channel, verdict, id),
         };
         let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
@@ -209,6 +238,18 @@ impl Market {
         let TradeTick { price, size, side, trade_id, seq, conditions, .. } = tick;
         let trade = Trade { header, price, size, side, trade_id, seq, conditions };
         self.rows.trades.push_back(trade);
+    }
+
+    /// The venue told that trades up to this id have happened: those that have not come are lost.
+    pub fn trades_reached(&mut self, raw_symbol: &str, id: u64) {
+        let Some(at) = self.followed_as(raw_symbol) else { return };
+        let (followed, channel) = (&mut self.followed[at], Channel::Trade);
+        if let Verdict::Gap { expected } = followed.trade_ids[channel as usize].reach(id) {
+            followed.meters[channel as usize].gaps += 1;
+            let detail = Some(format!("trade {id} was told of and did not come"));
+            let numbers = [Some(expected), None, Some(id - expected + 1)];
+            self.report(at, channel, "gap", detail, numbers);
+        }
     }
 
     /// Tell the verdict on a number that counts for the whole connection, before dispatch.
@@ -334,4 +375,14 @@ impl Market {
             message: self.message,
         }
     }
+}
+
+fn without_empty_sides(mut tick: QuoteTick) -> QuoteTick {
+    for (price, size) in [(&mut tick.bid, &mut tick.bid_size), (&mut tick.ask, &mut tick.ask_size)]
+    {
+        if *price == 0.0 {
+            (*price, *size) = (f64::NAN, f64::NAN);
+        }
+    }
+    tick
 }

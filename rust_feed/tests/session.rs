@@ -138,7 +138,7 @@ fn a_lost_line_ends_the_quotes_that_were_true() {
     let (mut session, buffer) = session("binance", &["BTC-USDT"]);
     session.opened(1, START, "ws://x");
     session.receive(&framed(BOOK_TICKER), START);
-    session.closed(1, START + SECOND, "reset", false);
+    session.closed(1, START + SECOND, "disconnected", "reset");
     let rows = drained(&buffer);
     assert_eq!(rows.quotes.len(), 2);
     assert!(rows.quotes[1].bid.is_nan());
