@@ -3,6 +3,7 @@
 mod binance;
 mod coinbase;
 mod kraken;
+mod kraken_v1;
 
 use thiserror::Error;
 
@@ -109,8 +110,13 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 4] =
-    [&binance::PROFILE, &binance::PROFILE_US, &kraken::PROFILE, &coinbase::PROFILE];
+pub const PROFILES: [&Profile; 5] = [
+    &binance::PROFILE,
+    &binance::PROFILE_US,
+    &kraken::PROFILE,
+    &kraken_v1::PROFILE,
+    &coinbase::PROFILE,
+];
 
 pub fn profile(name: &str) -> Option<&'static Profile> {
     PROFILES.into_iter().find(|profile| profile.name == name)
