@@ -2,6 +2,7 @@
 
 mod binance;
 mod coinbase;
+mod coinbase_exchange;
 mod kraken;
 mod kraken_v1;
 
@@ -110,12 +111,13 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 5] = [
+pub const PROFILES: [&Profile; 6] = [
     &binance::PROFILE,
     &binance::PROFILE_US,
     &kraken::PROFILE,
     &kraken_v1::PROFILE,
     &coinbase::PROFILE,
+    &coinbase_exchange::PROFILE,
 ];
 
 pub fn profile(name: &str) -> Option<&'static Profile> {
