@@ -25,8 +25,8 @@ HOMES = {
 LAYERS = [
     "_rust_feed lock",
     "batches sources config",
-    "feeds pipeline segments publisher health hub",
-    "hooks recorder recordings control follower",
+    "authority feeds pipeline segments publisher health",
+    "hooks hub recorder recordings control follower",
     "replay queries query_worker views",
     "collector sql_pane",
     "page",

@@ -2,60 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
-import websocket
+from simulated_line import DEADLINE_S, connected
 
 from monitor.simulate import Simulator, coinbase
-
-DEADLINE_S = 10
-
-
-class Line:
-    """A client's connection: requests out, JSON in."""
-
-    def __init__(self, ws: websocket.WebSocket) -> None:
-        self.ws = ws
-
-    def ask(self, request: Any) -> None:
-        self.ws.send(request if isinstance(request, str) else json.dumps(request))
-
-    def next(self) -> Any:
-        # Numbers stay text, as the venue wrote them.
-        return json.loads(self.ws.recv(), parse_float=str)
-
-    def until(self, wanted: Any) -> Any:
-        """Return the first message that `wanted` says yes to."""
-        limit = time.monotonic() + DEADLINE_S
-        while time.monotonic() < limit:
-            message = self.next()
-            if wanted(message):
-                return message
-        raise TimeoutError(f"expected a message within {DEADLINE_S} s, found none")
-
-    def closing_code(self) -> int:
-        while True:
-            opcode, data = self.ws.recv_data(control_frame=True)
-            if opcode == websocket.ABNF.OPCODE_CLOSE:
-                return int.from_bytes(data[:2], "big")
-
-
-@contextmanager
-def connected(url: str) -> Iterator[Line]:
-    ws = websocket.create_connection(url, timeout=DEADLINE_S)
-    try:
-        yield Line(ws)
-    finally:
-        ws.shutdown()
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,6 @@ def test_a_wrong_line_is_named_by_its_number(tmp_path):
 
 
 @pytest.mark.corpus
-@pytest.mark.corpus
 @pytest.mark.parametrize(
     ("venue", "file", "request_", "rest"),
     [
@@ -158,6 +157,18 @@ def test_a_wrong_line_is_named_by_its_number(tmp_path):
                 "lookup_misc",
             )
         ),
+        (
+            "kraken-v1",
+            "kraken_v1/python_kraken_sdk_book10_v1",
+            '{"event":"subscribe","pair":["XBT/USD"],"subscription":{"name":"book"}}',
+            None,
+        ),
+        (
+            "coinbase-exchange",
+            "coinbase_exchange/lookup_misc",
+            '{"type":"subscribe","product_ids":["ETH-BTC"],"channels":["heartbeat"]}',
+            None,
+        ),
     ],
 )
 def test_the_corpus_is_played_to_the_byte(captures, venue, file, request_, rest):
@@ -172,3 +183,16 @@ def test_the_corpus_is_played_to_the_byte(captures, venue, file, request_, rest)
         if rest is not None:
             body = requests.get(simulator.http_url(venue) + rest, timeout=DEADLINE_S).text
             assert body == next(record["raw"] for record in records if record["kind"] == "http")
+
+
+def test_a_played_out_connection_of_kraken_v1_goes_on_beating_and_answers_pings(tmp_path):
+    file = write(tmp_path / "c.ndjson", [frame('[0,"last"]', venue="kraken-v1")])
+    with (
+        Simulator([], captures=[file], speed=None) as simulator,
+        connected(simulator.ws_url("kraken-v1")) as ws,
+    ):
+        ws.send('{"event":"subscribe","pair":["XBT/USD"],"subscription":{"name":"trade"}}')
+        assert ws.recv() == '[0,"last"]'
+        assert json.loads(ws.recv()) == {"event": "heartbeat"}
+        ws.send('{"event":"ping","reqid":5}')
+        assert json.loads(ws.recv()) == {"event": "pong", "reqid": 5}

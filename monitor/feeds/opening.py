@@ -62,6 +62,7 @@ class Opening:
 
 def refusal(error: Exception) -> tuple[str, str, float]:
     """Tell an error of the line as kind of status, reason, and seconds to leave the venue alone."""
-    status = getattr(error, "status_code", 0)
-    kind, pause_s = REFUSALS.get(status, ("disconnected", 0.0))
-    return kind, f"{type(error).__name__}: {error}", pause_s
+    if isinstance(error, transport.RefusedError):
+        kind, pause_s = REFUSALS.get(error.status_code, ("disconnected", 0.0))
+        return kind, str(error), pause_s
+    return "disconnected", f"{type(error).__name__}: {error}", 0.0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,12 +17,31 @@ from monitor import __version__
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10
+# The whole answer to the opening handshake: headers, and the page that may come with a refusal.
+HANDSHAKE_BYTES = 1 << 16
 READ_TIMEOUT_S = 0.1
+# So long a venue may take to end the stream after the closing frames.
+CLOSE_WAIT_S = 1.0
+# So much of an answer's first line is shown.
+SHOWN_BYTES = 80
 # Venues ask that a client says what it is.
 HEADERS = {"User-Agent": f"monitor/{__version__}"}
 
+# The closing code of one who leaves without a complaint (RFC 6455, 7.4.1).
+NORMAL = 1000
+# What a client that asked for neither may not be given (RFC 6455, 4.1).
+UNASKED = ("sec-websocket-extensions", "sec-websocket-protocol")
+
 # What a connection attempt, a read or a write may raise when the venue or the line is at fault.
 LINE_ERRORS = (OSError, ssl.SSLError, websocket.WebSocketException, ValueError)
+
+
+class RefusedError(OSError):
+    """The venue answered the opening handshake with an HTTP status instead of a WebSocket."""
+
+    def __init__(self, status_code: int, why: str) -> None:
+        super().__init__(why)
+        self.status_code = status_code
 
 
 class Line:
@@ -27,14 +49,18 @@ class Line:
 
     def __init__(self, ws: Any) -> None:
         self._ws = ws
-        self._sock = ws.sock
+        self._sock = ws.sock.unbounded
         self._sock.settimeout(READ_TIMEOUT_S)
+        self._wait_s = READ_TIMEOUT_S
 
-    def read(self) -> bytes | None:
+    def read(self, wait_s: float = READ_TIMEOUT_S) -> bytes | None:
         """Return the bytes that came, b"" at the end of the stream, None if there were none."""
+        if wait_s != self._wait_s:
+            self._sock.settimeout(wait_s)
+            self._wait_s = wait_s
         try:
             return bytes(self._sock.recv(CHUNK_BYTES))
-        except (TimeoutError, ssl.SSLWantReadError):
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             return None
 
     def send(self, text: str) -> None:
@@ -46,21 +72,95 @@ class Line:
     def pong(self, payload: bytes) -> None:
         self._ws.pong(payload)
 
+    def close(self, code: int | None) -> None:
+        """Send a closing frame and wait for the end of the stream, though not for long.
+
+        The venue ends the stream first (RFC 6455, 7.1.1). To close with bytes unread would reset
+        the connection, and the closing frame might be lost with it.
+        """
+        deadline_s = time.monotonic() + CLOSE_WAIT_S
+        # The line may be what is wrong: it is left in any case.
+        with suppress(*LINE_ERRORS):
+            payload = b"" if code is None else struct.pack("!H", code)
+            self._ws.send(payload, websocket.ABNF.OPCODE_CLOSE)
+            self._sock.shutdown(socket.SHUT_WR)
+            while (left_s := deadline_s - time.monotonic()) > 0:
+                self._sock.settimeout(left_s)
+                if not self._sock.recv(CHUNK_BYTES):
+                    break
+
 
 @contextmanager
 def connect(url: str) -> Iterator[Line]:
     """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
-    ws = websocket.create_connection(
-        url,
-        timeout=OPEN_TIMEOUT_S,
-        header=HEADERS,
-        enable_multithread=False,
-        skip_utf8_validation=True,
-    )
     try:
+        ws = websocket.create_connection(
+            url,
+            timeout=OPEN_TIMEOUT_S,
+            class_=_WebSocket,
+            header=HEADERS,
+            enable_multithread=False,
+            skip_utf8_validation=True,
+        )
+    except websocket.WebSocketBadStatusException as error:
+        # Its own text holds all headers and the body.
+        found = f"{error.status_code} {error.status_message or ''}".rstrip()
+        raise RefusedError(error.status_code, f"expected HTTP 101, found {found}") from None
+    try:
+        for name in UNASKED:
+            if name in ws.getheaders():
+                raise OSError(f"expected no {name}, found {ws.getheaders()[name]!r}")
         yield Line(ws)
     finally:
         ws.shutdown()
+
+
+class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
+    """One that reads the answer to its opening handshake from a bounded socket.
+
+    websocket-client reads header lines byte by byte for as long as they come.
+    """
+
+    @property
+    def sock(self) -> _Bounded | None:
+        return self._bounded
+
+    @sock.setter
+    def sock(self, sock: socket.socket | None) -> None:
+        self._bounded = _Bounded(sock) if sock else None
+
+
+class _Bounded:
+    """A socket that gives so many bytes at most, and only for so long."""
+
+    def __init__(self, unbounded: socket.socket) -> None:
+        self.unbounded = unbounded
+        self._deadline_s = time.monotonic() + OPEN_TIMEOUT_S
+        self._answer = bytearray()
+
+    def recv(self, size: int) -> bytes:
+        if len(self._answer) >= HANDSHAKE_BYTES:
+            raise OSError(
+                f"expected an answer to the opening handshake of at most {HANDSHAKE_BYTES} bytes, "
+                f"found more after {self._first_line()}"
+            )
+        if (left_s := self._deadline_s - time.monotonic()) > 0:
+            self.unbounded.settimeout(left_s)
+            with suppress(TimeoutError):
+                data = self.unbounded.recv(size)
+                self._answer += data
+                return data
+        raise OSError(
+            f"expected the answer to the opening handshake within {OPEN_TIMEOUT_S:g} s, "
+            f"found no more than {len(self._answer)} bytes of it"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.unbounded, name)
+
+    def _first_line(self) -> str:
+        line = bytes(self._answer[:SHOWN_BYTES]).split(b"\r\n")[0]
+        return repr(line.decode("latin-1"))
 
 
 def address(url: str) -> str:

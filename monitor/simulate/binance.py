@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from monitor.simulate.binance_rest import Rest
 from monitor.simulate.book import Change
 from monitor.simulate.client import Client
+from monitor.simulate.listeners import Pace
 from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer, levels
 from monitor.simulate.wire import SECOND_NS, decimal
@@ -164,7 +164,7 @@ class BinanceSession:
         self.unit_ns = US_NS if micros else MS_NS
         self._venue = venue
         self._streams: dict[str, None] = {}
-        self._asked_ns: deque[int] = deque()
+        self._pace = Pace(MESSAGES_PER_S)
         self._pinged_ns = self._ponged_ns = now_ns
 
     def subscribe(self, names: list[str], now_ns: int) -> None:
@@ -184,6 +184,11 @@ class BinanceSession:
             self.client.ping(str(now_ns // MS_NS).encode())
         if now_ns - self._ponged_ns > PONG_WITHIN_NS + PING_EVERY_NS:
             self.client.close(1008, "Pong timeout")
+        if self.client.takes_notice():
+            said = f'{{"e":"serverShutdown","E":{now_ns // self.unit_ns}}}'
+            if self.combined:
+                said = f'{{"stream":"!serverShutdown","data":{said}}}'
+            self.client.reply(said)
 
     def closed(self) -> None:
         for name in self._streams:
@@ -248,13 +253,10 @@ class BinanceSession:
             self._answer(None, number)
 
     def _is_too_fast(self, now_ns: int) -> bool:
-        while self._asked_ns and now_ns - self._asked_ns[0] >= SECOND_NS:
-            self._asked_ns.popleft()
-        self._asked_ns.append(now_ns)
-        if len(self._asked_ns) <= MESSAGES_PER_S:
-            return False
-        self.client.close(1008, "Too many requests")
-        return True
+        exceeded = self._pace.exceeded(now_ns)
+        if exceeded:
+            self.client.close(1008, "Too many requests")
+        return exceeded
 
     def _answer(self, result: Any, number: Any) -> None:
         self.client.reply(_json({"result": result, "id": number}))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 from monitor.simulate.listings import Listing
-from monitor.simulate.market import Instrument
+from monitor.simulate.market import TRADES_KEPT, Instrument
 from monitor.simulate.venue import Answer, answer
 from monitor.simulate.wire import SECOND_NS, decimal
 
@@ -75,6 +76,9 @@ class Rest:
             case "trades":
                 self._weight += 25
                 return self._trades(query)
+            case "aggTrades":
+                self._weight += 4
+                return self._agg_trades(query)
         return 404, {"code": -1, "msg": f"No resource {path} is simulated."}
 
     def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, Any]:
@@ -132,6 +136,30 @@ class Rest:
                 "isBestMatch": True,
             }
             for trade in list(item.trades)[-limit:]
+        ]
+
+    def _agg_trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
+        limit, item = _limit(query, 500, 1000), self._by_symbol.get(query.get("symbol", ""))
+        if limit is None:
+            return _BAD_LIMIT
+        if item is None:
+            return _BAD_SYMBOL if "symbol" in query else _NO_SYMBOL
+        orders = [list(fills) for _, fills in groupby(item.trades, lambda trade: trade.order_id)]
+        if len(item.trades) == TRADES_KEPT:
+            # The oldest order may have lost its first fills.
+            del orders[0]
+        return 200, [
+            {
+                "a": fills[0].order_id,
+                "p": _price(item, fills[0].price),
+                "q": _size(item, sum(trade.size for trade in fills)),
+                "f": fills[0].trade_id,
+                "l": fills[-1].trade_id,
+                "T": fills[0].at_ns // MS_NS,
+                "m": not fills[0].buy,
+                "M": True,
+            }
+            for fills in orders[-limit:]
         ]
 
 

@@ -6,6 +6,8 @@ import asyncio
 import re
 import socket
 import struct
+from collections import Counter
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -27,14 +29,16 @@ SLICE_BACKLOG = 256
 # Sent between the fragments of a message, where a control frame may stand.
 BETWEEN = b"between"
 
-_CHECKSUM = re.compile(r'("checksum":)(\d+)')
+# Of WebSocket v2, and of v1.
+_CHECKSUM = re.compile(r'("checksum":|"c":")(\d+)')
 
 
 class Tally:
-    """Counts messages sent, over all connections."""
+    """Counts messages sent over all connections, and the faults that befell each venue's."""
 
-    def __init__(self) -> None:
+    def __init__(self, venues: Iterable[str]) -> None:
         self.messages = 0
+        self.faults: dict[str, Counter[str]] = {venue: Counter() for venue in venues}
 
 
 class Client:
@@ -44,11 +48,18 @@ class Client:
     """
 
     def __init__(
-        self, ws: web.WebSocketResponse, transport: asyncio.Transport, dice: Dice, tally: Tally
+        self,
+        ws: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        dice: Dice,
+        tally: Tally,
+        venue: str,
     ) -> None:
         self.sent = 0
         self.mute = False
         self._ws, self._transport, self._tally = ws, transport, tally
+        self._struck = tally.faults[venue]
+        self._gave_notice = False
         self._dice = dice if dice else None
         self._pending: list[bytes] = []
         self._held: bytes | None = None
@@ -61,7 +72,7 @@ class Client:
 
     def send(self, text: str) -> None:
         self._count()
-        if self._dice is None:
+        if self._dice is None or self.mute or self.gone:
             self._pending.append(wire.frame(text.encode()))
         else:
             self._send_faulty(text, self._dice)
@@ -101,7 +112,28 @@ class Client:
     def watch(self, now_s: float) -> None:
         """Let timed line faults strike."""
         if self._dice is not None and (fault := self._dice.due(LINE, now_s)):
-            self._break(fault)
+            self.strike(fault)
+
+    def strike(self, fault: str) -> None:
+        """Break the connection, unless it is broken in that way already."""
+        if self.gone or (self.mute and fault == "half-open"):
+            return
+        self._struck[fault] += 1
+        match fault:
+            case "reset" | "flap":
+                self.reset()
+            case "half-open":
+                self.mute = True
+            case _:
+                self.close(1001, "end of life")
+
+    def takes_notice(self) -> bool:
+        """Tell, once, that the end of a timed life is near."""
+        now_s = asyncio.get_running_loop().time()
+        if self._dice is None or self._gave_notice or not self._dice.is_near("life", now_s):
+            return False
+        self._gave_notice = True
+        return True
 
     def close(self, code: int, reason: str) -> None:
         """Send what is pending, then a closing frame; the handler's loop ends with it."""
@@ -131,12 +163,15 @@ class Client:
     def _send_faulty(self, text: str, dice: Dice) -> None:
         now_s = asyncio.get_running_loop().time()
         if (line := dice.drawn(LINE)) is not None:
-            self._break(line)
+            self.strike(line)
             return
-        names = MESSAGE if '"checksum":' in text else _WITHOUT_CRC
-        fault = dice.strikes(names, now_s)
-        payload = text.encode()
         held, self._held = self._held, None
+        names = MESSAGE if _CHECKSUM.search(text) else _WITHOUT_CRC
+        # What overtakes a held message is spared: else nothing might have been overtaken.
+        fault = dice.strikes(names, now_s) if held is None else None
+        if fault is not None:
+            self._struck[fault] += 1
+        payload = text.encode()
         match fault:
             case "gap":
                 pass
@@ -159,15 +194,6 @@ class Client:
                 self._pending.append(wire.frame(payload))
         if held is not None:
             self._pending.append(wire.frame(held))
-
-    def _break(self, fault: str) -> None:
-        match fault:
-            case "reset":
-                self.reset()
-            case "half-open":
-                self.mute = True
-            case _:
-                self.close(1001, "end of life")
 
     async def _say_goodbye(self, code: int, reason: bytes) -> None:
         # A closing frame inside a message's pieces would be taken for a piece.

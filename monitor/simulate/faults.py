@@ -6,20 +6,27 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-# What befalls a message of data, what befalls a connection, what a request is answered with.
+# What befalls a message of data, what befalls a connection, what a request is answered with,
+# and what befalls a chain or its index.
 MESSAGE = ("gap", "duplicate", "reorder", "corrupt", "crc", "slice", "fragment")
 LINE = ("reset", "half-open", "life")
 HTTP = ("http-429", "http-418", "http-451", "http-403")
-NAMES = (*MESSAGE, *LINE, "flap", *HTTP)
+CHAIN = ("head-back", "reorg", "graphql-error")
+NAMES = (*MESSAGE, *LINE, "flap", *HTTP, *CHAIN, "tls")
+# A venue that gives notice of its shutdown does so this share of a timed life before its end.
+NOTICE_SHARE, NOTICE_MAX_S = 0.25, 10.0
 
 
 class Fault(NamedTuple):
     """A fault to inject: with a probability each time it could, or once every `every_s`.
 
     Message faults (`gap` … `fragment`) and line faults (`reset`, `half-open`, `life`) are drawn per
-    message of data, or timed from the connection's start. `flap` cuts a new connection at its first
-    request, or takes the whole exchange down and up again every so many seconds. The `http-` ones
-    befall any request, a WebSocket's opening one too; they are timed from the exchange's start.
+    message of data, or timed from the connection's start; answers are spared. `flap` cuts a new
+    connection at its first request, or takes the whole exchange down and up again every so many
+    seconds. The `http-` ones befall any request, a WebSocket's opening one too; they are timed from
+    the exchange's start, as is `tls`: a handshake with a certificate that a client must refuse.
+    With `tls` the whole port speaks TLS. `head-back` befalls an answer that tells of the chain's
+    head, `reorg` a new block, `graphql-error` a GraphQL answer.
     """
 
     name: str
@@ -73,6 +80,13 @@ class Dice:
                 return name
         return None
 
+    def is_near(self, name: str, now_s: float) -> bool:
+        """Tell whether a timed fault is about to strike."""
+        return any(
+            name == timed and now_s >= due_s - min(every_s * NOTICE_SHARE, NOTICE_MAX_S)
+            for (timed, every_s), due_s in zip(self._timed, self._due_s, strict=True)
+        )
+
     def strikes(self, names: Sequence[str], now_s: float) -> str | None:
         """Return a fault of `names` that strikes now."""
         return self.due(names, now_s) or self.drawn(names)
@@ -92,3 +106,7 @@ def is_down(faults: Sequence[Fault], since_start_s: float) -> bool:
         fault.name == "flap" and fault.every_s and int(since_start_s / fault.every_s) % 2 == 1
         for fault in faults
     )
+
+
+def speaks_tls(faults: Sequence[Fault]) -> bool:
+    return bool(only(faults, ["tls"]))

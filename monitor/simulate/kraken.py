@@ -5,36 +5,30 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from monitor.simulate import kraken_rest, kraken_texts
+from monitor.simulate import kraken_book, kraken_rest, kraken_texts
 from monitor.simulate.client import Client
-from monitor.simulate.kraken_book import DEPTHS, BookView
+from monitor.simulate.kraken_book import DEPTHS, Audience, Key
+from monitor.simulate.listeners import Pace
 from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer
 from monitor.simulate.wire import SECOND_NS, stamp
 
 HEARTBEAT_NS, IDLE_NS = SECOND_NS, 60 * SECOND_NS
 TRADES_IN_SNAPSHOT = 50
+# The venue publishes no number; so many no sensible client sends.
+REQUESTS_PER_S = 50
 CHANNELS = ("ticker", "trade", "book", "instrument", "heartbeat", "status")
 TRIGGERS = ("trades", "bbo")
 
 
-class Key(NamedTuple):
-    """What somebody listens to; `form` is a ticker's trigger or a book's depth."""
-
-    channel: str
-    symbol: str
-    form: Any = None
-
-
 class Kraken:
-    """The venue: who listens to what, and the books as listeners of each depth see them."""
+    """The venue: what it lists, and who listens."""
 
     def __init__(self, instruments: list[Instrument], seed: int) -> None:
         self.by_symbol = {item.listing.raw_symbol: item for item in instruments}
-        self._listeners: dict[Key, dict[KrakenSession, None]] = {}
-        self._views: dict[str, list[tuple[Key, BookView]]] = {}
+        self.audience = Audience()
         self._random = random.Random(f"{seed}/kraken")
 
     def opens(self, path: str) -> bool:
@@ -54,37 +48,21 @@ class Kraken:
         return session
 
     def wanted(self) -> Iterable[Instrument]:
-        symbols = {key.symbol for key in self._listeners}
+        symbols = self.audience.symbols()
         return [self.by_symbol[symbol] for symbol in sorted(symbols & self.by_symbol.keys())]
 
-    def listen(self, key: Key, session: KrakenSession) -> None:
-        if key.channel == "book" and key not in self._listeners:
-            view = BookView(self.by_symbol[key.symbol], key.form)
-            self._views.setdefault(key.symbol, []).append((key, view))
-        self._listeners.setdefault(key, {})[session] = None
-
-    def ignore(self, key: Key, session: KrakenSession) -> None:
-        listeners = self._listeners.get(key, {})
-        listeners.pop(session, None)
-        if not listeners:
-            self._listeners.pop(key, None)
-            views = self._views.get(key.symbol, [])
-            self._views[key.symbol] = [(k, view) for k, view in views if k != key]
-
-    def view(self, key: Key) -> BookView:
-        return next(view for k, view in self._views[key.symbol] if k == key)
-
     def publish(self, event: Event) -> None:
-        symbol = event.instrument.listing.raw_symbol
+        symbol, audience = event.instrument.listing.raw_symbol, self.audience
         if event.trades:
-            self._fan(Key("trade", symbol), lambda: kraken_texts.trades(event, "update"))
-            self._fan(Key("ticker", symbol, "trades"), lambda: kraken_texts.ticker(event))
+            audience.send(Key("trade", symbol), lambda: kraken_texts.trades(event, "update"))
+            audience.send(Key("ticker", symbol, "trades"), lambda: kraken_texts.ticker(event))
         if event.top_moved:
-            self._fan(Key("ticker", symbol, "bbo"), lambda: kraken_texts.ticker(event))
-        for key, view in self._views.get(symbol, ()):
-            text = view.update(event.now_ns)
-            if text is not None:
-                self._fan(key, lambda text=text: text)
+            audience.send(Key("ticker", symbol, "bbo"), lambda: kraken_texts.ticker(event))
+        for key, view in audience.views(symbol):
+            changed = view.update(event)
+            if changed is not None:
+                text = kraken_book.book("update", event.instrument, *changed, event.now_ns)
+                audience.send(key, lambda text=text: text)  # type: ignore[misc]
 
     def tick(self, now_ns: int) -> None:
         """Heartbeats are each connection's own."""
@@ -94,13 +72,6 @@ class Kraken:
 
     def fault(self, status: int) -> Answer:
         return kraken_rest.fault(status)
-
-    def _fan(self, key: Key, text: Any) -> None:
-        listeners = self._listeners.get(key)
-        if listeners:
-            said = text()
-            for session in listeners:
-                session.client.send(said)
 
 
 class KrakenSession:
@@ -112,6 +83,7 @@ class KrakenSession:
         self._subscribed: dict[tuple[str, str], Key] = {}
         self._asked_ns = self._beat_ns = now_ns
         self._sent = 0
+        self._pace = Pace(REQUESTS_PER_S)
 
     def control(self, is_pong: bool, payload: bytes, now_ns: int) -> None:
         self._asked_ns = now_ns
@@ -121,14 +93,15 @@ class KrakenSession:
             self._sent, self._beat_ns = self.client.sent, now_ns
         elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
-            self.client.send('{"channel":"heartbeat"}')
+            # No answer, yet spared like one: nobody could count a lost heartbeat.
+            self.client.reply('{"channel":"heartbeat"}')
             self._sent = self.client.sent
         if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
             self.client.close(1000, "idle")
 
     def closed(self) -> None:
         for key in self._subscribed.values():
-            self._venue.ignore(key, self)
+            self._venue.audience.drop(key, self.client)
 
     def receive(self, text: str, now_ns: int) -> None:
         self._asked_ns = now_ns
@@ -139,7 +112,9 @@ class KrakenSession:
         method = request.get("method") if isinstance(request, dict) else None
         number = request.get("req_id") if isinstance(request, dict) else None
         params = request.get("params", {}) if isinstance(request, dict) else {}
-        if method == "ping":
+        if self._pace.exceeded(now_ns):
+            self._answer(now_ns, number, error="Exceeded msg rate", method=method, success=False)
+        elif method == "ping":
             self._answer(now_ns, number, method="pong")
         elif method not in ("subscribe", "unsubscribe") or not isinstance(params, dict):
             self._answer(now_ns, number, error="Malformed request", method="error", success=False)
@@ -211,17 +186,17 @@ class KrakenSession:
         key = Key(channel, symbol, form)
         if method == "unsubscribe":
             del self._subscribed[channel, symbol]
-            self._venue.ignore(key, self)
+            self._venue.audience.drop(key, self.client)
             return
         self._subscribed[channel, symbol] = key
-        self._venue.listen(key, self)
+        self._venue.audience.add(key, self.client, self._venue.by_symbol[symbol])
         if snapshot:
             self.client.reply(self._snapshot(key, now_ns))
 
     def _snapshot(self, key: Key, now_ns: int) -> str:
         item = self._venue.by_symbol[key.symbol]
         if key.channel == "book":
-            return self._venue.view(key).snapshot(now_ns)
+            return kraken_book.snapshot(self._venue.audience.view(key), now_ns)
         event = Event(item, now_ns, list(item.trades)[-TRADES_IN_SNAPSHOT:], [], item.top(), False)
         if key.channel == "trade":
             return kraken_texts.trades(event, "snapshot")

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from monitor.simulate.listings import Listing
+from monitor.simulate.listings import OLD_NAMES, Listing
 from monitor.simulate.market import Instrument
 from monitor.simulate.venue import Answer, answer
 from monitor.simulate.wire import SECOND_NS, decimal, stamp
 
-# The names of REST and of WebSocket v1.
-_OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _KEYS = {"BTC": "XXBT", "DOGE": "XDG", "ETH": "XETH", "XRP": "XXRP", "USD": "ZUSD"}
 
 
@@ -154,7 +152,7 @@ def _key(listing: Listing) -> str:
 
 
 def _old(asset: str) -> str:
-    return _OLD_NAMES.get(asset, asset)
+    return OLD_NAMES.get(asset, asset)
 
 
 def _count(query: Mapping[str, str], usual: int, most: int) -> int:

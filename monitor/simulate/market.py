@@ -9,8 +9,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from monitor.simulate.book import Change, Side
-from monitor.simulate.listings import ASSETS, QUOTE_ASSETS, Listing, listings
+from monitor.simulate.listings import ASSETS, OTHER_ASSETS, QUOTE_ASSETS, Listing, listings
 from monitor.simulate.wire import SECOND_NS
+
+TRADED = ASSETS | OTHER_ASSETS
 
 LEVELS_MIN, LEVELS, LEVELS_MAX = 120, 160, 200
 TRADES_KEPT = 1000
@@ -85,11 +87,12 @@ class Instrument:
         self.trades: deque[Trade] = deque(maxlen=TRADES_KEPT)
         self._walk = walk
         self._random = random.Random(f"{seed}/{listing.venue}/{listing.raw_symbol}")
-        asset = ASSETS[listing.base]
+        asset = TRADED[listing.base]
         self._quote_worth = QUOTE_ASSETS[listing.quote_asset]
         self._half_spread = asset.half_spread_bps / 1e4
         self._units_per_usd = 10**listing.size_places / asset.price
         self._lean, self._lean_ns = 0.0, 0
+        self.changed_ns = 0
         self.update_id = self._random.randrange(10**9, 10**10)
         self.trade_id = self._random.randrange(10**7, 10**9)
         self.order_id = self.trade_id // 2
@@ -103,6 +106,11 @@ class Instrument:
     @property
     def last(self) -> Trade:
         return self.trades[-1]
+
+    @property
+    def full_sequence(self) -> int:
+        """Return the number of the last event of a feed that tells every trade and change."""
+        return self.update_id + self.trade_id
 
     def top(self) -> Top:
         bid, ask = self.bids.best(), self.asks.best()
@@ -123,6 +131,8 @@ class Instrument:
             self._resize(0 if draw < TOP_SHARE else self._random.randrange(1, 40), changes)
         self._deepen(changes)
         self.update_id += len(changes)
+        if changes:
+            self.changed_ns = now_ns
         after = self.top()
         return Event(self, now_ns, trades, changes, after, after != before)
 
@@ -224,9 +234,9 @@ class Market:
     """All instruments of the venues asked for; same seed, start and steps: same market."""
 
     def __init__(self, venues: Sequence[str], seed: int, now_ns: int) -> None:
-        walks = {base: Walk(asset.price, f"{seed}/{base}") for base, asset in ASSETS.items()}
+        self.walks = {base: Walk(asset.price, f"{seed}/{base}") for base, asset in TRADED.items()}
         self.instruments = [
-            Instrument(listing, walks[listing.base], seed)
+            Instrument(listing, self.walks[listing.base], seed)
             for venue in venues
             for listing in listings(venue)
         ]
@@ -241,7 +251,7 @@ class Market:
 
     def pool(self, instruments: Iterable[Instrument]) -> list[Instrument]:
         """Return the instruments to draw from: the busier ones several times."""
-        return [item for item in instruments for _ in range(ASSETS[item.listing.base].weight)]
+        return [item for item in instruments for _ in range(TRADED[item.listing.base].weight)]
 
     def draw(self, pool: Sequence[Instrument]) -> Instrument:
         """Draw the instrument that moves next."""

@@ -148,6 +148,8 @@ class PlaySession:
             request = json.loads(text)
             times = {"time_in": stamp(now_ns), "time_out": stamp(now_ns)}
             self.client.reply(json.dumps({**request, "method": "pong", **times}))
+        elif '"ping"' in text and self._venue.venue == "kraken-v1":
+            self.client.reply(json.dumps({**json.loads(text), "event": "pong"}))
         elif "subscribe" in text.lower():
             self.start()
 
@@ -192,6 +194,8 @@ class PlaySession:
         """Prove the line alive as the venue does when no data is due."""
         if self._venue.venue == "kraken":
             self.client.send('{"channel":"heartbeat"}')
+        elif self._venue.venue == "kraken-v1":
+            self.client.send('{"event":"heartbeat"}')
         elif self._sequence >= 0 and self._venue.venue == "coinbase":
             self._beats += 1
             events = heartbeat(now_ns, now_ns % (86_400 * SECOND_NS), self._beats)

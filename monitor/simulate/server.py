@@ -1,24 +1,35 @@
-"""The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate."""
+"""The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate.
+
+`GET /_simulate` tells how many of each fault were injected, per venue, and
+`GET /_simulate/book?venue=V&symbol=RAW` a venue's own book: `control.py` says in what form.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
 
-from monitor.simulate import faults
+from monitor.simulate import control, faults
 from monitor.simulate.binance import Binance
 from monitor.simulate.client import BETWEEN, Client, Tally
 from monitor.simulate.coinbase import Coinbase
+from monitor.simulate.coinbase_exchange import CoinbaseExchange
 from monitor.simulate.faults import Dice, Fault
+from monitor.simulate.finnhub import Finnhub
 from monitor.simulate.kraken import Kraken
+from monitor.simulate.kraken_v1 import KrakenV1
 from monitor.simulate.listings import VENUES
 from monitor.simulate.market import Event, Instrument, Market
+from monitor.simulate.mock import Mock
 from monitor.simulate.playback import Capture, Playback
-from monitor.simulate.venue import Session, Venue
+from monitor.simulate.tls import Certificates
+from monitor.simulate.uniswap import Uniswap
+from monitor.simulate.venue import Answer, Guarded, Posting, Session, Venue
 
 __all__ = ["ADDRESS", "VENUES", "Exchange", "Options"]
 
@@ -41,6 +52,7 @@ class Options(NamedTuple):
     rate: float
     seed: int
     faults: Sequence[Fault]
+    certificates: Certificates | None = None
     capture: Capture | None = None
     capture_venue: str | None = None
     speed: float | None = 1.0
@@ -54,9 +66,10 @@ class Exchange:
         self._last_ns = time.time_ns()
         simulated = [name for name in options.venues if name != options.capture_venue]
         self._market = Market(simulated, options.seed, self._last_ns)
+        self._tally = Tally(options.venues)
         self._venues: dict[str, Venue] = {name: self._venue(name) for name in options.venues}
         self._sessions: dict[Session, None] = {}
-        self._tally = Tally()
+        self._wrong_certificates = 0
         self._started_s = 0.0
         self._connections = 0
 
@@ -65,12 +78,14 @@ class Exchange:
         self._started_s = asyncio.get_running_loop().time()
         http = faults.only(self._options.faults, faults.HTTP)
         self._http_dice = Dice(http, f"{self._options.seed}/http", self._started_s)
+        tls = faults.only(self._options.faults, ["tls"])
+        self._tls_dice = Dice(tls, f"{self._options.seed}/tls", self._started_s)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
         await runner.setup()
         try:
-            await web.TCPSite(runner, ADDRESS, port).start()
+            await web.TCPSite(runner, ADDRESS, port, ssl_context=self._context()).start()
         except OSError:
             await runner.cleanup()
             raise
@@ -83,12 +98,17 @@ class Exchange:
         await asyncio.gather(self._turns, return_exceptions=True)
         for session in list(self._sessions):
             session.client.close(1001, "going away")
+        server = runner.server
+        open_lines = [] if server is None else [handler.transport for handler in server.connections]
         await runner.cleanup()
+        # A TLS connection would wait for its peer's goodbye, longer than the loop runs.
+        for transport in filter(None, open_lines):
+            transport.abort()
 
     def addresses(self, port: int) -> list[str]:
         """Return the line of each venue: its name, its WebSocket and its HTTP address."""
-        at = f"{ADDRESS}:{port}"
-        return [f"{name} ws://{at}/{name} http://{at}/{name}" for name in self._venues]
+        at, s = f"{ADDRESS}:{port}", "" if self._options.certificates is None else "s"
+        return [f"{name} ws{s}://{at}/{name} http{s}://{at}/{name}" for name in self._venues]
 
     def _venue(self, name: str) -> Venue:
         options = self._options
@@ -96,13 +116,47 @@ class Exchange:
             return Playback(options.capture, name, options.speed)
         instruments = self._market.of(name)
         match name:
-            case "binance":
+            case "binance" | "binance-us":
                 return Binance(instruments)
             case "kraken":
                 return Kraken(instruments, options.seed)
+            case "kraken-v1":
+                return KrakenV1(instruments, options.seed)
             case "coinbase":
                 return Coinbase(instruments)
+            case "coinbase-exchange":
+                return CoinbaseExchange(instruments)
+            case "finnhub":
+                return Finnhub(instruments, options.seed)
+            case "uniswap":
+                struck = self._tally.faults[name]
+                return Uniswap(
+                    self._market.walks, options.seed, options.faults, struck, self._last_ns
+                )
+            case "mock":
+                return Mock(options.seed, self._last_ns)
         raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
+
+    def _context(self) -> ssl.SSLContext | None:
+        """Return a context that draws, for each handshake, which certificate it shows."""
+        certificates = self._options.certificates
+        if certificates is None:
+            return None
+
+        def greet(line: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+            if self._tls_dice.strikes(["tls"], asyncio.get_running_loop().time()):
+                self._wrong_certificates += 1
+            else:
+                line.context = certificates.right
+
+        certificates.wrong.sni_callback = greet
+        return certificates.wrong
+
+    def _control(self, request: web.Request) -> Answer:
+        if request.path == control.PATH:
+            return control.told(self._tally.faults, self._wrong_certificates)
+        venue, symbol = (request.query.get(name, "") for name in ("venue", "symbol"))
+        return control.book(self._market.instruments, venue, symbol)
 
     def _now_ns(self) -> int:
         """Return the exchange's clock, which never runs back."""
@@ -110,6 +164,8 @@ class Exchange:
         return self._last_ns
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.path in (control.PATH, control.BOOK_PATH):
+            return _response(*self._control(request))
         name, _, rest = request.path.removeprefix("/").partition("/")
         path = f"/{rest}"
         if name not in self._venues:
@@ -124,14 +180,21 @@ class Exchange:
             raise web.HTTPServiceUnavailable(text="down\n")
         fault = self._http_dice.strikes(faults.HTTP, now_s)
         if fault is not None:
+            self._tally.faults[name][fault] += 1
             return _response(*venue.fault(int(fault.removeprefix("http-"))))
+        query = dict(request.query)
+        refusal = venue.refusal(query, request.headers) if isinstance(venue, Guarded) else None
+        if refusal is not None:
+            return _response(*refusal)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             if venue.opens(path):
-                return await self._talk(venue, path, request)
+                return await self._talk(name, path, request)
             raise web.HTTPNotFound(text=f"no WebSocket at {request.path}\n")
-        return _response(*venue.rest(path, dict(request.query), self._now_ns()))
+        if request.method == "POST" and isinstance(venue, Posting):
+            return _response(*venue.post(path, await request.text(), self._now_ns()))
+        return _response(*venue.rest(path, query, self._now_ns()))
 
-    async def _talk(self, venue: Venue, path: str, request: web.Request) -> web.StreamResponse:
+    async def _talk(self, name: str, path: str, request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(
             autoping=False,
             autoclose=False,
@@ -147,9 +210,9 @@ class Exchange:
         now_s = asyncio.get_running_loop().time()
         seed = f"{self._options.seed}/{self._connections}"
         chosen = faults.only(self._options.faults, (*faults.MESSAGE, *faults.LINE))
-        client = Client(ws, transport, Dice(chosen, seed, now_s), self._tally)
+        client = Client(ws, transport, Dice(chosen, seed, now_s), self._tally, name)
         flap = Dice(faults.only(self._options.faults, ["flap"]), f"{seed}/flap", now_s)
-        session = venue.open(client, path, dict(request.query), self._now_ns())
+        session = self._venues[name].open(client, path, dict(request.query), self._now_ns())
         client.flush()
         self._sessions[session] = None
         try:
@@ -158,7 +221,7 @@ class Exchange:
                     continue
                 if message.type is WSMsgType.TEXT:
                     if flap.drawn(["flap"]):
-                        client.reset()
+                        client.strike("flap")
                         break
                     session.receive(message.data, self._now_ns())
                 elif message.type is WSMsgType.PING:
@@ -219,7 +282,7 @@ class Exchange:
             session.tick(now_ns)
             session.client.watch(now_s)
             if down:
-                session.client.reset()
+                session.client.strike("flap")
             session.client.flush()
 
     def _is_down(self, now_s: float) -> bool:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from monitor.simulate.faults import parse
+from monitor.simulate.faults import parse, speaks_tls
 from monitor.simulate.listings import VENUES
 from monitor.simulate.playback import Capture
 from monitor.simulate.server import ADDRESS, Exchange, Options
+from monitor.simulate.tls import certificates
 
 RATE = 200.0
 SEED = 1
@@ -82,6 +83,7 @@ class Simulator:
             venue=venue,
             speed=speed,
         )
+        self._s = "" if self._options.certificates is None else "s"
         self._ready = threading.Event()
         self._error: OSError | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -89,10 +91,10 @@ class Simulator:
         self._thread = threading.Thread(target=self._work, name="simulate", daemon=True)
 
     def ws_url(self, venue: str) -> str:
-        return f"ws://{ADDRESS}:{self.port}/{venue}"
+        return f"ws{self._s}://{ADDRESS}:{self.port}/{venue}"
 
     def http_url(self, venue: str) -> str:
-        return f"http://{ADDRESS}:{self.port}/{venue}"
+        return f"http{self._s}://{ADDRESS}:{self.port}/{venue}"
 
     def __enter__(self) -> Simulator:
         self._thread.start()
@@ -161,7 +163,8 @@ def options(
     if unknown or not names:
         found = repr(unknown[0]) if unknown else "none"
         raise ValueError(f"expected venues of {', '.join(VENUES)}, found {found}")
-    return Options(names, rate, seed, wanted, capture, venue, speed)
+    made = certificates(ADDRESS) if speaks_tls(wanted) else None
+    return Options(names, rate, seed, wanted, made, capture, venue, speed)
 
 
 async def _serve(

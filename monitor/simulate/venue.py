@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from monitor.simulate.client import Client
 from monitor.simulate.market import Event, Instrument
@@ -63,6 +63,38 @@ class Venue(Protocol):
 
     def fault(self, status: int) -> Answer:
         """Return what the venue says with a status such as 429."""
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A venue that wants a key for everything, an opening WebSocket too."""
+
+    def refusal(self, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer | None:
+        """Return what a request without a good key is answered with."""
+
+
+@runtime_checkable
+class Posting(Protocol):
+    """A venue whose requests are bodies."""
+
+    def post(self, path: str, body: str, now_ns: int) -> Answer:
+        """Answer a POST request."""
+
+
+class Polled:
+    """A venue without WebSocket: nothing is pushed."""
+
+    def opens(self, path: str) -> bool:
+        return False
+
+    def open(self, client: Client, path: str, query: Mapping[str, str], now_ns: int) -> Session:
+        raise TypeError(f"expected requests over HTTP, found a WebSocket at {path}")
+
+    def wanted(self) -> Iterable[Instrument]:
+        return ()
+
+    def publish(self, event: Event) -> None:
+        """Nobody listens."""
 
 
 def levels(pairs: Sequence[tuple[str, str]]) -> str:

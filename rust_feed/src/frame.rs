@@ -8,6 +8,17 @@ use thiserror::Error;
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// Read bytes are moved to the front once this many lie consumed before them.
 const COMPACT_BYTES: usize = 1 << 18;
+/// So much memory is kept for what comes next when a large message is done.
+const SPARE_BYTES: usize = 1 << 20;
+/// So much of a text that is not UTF-8 is kept to be shown.
+const KEPT_BYTES: usize = 2000;
+
+const CONTINUATION: u8 = 0x0;
+const TEXT: u8 = 0x1;
+const BINARY: u8 = 0x2;
+const CLOSE: u8 = 0x8;
+const PING: u8 = 0x9;
+const PONG: u8 = 0xa;
 
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum WireError {
@@ -23,12 +34,31 @@ pub enum WireError {
     TooLarge(u64),
     #[error("expected {0}")]
     Fragment(&'static str),
+    #[error("expected UTF-8 text, found other bytes from byte {at} on")]
+    Text { at: usize, text: String },
+    #[error("expected a closing code that may be sent, found {0}")]
+    CloseCode(u16),
+    #[error("expected a closing code of two bytes, found one byte")]
+    CloseLength,
+    #[error("expected a closing reason in UTF-8, found other bytes")]
+    CloseReason,
+}
+
+impl WireError {
+    /// The code to leave with (RFC 6455, 7.4.1).
+    pub fn close_code(&self) -> u16 {
+        match self {
+            WireError::TooLarge(_) => 1009,
+            WireError::Text { .. } | WireError::CloseReason => 1007,
+            _ => 1002,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// A text or binary message; text is not yet known to be UTF-8.
-    Data(&'a [u8]),
+    Text(&'a str),
+    Binary(&'a [u8]),
     Ping(&'a [u8]),
     Pong,
     /// The closing code, if one was sent, and the reason.
@@ -40,10 +70,15 @@ pub enum Message<'a> {
 pub struct FrameParser {
     bytes: Vec<u8>,
     consumed: usize,
-    /// Payload of the fragments seen so far of a message that is not yet whole.
-    partial: Option<Vec<u8>>,
+    /// The opcode and the payload so far of a message that is not yet whole.
+    partial: Option<(u8, Vec<u8>)>,
     joined: Vec<u8>,
+    /// After a closing frame or an error what still comes is not looked at (RFC 6455, 1.4, 7.1.7).
+    ended: bool,
 }
+
+/// A message's opcode, and its place in the bytes if it was not joined.
+type Whole = (u8, Option<Range<usize>>);
 
 struct Head {
     fin: bool,
@@ -53,48 +88,62 @@ struct Head {
 
 impl FrameParser {
     pub fn extend(&mut self, bytes: &[u8]) {
+        if self.ended {
+            return;
+        }
         if self.consumed == self.bytes.len() {
             self.bytes.clear();
+            self.bytes.shrink_to(SPARE_BYTES);
             self.consumed = 0;
         } else if self.consumed > COMPACT_BYTES {
             self.bytes.drain(..self.consumed);
+            self.bytes.shrink_to(SPARE_BYTES);
             self.consumed = 0;
         }
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Yield the next whole message, or None until more bytes come.
+    /// Yield the next whole message, or None until more bytes come; an error or a closing frame is
+    /// the last that is yielded.
     pub fn next_message(&mut self) -> Result<Option<Message<'_>>, WireError> {
+        if self.ended {
+            return Ok(None);
+        }
+        let (opcode, place) = match self.whole() {
+            Ok(Some(whole)) => whole,
+            Ok(None) => return Ok(None),
+            Err(error) => {
+                self.ended = true;
+                return Err(error);
+            }
+        };
+        let payload = place.map_or(&self.joined[..], |place| &self.bytes[place]);
+        let read = message(opcode, payload);
+        self.ended = matches!(read, Err(_) | Ok(Message::Close(..)));
+        read.map(Some)
+    }
+
+    fn whole(&mut self) -> Result<Option<Whole>, WireError> {
+        self.joined = Vec::new();
         loop {
-            let Some(head) = self.head()? else { return Ok(None) };
-            self.consumed = head.payload.end;
-            match head.opcode {
-                0x0 => {
-                    let Some(partial) = &mut self.partial else {
-                        return Err(WireError::Fragment("a first fragment, found a continuation"));
-                    };
-                    let total = partial.len() + head.payload.len();
-                    if total > MAX_MESSAGE_BYTES {
-                        return Err(WireError::TooLarge(total as u64));
-                    }
-                    partial.extend_from_slice(&self.bytes[head.payload]);
-                    if head.fin {
-                        self.joined = self.partial.take().unwrap_or_default();
-                        return Ok(Some(Message::Data(&self.joined)));
-                    }
+            let Some(Head { fin, opcode, payload }) = self.head()? else { return Ok(None) };
+            self.consumed = payload.end;
+            match &mut self.partial {
+                Some((_, joined)) if opcode == CONTINUATION => {
+                    joined.extend_from_slice(&self.bytes[payload]);
                 }
-                0x1 | 0x2 if self.partial.is_some() => {
-                    return Err(WireError::Fragment("a continuation, found a new message"));
-                }
-                0x1 | 0x2 if head.fin => return Ok(Some(Message::Data(&self.bytes[head.payload]))),
-                0x1 | 0x2 => self.partial = Some(self.bytes[head.payload].to_vec()),
-                0x8 => return Ok(Some(close(&self.bytes[head.payload]))),
-                0x9 => return Ok(Some(Message::Ping(&self.bytes[head.payload]))),
-                _ => return Ok(Some(Message::Pong)),
+                _ if fin => return Ok(Some((opcode, Some(payload)))),
+                _ => self.partial = Some((opcode, self.bytes[payload].to_vec())),
+            }
+            if fin && let Some((opcode, joined)) = self.partial.take() {
+                self.joined = joined;
+                return Ok(Some((opcode, None)));
             }
         }
     }
 
+    /// Read the next frame's head; None until the whole frame is there. What the head alone shows
+    /// to be wrong is refused before its payload comes, so that nothing is held for it.
     fn head(&self) -> Result<Option<Head>, WireError> {
         let bytes = &self.bytes[self.consumed..];
         let &[first, second, ..] = bytes else { return Ok(None) };
@@ -105,9 +154,17 @@ impl FrameParser {
             return Err(WireError::Masked);
         }
         let (fin, opcode) = (first & 0x80 != 0, first & 0x0f);
-        if !matches!(opcode, 0..=2 | 8..=10) {
-            return Err(WireError::Opcode(opcode));
-        }
+        let held = match (opcode, &self.partial) {
+            (CONTINUATION, None) => {
+                return Err(WireError::Fragment("a first fragment, found a continuation"));
+            }
+            (CONTINUATION, Some((_, joined))) => joined.len() as u64,
+            (TEXT | BINARY, Some(_)) => {
+                return Err(WireError::Fragment("a continuation, found a new message"));
+            }
+            (TEXT | BINARY | CLOSE | PING | PONG, _) => 0,
+            _ => return Err(WireError::Opcode(opcode)),
+        };
         let (length, start) = match second {
             126 => match bytes.get(2..4) {
                 Some(&[a, b]) => (u64::from(u16::from_be_bytes([a, b])), 4),
@@ -119,11 +176,12 @@ impl FrameParser {
             },
             short => (u64::from(short), 2),
         };
-        if opcode >= 8 && (length > 125 || !fin) {
+        if opcode >= CLOSE && (length > 125 || !fin) {
             return Err(WireError::Control(length));
         }
-        if length > MAX_MESSAGE_BYTES as u64 {
-            return Err(WireError::TooLarge(length));
+        let total = length.saturating_add(held);
+        if total > MAX_MESSAGE_BYTES as u64 {
+            return Err(WireError::TooLarge(total));
         }
         let start = self.consumed + start;
         let payload = start..start + length as usize;
@@ -131,13 +189,34 @@ impl FrameParser {
     }
 }
 
-fn close(payload: &[u8]) -> Message<'static> {
+fn message(opcode: u8, payload: &[u8]) -> Result<Message<'_>, WireError> {
+    match opcode {
+        TEXT => std::str::from_utf8(payload).map(Message::Text).map_err(|error| {
+            let kept = &payload[..payload.len().min(KEPT_BYTES)];
+            let text = String::from_utf8_lossy(kept).into_owned();
+            WireError::Text { at: error.valid_up_to(), text }
+        }),
+        BINARY => Ok(Message::Binary(payload)),
+        PING => Ok(Message::Ping(payload)),
+        PONG => Ok(Message::Pong),
+        _ => close(payload),
+    }
+}
+
+fn close(payload: &[u8]) -> Result<Message<'static>, WireError> {
     match payload {
+        [] => Ok(Message::Close(None, String::new())),
+        [_] => Err(WireError::CloseLength),
         [a, b, reason @ ..] => {
-            let reason = String::from_utf8_lossy(reason).into_owned();
-            Message::Close(Some(u16::from_be_bytes([*a, *b])), reason)
+            let code = u16::from_be_bytes([*a, *b]);
+            // Those of RFC 6455, 7.4, and 1012 to 1014 of its registry; 1005, 1006 and 1015 only
+            // stand for what was not sent.
+            if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+                return Err(WireError::CloseCode(code));
+            }
+            let reason = std::str::from_utf8(reason).map_err(|_| WireError::CloseReason)?;
+            Ok(Message::Close(Some(code), reason.into()))
         }
-        _ => Message::Close(None, String::new()),
     }
 }
 
@@ -146,86 +225,84 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Frame `payload` as a server would (RFC 6455, 5.2).
-    fn framed(first: u8, payload: &[u8]) -> Vec<u8> {
-        let mut bytes = vec![first];
-        match payload.len() {
-            n @ 0..126 => bytes.push(n as u8),
-            n @ 126..65536 => {
-                bytes.push(126);
-                bytes.extend_from_slice(&(n as u16).to_be_bytes());
-            }
-            n => {
-                bytes.push(127);
-                bytes.extend_from_slice(&(n as u64).to_be_bytes());
-            }
-        }
-        bytes.extend_from_slice(payload);
-        bytes
+    /// All memory that the parser holds.
+    fn held(parser: &FrameParser) -> usize {
+        let partial = parser.partial.as_ref().map_or(0, |(_, joined)| joined.capacity());
+        parser.bytes.capacity() + partial + parser.joined.capacity()
     }
 
-    fn messages(parser: &mut FrameParser, bytes: &[u8]) -> Vec<Vec<u8>> {
-        parser.extend(bytes);
-        let mut found = Vec::new();
-        while let Ok(Some(message)) = parser.next_message() {
-            if let Message::Data(data) = message {
-                found.push(data.to_vec());
+    /// Read all there is; memory is freed as the last message is let go.
+    fn exhaust(parser: &mut FrameParser) -> Option<WireError> {
+        loop {
+            match parser.next_message() {
+                Ok(Some(_)) => {}
+                Ok(None) => return None,
+                Err(error) => return Some(error),
             }
         }
-        found
     }
 
     #[test]
-    fn the_examples_of_rfc_6455_are_read() {
+    fn a_frame_of_two_to_the_63rd_bytes_is_refused_at_its_head_and_nothing_is_held_for_it() {
         let mut parser = FrameParser::default();
-        parser.extend(&[0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
-        assert_eq!(parser.next_message(), Ok(Some(Message::Data(b"Hello"))));
-        parser.extend(&[0x01, 0x03, 0x48, 0x65, 0x6c]);
+        parser.extend(&[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(parser.next_message(), Err(WireError::TooLarge(1 << 63)));
+        parser.extend(&vec![0; 100_000]);
+        assert!(held(&parser) < 100, "{} bytes", held(&parser));
+    }
+
+    #[test]
+    fn fragments_are_refused_at_the_head_that_would_make_them_too_large_together() {
+        let mut parser = FrameParser::default();
+        parser.extend(&[0x02, 1, 0]);
         assert_eq!(parser.next_message(), Ok(None));
-        parser.extend(&[0x89, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x80, 0x02, 0x6c, 0x6f]);
-        assert_eq!(parser.next_message(), Ok(Some(Message::Ping(b"Hello"))));
-        assert_eq!(parser.next_message(), Ok(Some(Message::Data(b"Hello"))));
-        parser.extend(&[0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58]);
-        assert_eq!(parser.next_message(), Err(WireError::Masked));
+        parser.extend(&[0x80, 127]);
+        parser.extend(&(MAX_MESSAGE_BYTES as u64).to_be_bytes());
+        assert_eq!(parser.next_message(), Err(WireError::TooLarge(MAX_MESSAGE_BYTES as u64 + 1)));
     }
 
     #[test]
-    fn a_close_frame_tells_its_code_and_reason() {
-        let mut parser = FrameParser::default();
-        parser.extend(&framed(0x88, b"\x03\xf0Too many requests"));
-        let expected = Message::Close(Some(1008), "Too many requests".into());
-        assert_eq!(parser.next_message(), Ok(Some(expected)));
-    }
-
-    #[test]
-    fn a_length_beyond_the_bound_is_refused() {
-        let mut parser = FrameParser::default();
-        parser.extend(&[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
-        assert_eq!(parser.next_message(), Err(WireError::TooLarge(u64::MAX)));
+    fn the_memory_of_a_large_message_is_given_back() {
+        for heads in [&[0x82][..], &[0x02, 0x80]] {
+            let mut parser = FrameParser::default();
+            for head in heads {
+                parser.extend(&[*head, 127, 0, 0, 0, 0, 1, 0, 0, 0]);
+                parser.extend(&vec![7; 1 << 24]);
+                assert_eq!(exhaust(&mut parser), None);
+            }
+            assert!(held(&parser) > 1 << 24);
+            parser.extend(&[0x82, 0]);
+            assert_eq!(exhaust(&mut parser), None);
+            assert!(held(&parser) <= SPARE_BYTES, "{} bytes", held(&parser));
+        }
     }
 
     proptest! {
         #[test]
-        fn messages_do_not_depend_on_how_the_bytes_are_cut(
-            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..70_000), 1..4),
-            cuts in prop::collection::vec(1usize..5000, 1..40),
+        fn no_announced_length_makes_the_parser_hold_more_than_came(
+            first in any::<u8>(),
+            length in any::<u64>(),
+            payload in prop::collection::vec(any::<u8>(), 0..1000),
         ) {
-            let wire: Vec<u8> = payloads.iter().flat_map(|p| framed(0x81, p)).collect();
-            let (mut parser, mut found, mut at) = (FrameParser::default(), Vec::new(), 0);
-            for cut in cuts.iter().cycle() {
-                let end = wire.len().min(at + cut);
-                found.extend(messages(&mut parser, &wire[at..end]));
-                at = end;
-                if at == wire.len() { break; }
-            }
-            prop_assert_eq!(found, payloads);
+            let mut parser = FrameParser::default();
+            parser.extend(&[first, 127]);
+            parser.extend(&length.to_be_bytes());
+            parser.extend(&payload);
+            let refused = exhaust(&mut parser).is_some();
+            prop_assert!(refused || length <= MAX_MESSAGE_BYTES as u64);
+            prop_assert!(held(&parser) <= 4 * (10 + payload.len()) + KEPT_BYTES);
         }
 
         #[test]
-        fn no_bytes_panic(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20)) {
-            let mut parser = FrameParser::default();
+        fn no_bytes_make_the_parser_panic_or_hold_more_than_came(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
+        ) {
+            let (mut parser, mut came) = (FrameParser::default(), 0);
             for chunk in &chunks {
-                messages(&mut parser, chunk);
+                came += chunk.len();
+                parser.extend(chunk);
+                exhaust(&mut parser);
+                prop_assert!(held(&parser) <= 4 * came + 64);
             }
         }
     }

@@ -33,7 +33,7 @@ pub struct Followed {
     covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
     quoted: [bool; Origin::ALL.len()],
-    authority: Origin,
+    authority: Option<Origin>,
     /// Whether quotes are wanted from its book: the venue's own are worse, or not subscribed to.
     pub book_quotes: bool,
     crossed: bool,
@@ -56,6 +56,8 @@ pub struct Market {
     pub ignored_frames: u64,
     /// When the stream last brought data, ns since 1970.
     pub stream_ns: i64,
+    /// The lowest latency since it was last asked for: the venue's clock is off by no less below 0.
+    pub lowest_latency_ns: Option<i64>,
     buffer: Arc<Buffer>,
     venue: Name,
     rows: Rows,
@@ -64,6 +66,8 @@ pub struct Market {
     by_raw: FxHashMap<Box<str>, usize>,
     latest: usize,
     gap_ahead: bool,
+    /// Until when repeats are those of two connections' overlap, and how many were left out.
+    repeats: Option<(i64, u64)>,
     /// Whether any book may want a snapshot.
     snapshots_wanted: bool,
     /// When the first withheld `depth` row is due.
@@ -85,6 +89,7 @@ impl Market {
             list: None,
             ignored_frames: 0,
             stream_ns: 0,
+            lowest_latency_ns: None,
             buffer,
             venue,
             rows: Rows::default(),
@@ -93,6 +98,7 @@ impl Market {
             by_raw: FxHashMap::default(),
             latest: 0,
             gap_ahead: false,
+            repeats: None,
             snapshots_wanted: false,
             depth_due_ns: i64::MAX,
         }
@@ -142,6 +148,9 @@ impl Market {
             }
             _ => Verdict::Good,
         };
+        if self.is_overlap(verdict) {
+            return;
+        }
         let flags = tick.flags | self.judge(at, Channel::Quote, verdict, tick.seq);
         self.push_quote(at, QuoteTick { flags, ..tick }, verdict);
         let (bid, ask) = (tick.bid, tick.ask);
@@ -159,18 +168,29 @@ impl Market {
     /// Write a quote, and a status row where another origin counts from now on.
     fn push_quote(&mut self, at: usize, tick: QuoteTick, verdict: Verdict) {
         let followed = &mut self.followed[at];
-        let standing = followed.quoted[followed.authority as usize];
+        let before = followed.authority;
+        let standing = before.is_some_and(|origin| followed.quoted[origin as usize]);
         followed.quoted[tick.origin as usize] = true;
-        let better = self.rank(tick.origin) < self.rank(self.followed[at].authority);
-        if tick.origin != self.followed[at].authority && (better || !standing) {
-            self.followed[at].authority = tick.origin;
-            let detail = Some(tick.origin.text().to_owned());
-            self.report(at, Channel::Quote, "origin", detail, [None; 3]);
+        let better = before.is_none_or(|origin| self.rank(tick.origin) < self.rank(origin));
+        if before != Some(tick.origin) && (better || !standing) {
+            self.followed[at].authority = Some(tick.origin);
+            // Readers of rows begin with `native`; after a restart they may think otherwise.
+            if self.live || before.is_some() || tick.origin != Origin::Native {
+                self.tell_origin(at);
+            }
         }
         let header = self.header(Some(at), tick.ts_event, tick.ts_sent, tick.flags);
         self.meter(at, Channel::Quote, &header, verdict, 1);
         let QuoteTick { bid, bid_size, ask, ask_size, seq, origin, .. } = tick;
         self.rows.quotes.push_back(Quote { header, bid, bid_size, ask, ask_size, seq, origin });
+    }
+
+    /// Write which origin of quotes counts for an instrument.
+    pub(super) fn tell_origin(&mut self, at: usize) {
+        if let Some(origin) = self.followed[at].authority {
+            let detail = Some(origin.text().to_owned());
+            self.report(at, Channel::Quote, "origin", detail, [None; 3]);
+        }
     }
 
     /// The best origin of quotes has rank 0.
@@ -228,6 +248,9 @@ impl Market {
             }
             None => Verdict::Good,
         };
+        if self.is_overlap(verdict) {
+            return;
+        }
         // A snapshot repeats what was seen before a reconnect; that is no news.
         let flags = match verdict {
             Verdict::Duplicate if snapshot || id.is_none() => tick.flags | row::DUPLICATE,
@@ -307,6 +330,35 @@ impl Market {
         }
     }
 
+    /// From now until `until_ns` leave out what another connection brought already.
+    pub fn leave_out_repeats_until(&mut self, until_ns: i64) {
+        self.repeats = Some((until_ns, 0));
+    }
+
+    /// How many repeats were left out, told once when their time is over.
+    pub fn repeats_left_out(&mut self) -> Option<u64> {
+        let now_ns = self.now_ns;
+        self.repeats.take_if(|(until_ns, _)| *until_ns <= now_ns).map(|(_, count)| count)
+    }
+
+    /// Whether a row is a repeat of two connections' overlap; if so it is counted.
+    fn is_overlap(&mut self, verdict: Verdict) -> bool {
+        let repeated = matches!(verdict, Verdict::Duplicate | Verdict::Late);
+        match &mut self.repeats {
+            Some((_, count)) if repeated => {
+                *count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forget the rows made so far.
+    pub fn discard(&mut self) {
+        self.rows = Rows::default();
+        self.message = 0;
+    }
+
     /// Turn a verdict into flags, and into a status row if it is not good.
     fn judge(&mut self, at: usize, channel: Channel, verdict: Verdict, got: Option<u64>) -> u32 {
         let ahead = self.take_gap_ahead();
@@ -352,6 +404,9 @@ impl Market {
             _ => None,
         };
         meter.count(header.ts_recv, latency, verdict, rows);
+        if let Some(ns) = latency {
+            self.lowest_latency_ns = Some(self.lowest_latency_ns.map_or(ns, |low| low.min(ns)));
+        }
     }
 
     fn header(

@@ -82,7 +82,11 @@ impl Fixed {
         let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let exponent: i32 = exponent.parse().ok().filter(|e| (-40..=40).contains(e))?;
-        if whole.is_empty() || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit()) {
+        let ends_in_point = fraction.is_empty() && digits.ends_with('.');
+        if whole.is_empty()
+            || ends_in_point
+            || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
+        {
             return None;
         }
         let all = format!("{whole}{fraction}");

@@ -5,17 +5,21 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
-use crate::subscription::{Ask, Channel, Fetch, Pacer, Standing, Subscription};
+use crate::subscription::{Channel, Fetch, Pacer, Standing, Subscription};
 use crate::tick::Notice;
 use crate::venue::{Dialect, InstrumentList, profile};
 
+mod asks;
 mod options;
 mod polling;
 mod resolve;
+mod standby;
 mod watch;
+mod wire;
 
 pub use options::{Options, Wanted};
 use polling::Polling;
+use standby::Standby;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
@@ -35,6 +39,12 @@ pub enum Action {
     /// The sources want so many connections: this session holds the first.
     Parts(usize),
     Reconnect(String),
+    /// Open a second connection beside this one, which is about to end, for this reason.
+    Replace(String),
+    /// Leave the first connection for the second.
+    TakeOver,
+    /// Send a closing frame with this code, if any, and connect anew, for this reason.
+    Close(Option<u16>, String),
 }
 
 pub struct Session {
@@ -46,6 +56,9 @@ pub struct Session {
     pacer: Pacer<String>,
     fetches: Pacer<Fetch>,
     polling: Option<Polling>,
+    standby: Option<Standby>,
+    /// When a second connection was last asked for.
+    replace_ns: i64,
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
     overflows: u64,
@@ -64,9 +77,12 @@ struct Watch {
     data_ns: i64,
     ping_ns: i64,
     stat_ns: i64,
+    offset_ns: i64,
     subscribed: bool,
     no_data_told: bool,
     leaving: bool,
+    /// The venue announced that it will end the connection.
+    ends: bool,
 }
 
 /// The state of a followed symbol as last written, so that only changes become rows.
@@ -92,6 +108,8 @@ impl Session {
             pacer: Pacer::default(),
             fetches: Pacer::default(),
             polling: None,
+            standby: None,
+            replace_ns: 0,
             failure: None,
             overflows: 0,
             parts: None,
@@ -134,6 +152,7 @@ impl Session {
             data_ns: now_ns,
             ping_ns: now_ns,
             stat_ns: now_ns,
+            offset_ns: now_ns,
             ..Watch::default()
         };
         match self.market.profile.instruments {
@@ -153,6 +172,7 @@ impl Session {
             return self.market.flush();
         }
         (self.watch.open, self.watch.subscribed) = (false, false);
+        self.standby = None;
         let stopped = kind == "stopped";
         let state = if stopped { "stopped" } else { "failed" };
         if stopped {
@@ -181,26 +201,24 @@ impl Session {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
                 Err(error) => {
-                    actions.push(Action::Reconnect(error.to_string()));
+                    actions.push(wire::failed(&error, &mut self.market));
                     break;
                 }
             };
             match message {
-                Message::Data(payload) => {
-                    decode(payload, &mut *self.dialect, &mut self.market, "connected");
+                Message::Text(text) => {
+                    decode(text, &mut *self.dialect, &mut self.market, "connected");
                 }
+                Message::Binary(bytes) => wire::binary(bytes, &mut *self.dialect, &mut self.market),
                 Message::Ping(payload) => actions.push(Action::Pong(payload.to_vec())),
                 Message::Pong => {}
                 Message::Close(code, reason) => {
-                    let code = code.map_or_else(|| "no code".into(), |code| format!("code {code}"));
-                    actions.push(Action::Reconnect(format!(
-                        "the venue closed the connection: {code} {reason}"
-                    )));
+                    actions.push(wire::closed(code, &reason));
                     break;
                 }
             }
         }
-        self.answer_notices(&mut actions);
+        self.answer_notices();
         actions.extend(self.finish());
         actions
     }
@@ -214,7 +232,7 @@ impl Session {
     pub fn frame(&mut self, conn: u32, text: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
-        decode(text.as_bytes(), &mut *self.dialect, &mut self.market, "connected");
+        decode(text, &mut *self.dialect, &mut self.market, "connected");
         self.market.notices.clear();
         self.market.flush();
     }
@@ -258,6 +276,7 @@ impl Session {
                 self.subscribe();
             }
             self.watch_line(&mut actions);
+            self.watch_life(&mut actions);
         }
         if self.polling.is_some() {
             self.poll();
@@ -277,8 +296,7 @@ impl Session {
     /// Write instruments and whole books anew, as at the start of a segment.
     pub fn announce(&mut self, now_ns: i64) {
         self.market.now_ns = now_ns;
-        (0..self.market.followed.len()).for_each(|at| self.market.announce(at));
-        self.market.write_keyframes();
+        self.market.announce_all();
         self.market.flush();
     }
 
@@ -291,7 +309,7 @@ impl Session {
         self.market.now_ns = now_ns;
     }
 
-    fn answer_notices(&mut self, actions: &mut Vec<Action>) {
+    fn answer_notices(&mut self) {
         for notice in std::mem::take(&mut self.market.notices) {
             match notice {
                 Notice::Answer { id, refused } => {
@@ -324,8 +342,7 @@ impl Session {
                         [None; 3],
                     );
                     if leaving {
-                        self.watch.leaving = true;
-                        actions.push(Action::Reconnect("the venue announced its shutdown".into()));
+                        self.watch.ends = true;
                     }
                 }
             }
@@ -352,41 +369,9 @@ impl Session {
             }
         }
     }
-
-    /// Hand over the rows, and what may be asked of the venue now.
-    fn finish(&mut self) -> Vec<Action> {
-        if self.watch.subscribed && !self.watch.leaving {
-            let due = self.market.due_snapshots();
-            if !due.is_empty() {
-                for ask in self.dialect.resync(&due) {
-                    match ask {
-                        Ask::Send(text) => self.pacer.add(text),
-                        Ask::Fetch(fetch) => self.fetches.add(fetch),
-                    }
-                }
-            }
-        }
-        self.market.flush();
-        let mut actions = Vec::new();
-        if let Some(parts) = self.parts.take() {
-            actions.push(Action::Parts(parts));
-        }
-        let (now_ns, profile) = (self.market.now_ns, self.market.profile);
-        let send = || self.pacer.next(now_ns, profile.sends_per_second);
-        actions.extend(std::iter::from_fn(send).map(Action::Send));
-        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
-        actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
-        actions
-    }
 }
 
-fn decode(payload: &[u8], dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
-    let Ok(text) = std::str::from_utf8(payload) else {
-        let text = String::from_utf8_lossy(payload);
-        market.begin(&text);
-        tell_undecodable(market, "expected UTF-8 text, found other bytes", &text, state);
-        return;
-    };
+fn decode(text: &str, dialect: &mut dyn Dialect, market: &mut Market, state: &'static str) {
     market.begin(text);
     if let Err(error) = dialect.decode(text, market) {
         tell_undecodable(market, &error.to_string(), text, state);

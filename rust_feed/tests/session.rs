@@ -88,7 +88,7 @@ fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
     assert!(matches!(&sent[..], [Action::Send(text)] if text.contains("instrument")));
     // Without the list the symbols are taken at their word after some seconds.
     let sent = pass(&mut session, 1, 5);
-    assert_eq!(sent.len(), 2);
+    assert_eq!(sent.len(), 3);
     let refusal = r#"{"error":"Currency pair not supported NOPE/USD","method":"subscribe","success":false,"symbol":"NOPE/USD"}"#;
     let accepted =
         r#"{"method":"subscribe","result":{"channel":"trade","symbol":"BTC/USD"},"success":true}"#;
@@ -96,8 +96,8 @@ fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
     pass(&mut session, 7, 7);
     let rows = drained(&buffer);
     let refused: Vec<_> = rows.statuses.iter().filter(|s| &*s.kind == "refused").collect();
-    // Both channels of the one symbol, and then the symbol itself.
-    assert_eq!(refused.len(), 3);
+    // All channels of the one symbol, and then the symbol itself.
+    assert_eq!(refused.len(), 4);
     assert!(
         refused.iter().all(|s| s.detail.as_deref().is_some_and(|d| d.contains("not supported")))
     );
@@ -143,6 +143,32 @@ fn a_lost_line_ends_the_quotes_that_were_true() {
     assert_eq!(rows.quotes.len(), 2);
     assert!(rows.quotes[1].bid.is_nan());
     assert_eq!(rows.quotes[1].header.flags, rust_feed::row::INVALID);
+}
+
+#[test]
+fn a_text_that_is_not_utf8_is_told_and_the_line_left_with_1007() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    let bytes = [&[0x89, 1, 7, 0x81, 4][..], b"ab\xffc", &framed(BOOK_TICKER)].concat();
+    let actions = session.receive(&bytes, START);
+    assert_eq!(actions[0], Action::Pong(vec![7]));
+    assert!(matches!(actions[1], Action::Close(Some(1007), _)));
+    let rows = drained(&buffer);
+    let told = rows.statuses.iter().find(|status| &*status.kind == "undecodable");
+    let told = told.and_then(|status| status.detail.as_deref()).unwrap_or_default();
+    assert!(told.contains("byte 2") && told.ends_with("ab\u{fffd}c"), "{told}");
+    assert!(rows.quotes.is_empty());
+}
+
+#[test]
+fn a_venues_closing_frame_is_answered_with_its_code_and_nothing_after_it_is_read() {
+    let (mut session, buffer) = session("binance", &["BTC-USDT"]);
+    session.opened(1, START, "ws://x");
+    let bytes = [&[0x88, 5, 0x03, 0xf0][..], b"bye", &framed(BOOK_TICKER)].concat();
+    let why = "the venue closed the connection: code 1008 bye";
+    assert_eq!(session.receive(&bytes, START), [Action::Close(Some(1008), why.into())]);
+    assert!(session.receive(&framed(BOOK_TICKER), START).is_empty());
+    assert!(drained(&buffer).quotes.is_empty());
 }
 
 /// Texts that resemble what venues send, and are mostly wrong.

@@ -227,6 +227,9 @@ impl Market {
         if last <= seq {
             // Right behind a snapshot the stream repeats what the snapshot holds already.
             let verdict = if fresh { Verdict::Good } else { Verdict::Duplicate };
+            if self.is_overlap(verdict) {
+                return;
+            }
             let flags = self.judge(at, Channel::Book, verdict, Some(last)) | row::DUPLICATE;
             return self.push_book(at, tick, levels, &none, flags, verdict);
         }

@@ -74,7 +74,7 @@ impl Market {
             recent_trades: Recent::default(),
             covered: Covered::default(),
             quoted: Default::default(),
-            authority: Origin::Native,
+            authority: None,
             book_quotes: self.profile.book_quotes,
             crossed: false,
             book: Kept::default(),
@@ -86,6 +86,15 @@ impl Market {
             self.status("symbol", Some(at), "initialising", kind, Some(detail), [None; 3]);
         }
         at
+    }
+
+    /// Write all that a reader who begins here must know: instruments, origins, whole books.
+    pub fn announce_all(&mut self) {
+        for at in 0..self.followed.len() {
+            self.announce(at);
+            self.tell_origin(at);
+        }
+        self.write_keyframes();
     }
 
     /// Write the instrument row of a followed instrument.

@@ -45,6 +45,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     streams_per_connection: 600,
+    life_s: None,
     sends_per_second: 4,
     fetches_per_second: 1,
     poll_ms: 1000,

@@ -28,6 +28,8 @@ pub struct Profile {
     pub default_channels: &'static [Channel],
     /// Channels of symbols that one connection may carry.
     pub streams_per_connection: usize,
+    /// Age at which a connection is replaced, where the venue ends it at a known one.
+    pub life_s: Option<i64>,
     /// Texts a client may send per second, pings included.
     pub sends_per_second: usize,
     /// REST requests that may be made per second.

@@ -1,0 +1,84 @@
+"""What the simulated exchange tells of itself under /_simulate, for proofs and for the curious.
+
+`GET /_simulate` answers with the faults injected since the start, as JSON:
+`{"faults": {"binance": {"gap": 3, "duplicate": 0, …}, …}, "tls": 0}`. Every venue has every name.
+A message fault counts once per message it befell, a line fault or `flap` once per connection it
+broke, an `http-` fault once per answer, `tls` once per handshake begun with the wrong certificate
+(a port speaks TLS before anybody says which venue is meant).
+
+`GET /_simulate/book?venue=V&symbol=RAW` answers with the venue's own book at this moment:
+`{"venue", "symbol", "sequence", "changed_ns", "bids": [[price, size], …], "asks": […]}`. Prices and
+sizes are texts, best first, whole. `sequence` is the venue's number of that state (Binance: the
+update id; Coinbase Exchange: the full feed's), null where it has none; `changed_ns` is the time of
+the event that led to it, which Kraken's book messages carry.
+
+Neither is ever befallen by a fault.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from monitor.simulate import faults
+from monitor.simulate.market import Instrument
+from monitor.simulate.venue import Answer, answer
+from monitor.simulate.wire import decimal
+
+PATH, BOOK_PATH = "/_simulate", "/_simulate/book"
+# What befalls the port, not a venue.
+TLS = "tls"
+
+
+def told(struck: Mapping[str, Counter[str]], tls: int) -> Answer:
+    """Tell how often which fault struck."""
+    names = [name for name in faults.NAMES if name != TLS]
+    return answer(
+        {
+            "faults": {
+                venue: {name: counts[name] for name in names} for venue, counts in struck.items()
+            },
+            TLS: tls,
+        }
+    )
+
+
+def book(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:
+    """Tell the whole book of an instrument as it is now."""
+    for item in instruments:
+        listing = item.listing
+        if (listing.venue, listing.raw_symbol) == (venue, symbol):
+            bids, asks = (
+                [
+                    [decimal(price, listing.price_places), decimal(size, listing.size_places)]
+                    for price, size in side.top(len(side))
+                ]
+                for side in (item.bids, item.asks)
+            )
+            return answer(
+                {
+                    "venue": venue,
+                    "symbol": symbol,
+                    "sequence": sequence(item),
+                    "changed_ns": item.changed_ns,
+                    "bids": bids,
+                    "asks": asks,
+                }
+            )
+    known = ", ".join(
+        item.listing.raw_symbol for item in instruments if item.listing.venue == venue
+    )
+    expected = f"a symbol of {known}" if known else "a venue that is simulated"
+    return Answer(
+        404, f"expected {expected}, found {venue} {symbol}\n", {"Content-Type": "text/plain"}
+    )
+
+
+def sequence(item: Instrument) -> int | None:
+    """Return the number that the venue's messages have for the state of a book."""
+    match item.listing.venue:
+        case "binance" | "binance-us":
+            return item.update_id
+        case "coinbase-exchange":
+            return item.full_sequence
+    return None

@@ -1,0 +1,204 @@
+"""Kraken's frozen WebSocket v1 as the simulated exchange speaks it: events and arrays."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from monitor.simulate import kraken_rest
+from monitor.simulate import kraken_v1_texts as texts
+from monitor.simulate.client import Client
+from monitor.simulate.kraken import HEARTBEAT_NS, IDLE_NS, REQUESTS_PER_S
+from monitor.simulate.kraken_book import DEPTHS, Audience, Key
+from monitor.simulate.listeners import Pace
+from monitor.simulate.market import Event, Instrument
+from monitor.simulate.venue import Answer
+
+CHANNELS = ("ticker", "spread", "trade", "book")
+
+
+class KrakenV1:
+    """The venue: what it lists, who listens, and when each level last changed."""
+
+    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+        self.by_pair = {item.listing.raw_symbol: item for item in instruments}
+        self.audience = Audience()
+        self._random = random.Random(f"{seed}/kraken-v1")
+        self._channel_ids: dict[Key, int] = {}
+        self._changed_ns: dict[Instrument, dict[tuple[bool, int], int]] = {
+            item: {
+                (is_bid, price): item.changed_ns
+                for is_bid, side in ((True, item.bids), (False, item.asks))
+                for price in side.sizes
+            }
+            for item in instruments
+        }
+
+    def opens(self, path: str) -> bool:
+        return path in ("", "/")
+
+    def open(
+        self, client: Client, path: str, query: Mapping[str, str], now_ns: int
+    ) -> KrakenV1Session:
+        connection_id = self._random.getrandbits(63) + (1 << 63)
+        client.reply(
+            f'{{"connectionID":{connection_id},"event":"systemStatus","status":"online",'
+            '"version":"1.9.6"}'
+        )
+        return KrakenV1Session(self, client, now_ns)
+
+    def wanted(self) -> Iterable[Instrument]:
+        return [self.by_pair[pair] for pair in sorted(self.audience.symbols())]
+
+    def channel_id(self, key: Key) -> int:
+        return self._channel_ids.setdefault(key, 336 + len(self._channel_ids))
+
+    def publish(self, event: Event) -> None:
+        pair, audience = event.instrument.listing.raw_symbol, self.audience
+        changed_ns = self._changed_ns[event.instrument]
+        for change in event.changes:
+            if change.size:
+                changed_ns[change.is_bid, change.price] = event.now_ns
+            else:
+                changed_ns.pop((change.is_bid, change.price), None)
+        trade, ticker, spread = (Key(name, pair) for name in ("trade", "ticker", "spread"))
+        if event.trades:
+            audience.send(trade, lambda: texts.trades(self.channel_id(trade), event))
+            audience.send(ticker, lambda: texts.ticker(self.channel_id(ticker), event))
+        if event.top_moved:
+            audience.send(spread, lambda: texts.spread(self.channel_id(spread), event))
+        for key, view in audience.views(pair):
+            sides = view.update(event)
+            if sides is not None:
+                text = texts.book_update(self.channel_id(key), event, key.form, sides, changed_ns)
+                audience.send(key, lambda text=text: text)  # type: ignore[misc]
+
+    def snapshot(self, key: Key, now_ns: int) -> str | None:
+        """Return what a new subscriber is told first; of trades he is told nothing."""
+        item, number = self.by_pair[key.symbol], self.channel_id(key)
+        event = Event(item, now_ns, [], [], item.top(), False)
+        match key.channel:
+            case "book":
+                view = self.audience.view(key)
+                return texts.book_snapshot(number, view, key.form, self._changed_ns[item])
+            case "ticker":
+                return texts.ticker(number, event)
+            case "spread":
+                return texts.spread(number, event)
+        return None
+
+    def tick(self, now_ns: int) -> None:
+        """Heartbeats are each connection's own."""
+
+    def rest(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer:
+        return kraken_rest.get(self.by_pair, path, query, now_ns)
+
+    def fault(self, status: int) -> Answer:
+        return kraken_rest.fault(status)
+
+
+class KrakenV1Session:
+    """One connection: its subscriptions by channel and pair, and when it last said anything."""
+
+    def __init__(self, venue: KrakenV1, client: Client, now_ns: int) -> None:
+        self.client = client
+        self._venue = venue
+        self._subscribed: dict[tuple[str, str], Key] = {}
+        self._asked_ns = self._beat_ns = now_ns
+        self._sent = 0
+        self._pace = Pace(REQUESTS_PER_S)
+
+    def control(self, is_pong: bool, payload: bytes, now_ns: int) -> None:
+        self._asked_ns = now_ns
+
+    def tick(self, now_ns: int) -> None:
+        if self.client.sent != self._sent:
+            self._sent, self._beat_ns = self.client.sent, now_ns
+        elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
+            self._beat_ns = now_ns
+            # No answer, yet spared like one: nobody could count a lost heartbeat.
+            self.client.reply('{"event":"heartbeat"}')
+            self._sent = self.client.sent
+        if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
+            self.client.close(1000, "idle")
+
+    def closed(self) -> None:
+        for key in self._subscribed.values():
+            self._venue.audience.drop(key, self.client)
+
+    def receive(self, text: str, now_ns: int) -> None:
+        self._asked_ns = now_ns
+        try:
+            request = json.loads(text)
+        except ValueError:
+            request = None
+        fields = request if isinstance(request, dict) else {}
+        event, number = fields.get("event"), fields.get("reqid")
+        pairs, asked = fields.get("pair"), fields.get("subscription")
+        if self._pace.exceeded(now_ns):
+            self._answer(number, event="error", errorMessage="Exceeded msg rate")
+        elif event == "ping":
+            self._answer(number, event="pong")
+        elif (
+            event not in ("subscribe", "unsubscribe")
+            or not isinstance(pairs, list)
+            or not isinstance(asked, dict)
+        ):
+            self._answer(number, event="error", errorMessage="Malformed request")
+        else:
+            for pair in pairs:
+                self._about(str(event), str(pair), asked, number, now_ns)
+
+    def _about(
+        self, event: str, pair: str, asked: dict[str, Any], number: Any, now_ns: int
+    ) -> None:
+        """Answer for one pair of a request, as the venue does."""
+        name = asked.get("name")
+        subscription = {"name": name}
+        if name == "book":
+            subscription["depth"] = asked.get("depth", 10)
+        key = Key(str(name), pair, subscription.get("depth"))
+        error = self._refusal(event, key)
+        status = {"event": "subscriptionStatus", "pair": pair}
+        about = {"subscription": dict(sorted(subscription.items()))}
+        if error is not None:
+            self._answer(number, errorMessage=error, status="error", **status, **about)
+            return
+        self._answer(
+            number,
+            channelID=self._venue.channel_id(key),
+            channelName=key.channel if key.form is None else f"{key.channel}-{key.form}",
+            status=f"{event}d",
+            **status,
+            **about,
+        )
+        if event == "unsubscribe":
+            del self._subscribed[key.channel, pair]
+            self._venue.audience.drop(key, self.client)
+            return
+        self._subscribed[key.channel, pair] = key
+        self._venue.audience.add(key, self.client, self._venue.by_pair[pair])
+        first = self._venue.snapshot(key, now_ns)
+        if first is not None:
+            self.client.reply(first)
+
+    def _refusal(self, event: str, key: Key) -> str | None:
+        if "/" not in key.symbol:
+            return f"Currency pair not in ISO 4217-A3 format {key.symbol}"
+        if key.symbol not in self._venue.by_pair:
+            return f"Currency pair not supported {key.symbol}"
+        if key.channel not in CHANNELS:
+            return "Subscription name invalid"
+        if key.channel == "book" and key.form not in DEPTHS:
+            return "Subscription depth not supported"
+        known = self._subscribed.get((key.channel, key.symbol))
+        if event == "subscribe":
+            return None if known is None else "Already subscribed"
+        return None if known == key else "Subscription Not Found"
+
+    def _answer(self, number: Any, **fields: Any) -> None:
+        if number is not None:
+            fields["reqid"] = number
+        self.client.reply(json.dumps(dict(sorted(fields.items())), separators=(",", ":")))

@@ -1,0 +1,32 @@
+//! What a session asks of its venue, held back as far as the venue's limits want it.
+
+use super::{Action, Session};
+use crate::subscription::Ask;
+
+impl Session {
+    /// Hand over the rows, and what may be asked of the venue now.
+    pub(super) fn finish(&mut self) -> Vec<Action> {
+        if self.watch.subscribed && !self.watch.leaving {
+            let due = self.market.due_snapshots();
+            if !due.is_empty() {
+                for ask in self.dialect.resync(&due) {
+                    match ask {
+                        Ask::Send(text) => self.pacer.add(text),
+                        Ask::Fetch(fetch) => self.fetches.add(fetch),
+                    }
+                }
+            }
+        }
+        self.market.flush();
+        let mut actions = Vec::new();
+        if let Some(parts) = self.parts.take() {
+            actions.push(Action::Parts(parts));
+        }
+        let (now_ns, profile) = (self.market.now_ns, self.market.profile);
+        let send = || self.pacer.next(now_ns, profile.sends_per_second);
+        actions.extend(std::iter::from_fn(send).map(Action::Send));
+        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
+        actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
+        actions
+    }
+}
