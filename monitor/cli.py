@@ -194,6 +194,8 @@ def sql(
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
     with cli_support.failures(queries.QueryError):
         result = queries.run(statement, folder, recording, from_ns, to_ns)
+        if result.truncated:
+            print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
         if form == "table" and out is None:
             rows = queries.texts(result.table).to_pylist()
             cli_support.table(result.table.column_names, [list(row.values()) for row in rows])

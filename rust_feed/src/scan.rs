@@ -266,33 +266,55 @@ impl<'a> Scanner<'a> {
     /// Pass a decimal without sign or exponent, of at most 19 digits and 18 places.
     #[inline]
     pub fn fixed(&mut self) -> Option<Fixed> {
-        let mut mantissa: u64 = 0;
-        let mut digits = 0;
-        let mut point = None;
-        let mut at = 0;
-        while let Some(&byte) = self.bytes.get(at) {
-            let digit = byte.wrapping_sub(b'0');
-            if digit < 10 {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-                digits += 1;
-            } else if byte == b'.' && point.is_none() && digits > 0 {
-                point = Some(digits);
-            } else {
-                break;
+        let (mut mantissa, whole) = digits(self.bytes, 0);
+        let mut at = whole;
+        let mut fraction = 0;
+        if whole > 0 && self.bytes.get(at) == Some(&b'.') {
+            (mantissa, fraction) = digits(&self.bytes[at + 1..], mantissa);
+            at += 1 + fraction;
+            if fraction == 0 {
+                return None;
             }
-            at += 1;
         }
-        let fraction = digits - point.unwrap_or(digits);
-        if digits == 0
-            || digits > 19
-            || fraction > usize::from(FIXED_DECIMALS)
-            || point == Some(digits)
-        {
+        if whole == 0 || whole + fraction > 19 || fraction > usize::from(FIXED_DECIMALS) {
             return None;
         }
         self.bytes = &self.bytes[at..];
         Some(Fixed { mantissa, decimals: fraction as u8 })
     }
+}
+
+/// Read the digits that `bytes` begins with behind those of `value`; returns how many there were.
+#[inline]
+fn digits(bytes: &[u8], mut value: u64) -> (u64, usize) {
+    let mut at = 0;
+    // Most venues write eight places.
+    while let Some(eight) = bytes.get(at..at + 8).and_then(eight_digits) {
+        value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+        at += 8;
+    }
+    while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    (value, at)
+}
+
+/// Read eight digits at once; None if any of the bytes is no digit.
+#[inline]
+fn eight_digits(bytes: &[u8]) -> Option<u64> {
+    let chunk = u64::from_le_bytes(bytes.try_into().ok()?);
+    let high = 0xf0f0_f0f0_f0f0_f0f0;
+    let above_nine = chunk.wrapping_add(0x0606_0606_0606_0606) & high;
+    if (chunk & high) | (above_nine >> 4) != 0x3333_3333_3333_3333 {
+        return None;
+    }
+    let ones = chunk - 0x3030_3030_3030_3030;
+    let pairs = ones.wrapping_mul(10).wrapping_add(ones >> 8);
+    let mask = 0x0000_00ff_0000_00ff;
+    let upper = (pairs & mask).wrapping_mul(100 + (1_000_000 << 32));
+    let lower = ((pairs >> 16) & mask).wrapping_mul(1 + (10_000 << 32));
+    Some(upper.wrapping_add(lower) >> 32)
 }
 
 impl Scanner<'_> {
