@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
-use crate::quality::{Contiguous, Growing, Recent, Verdict};
-use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows, Trade, TradeId};
+use crate::quality::{Contiguous, Covered, Growing, Recent, Verdict};
+use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows};
 use crate::stat::Meter;
 use crate::subscription::{CHANNELS, Channel, Fetch};
-use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
+use crate::tick::{Instrument, Notice, QuoteTick};
 use crate::venue::Profile;
 
 mod book_rows;
@@ -17,6 +17,7 @@ mod books;
 mod instruments;
 mod polled;
 mod report;
+mod trades;
 
 pub use books::Health;
 use books::Kept;
@@ -30,6 +31,8 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
+    /// Of trades without an id, where the venue's REST trades have one.
+    covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
     quoted: [bool; Origin::ALL.len()],
     authority: Option<Origin>,
@@ -132,11 +135,23 @@ impl Market {
         self.buffer.overflows()
     }
 
+    /// Take a quote; a price of zero is how venues print an empty side.
     pub fn quote(&mut self, raw_symbol: &str, tick: QuoteTick) {
         let at = self.follow(raw_symbol);
+        let tick = without_empty_sides(tick);
+        if tick.bid.is_nan() && tick.ask.is_nan() {
+            return self.end_quotes_of(at, &[tick.origin]);
+        }
         let verdict = match tick.seq {
             Some(seq) if self.profile.quote_seq_grows && tick.origin == Origin::Native => {
-                self.followed[at].quote_seq.judge(seq)
+                let followed = &mut self.followed[at];
+                match followed.quote_seq.judge(seq) {
+                    // What ended with its connection stands again by being said again.
+                    Verdict::Duplicate if !followed.quoted[Origin::Native as usize] => {
+                        Verdict::Good
+                    }
+                    verdict => verdict,
+                }
             }
             _ => Verdict::Good,
         };
@@ -194,50 +209,6 @@ impl Market {
             Origin::Rest => 3,
             Origin::Synthetic => 4,
         }
-    }
-
-    /// Take a trade that REST told of; those that the stream brought before are left out.
-    pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
-        let at = self.follow(raw_symbol);
-        let followed = &self.followed[at];
-        let known = match &tick.trade_id {
-            Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
-                followed.trade_ids[tick.channel as usize].has_passed(*id)
-            }
-            Some(TradeId::Number(id)) => followed.recent_trades.knows(*id),
-            _ => false,
-        };
-        if !known {
-            self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
-        }
-    }
-
-    pub fn trade(&mut self, raw_symbol: &str, tick: TradeTick) {
-        let at = self.follow(raw_symbol);
-        let followed = &mut self.followed[at];
-        let id = match &tick.trade_id {
-            Some(TradeId::Number(id)) => Some(*id),
-            _ => None,
-        };
-        let snapshot = tick.flags & row::SNAPSHOT != 0;
-        let verdict = match id {
-            Some(id) if !self.profile.trade_ids_count_up => followed.recent_trades.judge(id),
-            Some(id) if !snapshot => followed.trade_ids[tick.channel as usize].judge(id),
-            _ => Verdict::Good,
-        };
-        if self.is_overlap(verdict) {
-            return;
-        }
-        // A snapshot repeats what was seen before a reconnect; that is no news.
-        let flags = match verdict {
-            Verdict::Duplicate if snapshot => tick.flags | row::DUPLICATE,
-            _ => tick.flags | self.judge(at, tick.channel, verdict, id),
-        };
-        let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
-        self.meter(at, tick.channel, &header, verdict, 1);
-        let TradeTick { price, size, side, trade_id, seq, conditions, .. } = tick;
-        let trade = Trade { header, price, size, side, trade_id, seq, conditions };
-        self.rows.trades.push_back(trade);
     }
 
     /// Tell the verdict on a number that counts for the whole connection, before dispatch.
@@ -395,4 +366,14 @@ impl Market {
             message: self.message,
         }
     }
+}
+
+fn without_empty_sides(mut tick: QuoteTick) -> QuoteTick {
+    for (price, size) in [(&mut tick.bid, &mut tick.bid_size), (&mut tick.ask, &mut tick.ask_size)]
+    {
+        if *price == 0.0 {
+            (*price, *size) = (f64::NAN, f64::NAN);
+        }
+    }
+    tick
 }

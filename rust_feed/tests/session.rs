@@ -209,6 +209,22 @@ fn near_frames() -> impl Strategy<Value = String> {
         "BTC/USD",
         "1.5",
         "bookTicker",
+        "event",
+        "subscriptionStatus",
+        "pair",
+        "wsname",
+        "book-10",
+        "spread",
+        "as",
+        "c",
+        "product_id",
+        "changes",
+        "bids",
+        "match",
+        "heartbeat",
+        "last_trade_id",
+        "l2update",
+        "buy",
     ]);
     let leaf = prop_oneof![
         word.clone().prop_map(|w| format!("\"{w}\"")),
@@ -230,15 +246,26 @@ fn near_frames() -> impl Strategy<Value = String> {
     })
 }
 
+/// The resources of all venues, as far as a text may be read as one.
+const URLS: [&str; 5] = [
+    "/api/v3/exchangeInfo/market/products",
+    "/0/public/AssetPairs",
+    "/0/public/Ticker",
+    "/products/BTC-USD/book",
+    "/products/BTC-USD/trades",
+];
+
 proptest! {
     #[test]
     fn no_text_panics_any_dialect(texts in prop::collection::vec(prop_oneof![near_frames(), ".*"], 1..8)) {
-        for venue in ["binance", "kraken", "coinbase"] {
-            let (mut session, buffer) = session(venue, &["BTC-USD"]);
+        for profile in rust_feed::venue::PROFILES {
+            let (mut session, buffer) = session(profile.name, &["BTC-USD"]);
             session.opened(1, START, "ws://x");
             for (at, text) in texts.iter().enumerate() {
                 session.frame(1, text, START + at as i64, 0);
-                session.fetched(1, "/api/v3/exchangeInfo/market/products", text, START, 0);
+                for url in URLS {
+                    session.fetched(1, url, text, START, 0);
+                }
             }
             let rows = drained(&buffer);
             prop_assert_eq!(rows.next_ord as usize, rows.len());

@@ -1,7 +1,7 @@
 //! Instruments as a market follows them: found by raw symbol, learned from the venue's list, announced.
 
 use super::{Followed, Kept, Market};
-use crate::quality::{Growing, Recent};
+use crate::quality::{Covered, Growing, Recent};
 use crate::row::{InstrumentRow, Origin};
 use crate::tick::Instrument;
 
@@ -75,6 +75,7 @@ impl Market {
             quote_seq: Growing::default(),
             trade_ids: Default::default(),
             recent_trades: Recent::default(),
+            covered: Covered::default(),
             quoted: Default::default(),
             authority: None,
             book_quotes: self.profile.book_quotes,

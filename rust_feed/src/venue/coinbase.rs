@@ -17,7 +17,7 @@ use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
-mod rest;
+pub(super) mod rest;
 mod wire;
 
 use wire::{

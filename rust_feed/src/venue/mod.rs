@@ -2,8 +2,10 @@
 
 mod binance;
 mod coinbase;
+mod coinbase_exchange;
 mod finnhub;
 mod kraken;
+mod kraken_v1;
 mod mock;
 mod setup;
 mod uniswap;
@@ -13,8 +15,8 @@ use thiserror::Error;
 pub use setup::{Pool, Setup, Version};
 
 use crate::book::Level;
+use crate::fixed::Fixed;
 use crate::market::Market;
-use crate::scan::Fixed;
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::Instrument;
 
@@ -125,11 +127,13 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 7] = [
+pub const PROFILES: [&Profile; 9] = [
     &binance::PROFILE,
     &binance::PROFILE_US,
     &kraken::PROFILE,
+    &kraken_v1::PROFILE,
     &coinbase::PROFILE,
+    &coinbase_exchange::PROFILE,
     &finnhub::PROFILE,
     &uniswap::PROFILE,
     &mock::PROFILE,

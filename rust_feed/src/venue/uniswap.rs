@@ -1,5 +1,4 @@
-//! Uniswap v2 and v3 on Ethereum, asked of a node by JSON-RPC <https://ethereum.org/developers/docs/apis/json-rpc/>
-//! or of a subgraph; the contracts are described at <https://docs.uniswap.org>.
+//! Uniswap v2 and v3 <https://docs.uniswap.org>, asked of a node by JSON-RPC or of a subgraph.
 //!
 //! A pool's state is a price, not a book: the quotes made of it are synthetic, without sizes, and the
 //! fee is their spread. All pools are asked at one block; its number is `seq`, its time `ts_event`.
