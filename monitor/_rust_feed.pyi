@@ -83,7 +83,8 @@ class Digest:
     def hexdigest(self) -> str: ...
 
 def venues() -> dict[str, dict[str, Any]]:
-    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `channels` and `key`.
+    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `channels`, `key`
+    and `list_path`, that of the instrument list by REST, if any.
 
     A key is what the venue wants of the user: environment variable, query parameter, REST header.
     """

@@ -303,6 +303,8 @@ def probe(
 ) -> None:
     """Walk one source step by step, from DNS to stream against REST: PASS, FAIL or SKIP each."""
     settings, (wanted,), endpoints = cli_support.settings(config, [source], endpoint)
+    if "*" in wanted.symbol:
+        cli_support.fail(f"expected one symbol, found the pattern {source!r}", cli_support.USAGE)
     seconds = cli_support.seconds(duration)
     from monitor.probe import probe as walk
 

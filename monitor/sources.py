@@ -8,7 +8,7 @@ from monitor._rust_feed import venues
 
 
 class Source(NamedTuple):
-    """What to follow: a symbol of a venue, canonical or in the venue's spelling.
+    """What to follow: a symbol of a venue, canonical or in the venue's spelling, or a pattern (`*`).
 
     No channels stands for all that the venue has.
     """
@@ -30,7 +30,7 @@ def parse(text: str) -> Source:
     if venue not in known:
         raise ValueError(f"expected one of the venues {', '.join(known)}, found {venue!r}")
     symbol, *channels = rest.split("+")
-    if not symbol or not all(char.isalnum() or char in "-/._@:" for char in symbol):
+    if not symbol or not all(char.isalnum() or char in "-/._@:*" for char in symbol):
         raise ValueError(f"expected a symbol such as BTC-USDT, found {symbol!r}")
     for channel in channels:
         if channel not in known[venue]["channels"]:

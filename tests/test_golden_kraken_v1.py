@@ -205,5 +205,5 @@ def test_a_rest_ticker_of_one_pair_belongs_to_the_pair_asked_for() -> None:
 
 def test_a_rest_error_comes_with_http_200() -> None:
     rows = polled("kraken-v1", "/0/public/Ticker?pair=X", '{"error":["EQuery:Unknown asset pair"]}')
-    assert [row["kind"] for row in rows["status"]] == ["undecodable"]
+    assert [row["kind"] for row in rows["status"]] == ["fetch_failed"]
     assert "EQuery:Unknown asset pair" in rows["status"][0]["detail"]

@@ -7,10 +7,11 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from monitor._rust_feed import Feed, Session
+from monitor._rust_feed import Feed, Session, venues
 from monitor.batches import BAD_TS_RECV, Batch
 
 DRAIN_FRAMES = 5000
@@ -59,22 +60,15 @@ def ingest(
     records = [record for file in files for record in _read(file, bad_lines)]
     on_open()
     records.sort(key=lambda record: record.ts_recv)
+    streams = list(dict.fromkeys(record.conn for record in records if record.kind == "ws"))
     sessions: dict[str, tuple[int, Session]] = {}
     frames = 0
     for record in records:
-        if record.conn not in sessions:
-            sessions[record.conn] = (len(sessions) + 1, Session(feed, venue, OPTIONS))
-        conn, session = sessions[record.conn]
-        if record.kind == "sent":
-            session.sent(record.raw)
-            continue
-        if record.request is not None:
-            session.sent(record.request)
-        if record.kind == "http":
-            session.fetched(conn, record.url, record.raw, record.ts_recv, record.flags)
-        else:
-            session.frame(conn, record.raw, record.ts_recv, record.flags)
-        frames += 1
+        for name in _readers(record, streams, venue):
+            if name not in sessions:
+                sessions[name] = (len(sessions) + 1, Session(feed, venue, OPTIONS))
+            _read_one(record, *sessions[name])
+        frames += record.kind != "sent"
         if frames % DRAIN_FRAMES == 0:
             _drain(feed, emit)
     for conn, session in sessions.values():
@@ -82,6 +76,32 @@ def ingest(
     _drain(feed, emit)
     ignored = sum(session.ignored_frames for _, session in sessions.values())
     return Ingested(frames, ignored, len(bad_lines), bad_lines[:SHOWN_BAD_LINES])
+
+
+def _readers(record: Captured, streams: Sequence[str], venue: str) -> Sequence[str]:
+    """Return the connections that a record is for.
+
+    What was asked for beside the streams informs them: a list of instruments all of them, anything
+    else, such as a book, the one stream that there is.
+    """
+    if record.kind != "http" or record.conn in streams or not streams:
+        return [record.conn]
+    listed = venues()[venue]["list_path"]
+    if listed and urlsplit(record.url).path.rsplit("/", 1)[-1] == listed.rsplit("/", 1)[-1]:
+        return streams
+    return streams if len(streams) == 1 else [record.conn]
+
+
+def _read_one(record: Captured, conn: int, session: Session) -> None:
+    if record.kind == "sent":
+        session.sent(record.raw)
+        return
+    if record.request is not None:
+        session.sent(record.request)
+    if record.kind == "http":
+        session.fetched(conn, record.url, record.raw, record.ts_recv, record.flags)
+    else:
+        session.frame(conn, record.raw, record.ts_recv, record.flags)
 
 
 def _drain(feed: Feed, emit: Callable[[Batch], None]) -> None:

@@ -303,6 +303,11 @@ fn venues(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         about.set_item("rest_url", profile.rest_url)?;
         let channels: Vec<_> = profile.channels.iter().map(|channel| channel.text()).collect();
         about.set_item("channels", channels)?;
+        let list_path = match profile.instruments {
+            venue::InstrumentList::Rest(path) => path.split('?').next(),
+            _ => None,
+        };
+        about.set_item("list_path", list_path)?;
         let key = profile.key.as_ref().map(|key| (key.variable, key.query, key.header));
         about.set_item("key", key)?;
         all.set_item(profile.name, about)?;
