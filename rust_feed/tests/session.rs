@@ -8,6 +8,7 @@ use rust_feed::buffer::Buffer;
 use rust_feed::row::Rows;
 use rust_feed::session::{Action, Options, Session, Wanted};
 use rust_feed::subscription::Fetch;
+use rust_feed::venue::PROFILES;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND;
@@ -117,6 +118,39 @@ fn an_acknowledged_symbol_without_data_is_told_as_silent() {
 }
 
 #[test]
+fn a_symbol_that_is_neither_acknowledged_nor_heard_of_is_told_as_silent() {
+    let (mut session, buffer) = session("finnhub", &["AAPL", "TSLA"]);
+    let sent = session.opened(1, START, "ws://x");
+    let subscribe = |symbol| Action::Send(format!(r#"{{"symbol":"{symbol}","type":"subscribe"}}"#));
+    assert_eq!(sent, [subscribe("AAPL"), subscribe("TSLA")]);
+    for second in 1..=60 {
+        session.tick(START + second * SECOND);
+        let trade =
+            r#"{"data":[{"c":null,"p":1.5,"s":"TSLA","t":1672348887195,"v":1}],"type":"trade"}"#;
+        session.receive(&framed(trade), START + second * SECOND);
+    }
+    let rows = drained(&buffer);
+    assert_eq!(states(&rows).last(), Some(&("stale", "silent".to_string())));
+    // The first data is the acceptance, and it is told once.
+    assert_eq!(rows.statuses.iter().filter(|s| &*s.kind == "subscribed").count(), 1);
+}
+
+#[test]
+fn a_key_that_may_hold_one_connection_opens_no_second_one() {
+    let symbols: Vec<String> = (0..52).map(|n| format!("S{n}")).collect();
+    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let (mut session, buffer) = session("finnhub", &symbols);
+    let mut asked = session.opened(1, START, "ws://x");
+    asked.extend(pass(&mut session, 1, 9));
+    assert_eq!(asked.iter().filter(|action| matches!(action, Action::Send(_))).count(), 50);
+    assert!(!asked.iter().any(|action| matches!(action, Action::Parts(parts) if *parts > 1)));
+    assert_eq!(
+        drained(&buffer).statuses.iter().filter(|status| &*status.kind == "refused").count(),
+        2
+    );
+}
+
+#[test]
 fn a_symbol_that_the_list_does_not_have_is_refused_before_it_is_asked_for() {
     let (mut session, buffer) = session("binance", &["btcusdt", "NOPE-USDT"]);
     assert_eq!(session.prepare(), [Action::Fetch(Fetch::get("/api/v3/exchangeInfo"))]);
@@ -171,6 +205,16 @@ fn a_venues_closing_frame_is_answered_with_its_code_and_nothing_after_it_is_read
     assert!(drained(&buffer).quotes.is_empty());
 }
 
+/// REST resources of all venues.
+const RESOURCES: [&str; 6] = [
+    "/api/v3/exchangeInfo/market/products",
+    "/api/v1/quote?symbol=AAPL",
+    "/v1/quotes?symbols=BTC-USD",
+    "/v1/trades?symbol=BTC-USD&after=0",
+    "?to=0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc&data=0x0902f1ac",
+    "",
+];
+
 /// Texts that resemble what venues send, and are mostly wrong.
 fn near_frames() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
@@ -209,6 +253,17 @@ fn near_frames() -> impl Strategy<Value = String> {
         "BTC/USD",
         "1.5",
         "bookTicker",
+        "jsonrpc",
+        "_meta",
+        "pools",
+        "token1Price",
+        "msg",
+        "c",
+        "v",
+        "quotes",
+        "0x0902f1ac",
+        "0x",
+        "0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc",
     ]);
     let leaf = prop_oneof![
         word.clone().prop_map(|w| format!("\"{w}\"")),
@@ -230,15 +285,46 @@ fn near_frames() -> impl Strategy<Value = String> {
     })
 }
 
+/// A request, and an answer to it, damaged in places.
+fn near_answers() -> impl Strategy<Value = (String, String)> {
+    const REQUEST: &str = r#"[{"id":1,"method":"eth_getBlockByNumber","params":["latest",false]},{"id":2,"method":"eth_call","params":[{"to":"0xB4e16d0168e52d35CaCD2c6185b44281Ec28C9Dc","data":"0x0902f1ac"},"0x9"]},{"id":3,"method":"eth_getLogs","params":[{"fromBlock":"0x1","toBlock":"0xff"}]}]"#;
+    const ANSWER: &str = r#"[{"id":1,"result":{"number":"0x9","hash":"0xa","parentHash":"0xb","timestamp":"0x65"}},{"id":2,"result":"0x00000000000000000000000000000000000000000000000000000000000000ff0000000000000000000000000000000000000000000000000000000000000001"},{"id":3,"result":[{"address":"0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc","topics":["0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822"],"data":"0x00","blockNumber":"0x9","blockHash":"0xa","transactionHash":"0xc","logIndex":"0x1"}]}]"#;
+    let damage = prop::collection::vec((any::<usize>(), "[ -~]{0,3}"), 0..3);
+    let damaged = |text: &str, places: &[(usize, String)]| {
+        let mut text = text.to_owned();
+        for (at, put) in places {
+            let at = at % (text.len() - 3);
+            text.replace_range(at..at + 3, put);
+        }
+        text
+    };
+    (damage.clone(), damage)
+        .prop_map(move |(one, other)| (damaged(REQUEST, &one), damaged(ANSWER, &other)))
+}
+
 proptest! {
     #[test]
+    fn no_answer_of_a_node_panics((request, answer) in near_answers()) {
+        let (mut session, buffer) = session("uniswap", &["ETH-USDC"]);
+        session.fall_back(1, START, "no WebSocket");
+        session.sent(&request);
+        session.fetched(1, "", &answer, START, 0);
+        session.tick(START);
+        session.fetched(1, "", &answer, START, 0);
+        drained(&buffer);
+    }
+
+    #[test]
     fn no_text_panics_any_dialect(texts in prop::collection::vec(prop_oneof![near_frames(), ".*"], 1..8)) {
-        for venue in ["binance", "kraken", "coinbase"] {
+        for venue in PROFILES.map(|profile| profile.name) {
             let (mut session, buffer) = session(venue, &["BTC-USD"]);
             session.opened(1, START, "ws://x");
             for (at, text) in texts.iter().enumerate() {
                 session.frame(1, text, START + at as i64, 0);
-                session.fetched(1, "/api/v3/exchangeInfo/market/products", text, START, 0);
+                session.sent(text);
+                for url in RESOURCES {
+                    session.fetched(1, url, text, START, 0);
+                }
             }
             let rows = drained(&buffer);
             prop_assert_eq!(rows.next_ord as usize, rows.len());
