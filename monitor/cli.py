@@ -196,6 +196,8 @@ def sql(
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
     with cli_support.failures(queries.QueryError):
         result = queries.run(statement, folder, recording, from_ns, to_ns)
+        if result.truncated:
+            print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
         if form == "table" and out is None:
             rows = queries.texts(result.table).to_pylist()
             cli_support.table(result.table.column_names, [list(row.values()) for row in rows])
@@ -289,6 +291,30 @@ def tail(
         pass
     finally:
         follower.close()
+
+
+@app.command()
+def probe(
+    source: str,
+    duration: Annotated[str, typer.Option("--for", help="The longest it may take.")] = "30s",
+    config: Config = None,
+    endpoint: Endpoints = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Walk one source step by step, from DNS to stream against REST: PASS, FAIL or SKIP each."""
+    settings, (wanted,), endpoints = cli_support.settings(config, [source], endpoint)
+    seconds = cli_support.seconds(duration)
+    from monitor.probe import probe as walk
+
+    steps = []
+    for step in walk(wanted, endpoints, settings.venues, seconds):
+        steps.append(step)
+        if not as_json:
+            print(f"{step.name:<19}  {step.result}  {step.found}", flush=True)
+    if as_json:
+        print(json.dumps([step._asdict() for step in steps]))
+    if any(step.result == "FAIL" for step in steps):
+        sys.exit(cli_support.FAILURE)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 from monitor._rust_feed import venues
 
+SCHEMES = ("ws", "wss", "http", "https")
 # Of a token's amounts.
 Places = Annotated[int, Field(ge=0, le=36)]
 
@@ -27,6 +28,21 @@ class Endpoint(NamedTuple):
 
     ws: str | None
     http: str | None
+
+
+def _url(text: str) -> str:
+    """Check a venue's address; ValueError says what was expected."""
+    try:
+        parts = urlsplit(text)
+        is_good = bool(parts.hostname) and parts.scheme in SCHEMES and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("expected a ws://, wss://, http:// or https:// URL")
+    return text
+
+
+Url = Annotated[str, AfterValidator(_url)]
 
 
 class PoolSettings(BaseModel):
@@ -52,8 +68,8 @@ class VenueSettings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    ws_url: str | None = None
-    rest_url: str | None = None
+    ws_url: Url | None = None
+    rest_url: Url | None = None
     mode: Literal["auto", "ws", "rest"] = "auto"
     interval_s: float | None = Field(default=None, ge=0.1, le=3600)
     fallback_after_s: float = Field(default=15.0, gt=0)
@@ -125,12 +141,10 @@ def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]
         _known(venue)
         endpoint = found.get(venue, Endpoint(None, None))
         for url in urls.split(","):
-            parts = urlsplit(url)
-            if not parts.hostname or parts.scheme not in ("ws", "wss", "http", "https"):
-                raise ValueError(
-                    f"expected a ws://, wss://, http:// or https:// URL, found {url!r}"
-                )
-            field = "ws" if parts.scheme.startswith("ws") else "http"
+            try:
+                field = "ws" if _url(url).startswith("ws") else "http"
+            except ValueError as error:
+                raise ValueError(f"{error}, found {url!r}") from None
             endpoint = endpoint._replace(**{field: url})
         found[venue] = endpoint
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from monitor.authority import Authority
 from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column
 
 WINDOW_ROWS = 20_000
@@ -19,7 +21,7 @@ SIGNALS = 500
 # Status rows that belong on the time axis.
 MARK_KINDS = frozenset(
     (
-        *("gap", "crossed", "checksum", "resync", "undecodable"),
+        *("gap", "crossed", "checksum", "resync", "undecodable", "replaced"),
         *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
         *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
     )
@@ -40,13 +42,19 @@ class Mark(NamedTuple):
 
 
 class SourceStatus(NamedTuple):
-    """One line of the status grid; `age_ms` None before the first row."""
+    """One line of the status grid; `age_ms` None before the first row, latencies NaN without any.
+
+    Latencies are those of the last second; negative ones show a venue's clock that runs ahead.
+    """
 
     venue: str
     symbol: str
     state: str
     updates: int
     age_ms: float | None
+    latency_p50_ms: float
+    latency_p99_ms: float
+    book_health: str
     error: str
 
 
@@ -104,6 +112,8 @@ class _Source:
 
     def __init__(self) -> None:
         self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
+        self.latencies_ms = (math.nan, math.nan)
+        self.book_health = ""
 
 
 class Hub:
@@ -125,11 +135,15 @@ class Hub:
             if "signal" in batch:
                 self._signals.extend(batch["signal"].to_pylist())
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
-            for kind in ("quote", "trade"):
-                if kind in batch:
-                    self._take(kind, batch[kind])
+            quotes = self._authority.quotes(batch)
+            if quotes.num_rows:
+                self._take("quote", quotes)
+            if "trade" in batch:
+                self._take("trade", batch["trade"])
             if "status" in batch:
                 self._follow(batch["status"])
+            if "stat" in batch:
+                self._measure(batch["stat"])
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
@@ -153,6 +167,8 @@ class Hub:
                     source.state,
                     source.updates,
                     (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
+                    *source.latencies_ms,
+                    source.book_health,
                     source.error,
                 )
                 for (venue, symbol), source in sorted(self._sources.items())
@@ -195,6 +211,7 @@ class Hub:
 
     def _clear(self) -> None:
         self.now_ns = 0
+        self._authority = Authority()
         self._rings: dict[tuple[str, str, str], _Ring] = {}
         self._sources: dict[Instrument, _Source] = {}
         self._connections: dict[str, str] = {}
@@ -235,6 +252,17 @@ class Hub:
                 lost = f" ({row['count']})" if row["count"] else ""
                 self._mark_count += 1
                 self._marks.append(Mark(int(ts_recv), venue, symbol, kind, f"{detail}{lost}"))
+
+    def _measure(self, rows: pa.RecordBatch) -> None:
+        names = ("venue", "symbol", "channel", "latency_p50_ms", "latency_p99_ms", "book_health")
+        for venue, symbol, channel, p50, p99, health in zip(
+            *(rows[name].to_pylist() for name in names), strict=True
+        ):
+            source = self._sources.setdefault((venue, symbol), _Source())
+            if channel == "book":
+                source.book_health = health or ""
+            if p50 is not None:
+                source.latencies_ms = (p50, p99)
 
 
 def _columns(kind: str, rows: pa.RecordBatch) -> Columns:

@@ -60,6 +60,8 @@ td.none { color: #8b949e; }
 .state { font-weight: 600; } .connected { color: #2ec4b6; } .quiet { color: #4ea1ff; }
 .initialising { color: #9aa4b2; } .polling { color: #c792ea; } .stale { color: #f2cc60; }
 .failed { color: #ff6b6b; } .stopped { color: #9aa4b2; }
+.book.ok { color: #2ec4b6; } .book.building, .book.unverifiable { color: #9aa4b2; }
+.book.bad { color: #ff6b6b; font-weight: 600; }
 .error { color: #ff9f43; } .error, .wrap { white-space: normal; } .mark { color: #f2cc60; }
 .bar { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }
 .bar .name { font-size: 17px; font-weight: 700; color: #e6edf3; }
@@ -258,7 +260,7 @@ class Page:
         up, all_of_them = hub.connections()
         badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
         if about.get("running"):
-            badges.append(("live", f"LIVE (WebSocket) — {updates}"))
+            badges.append(("live", f"LIVE ({_mode(hub)}) — {updates}"))
         else:
             badges.append(("stopped", f"STOPPED for everyone — {updates}"))
         recording = about.get("recording")
@@ -317,6 +319,14 @@ class Page:
 
 def _html() -> Any:
     return pn.pane.HTML("", stylesheets=[PANE_CSS], sizing_mode="stretch_width", margin=(4, 5))
+
+
+def _mode(hub: Hub) -> str:
+    """Tell how the rows come: by stream, by polling, or some by each."""
+    polled = {source.state == "polling" for source in hub.sources()}
+    return {frozenset({True}): "REST", frozenset({True, False}): "WebSocket and REST"}.get(
+        frozenset(polled), "WebSocket"
+    )
 
 
 def _bar(name: str, *badges: tuple[str, str], muted: str) -> str:

@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from monitor import recordings
 from monitor.query_worker import READY
 
+# A result is held in memory: more rows than this want an aggregate, or a narrower window.
+MAX_ROWS = 5_000_000
 WALL_S = 5.0
 START_S = 30.0
 MEMORY_LIMIT = "1GB"
@@ -44,10 +46,10 @@ def run(
     recording: str | None = None,
     from_ns: int | None = None,
     to_ns: int | None = None,
-    max_rows: int = 0,
+    max_rows: int = MAX_ROWS,
     wall_s: float = WALL_S,
 ) -> Result:
-    """Run one statement over all recordings of `folder`, or one; `max_rows` 0 is no cap.
+    """Run one statement over all recordings of `folder`, or one; of `max_rows` at most.
 
     The tables are the kinds of the contract, each with a `recording` column, and `recordings`.
     QueryError says in one line why a statement was refused or failed.

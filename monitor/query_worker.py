@@ -59,8 +59,8 @@ def _run(job: dict[str, Any]) -> tuple[pa.Table, bool]:
     if reader is None:
         raise ValueError("expected a statement that returns rows, found one that returns none")
     rows = job["max_rows"]
-    table = (reader.limit(rows + 1) if rows else reader).to_arrow_table()
-    truncated = bool(rows) and table.num_rows > rows
+    table = reader.limit(rows + 1).to_arrow_table()
+    truncated = table.num_rows > rows
     return (table.slice(0, rows) if truncated else table), truncated
 
 

@@ -25,9 +25,9 @@ HOMES = {
 LAYERS = [
     "_rust_feed lock",
     "batches sources config",
-    "feeds pipeline segments publisher health hub",
-    "hooks recorder recordings control follower",
-    "replay queries query_worker views",
+    "authority feeds pipeline segments publisher health",
+    "hooks hub recorder recordings control follower seen",
+    "replay queries query_worker views probe",
     "collector sql_pane",
     "page",
     "app",

@@ -259,6 +259,14 @@ def test_kraken_rest_wraps_errors_in_success(simulator):
     assert Decimal(ticker["XXBTZUSD"]["b"][0]) < Decimal(ticker["XXBTZUSD"]["a"][0])
     depth = requests.get(url + "Depth?pair=XBTUSD&count=3", timeout=DEADLINE_S).json()["result"]
     assert len(depth["XXBTZUSD"]["asks"]) == 3
+    assert requests.get(url + "Assets", timeout=DEADLINE_S).json()["result"].keys() >= {"XXBT"}
+
+
+@pytest.mark.parametrize("resource", ["AssetPairs", "Ticker", "Depth", "Trades"])
+def test_kraken_rest_answers_a_name_with_a_slash_under_that_name(simulator, resource):
+    url = f"{simulator.http_url('kraken')}/0/public/{resource}?pair=BTC/USD"
+    result = requests.get(url, timeout=DEADLINE_S).json()["result"]
+    assert result.keys() - {"last"} == {"BTC/USD"}
 
 
 def test_coinbase_counts_every_frame_of_a_connection(simulator):
@@ -351,3 +359,5 @@ def test_coinbase_answers_an_alias_under_its_own_name(simulator):
     url = simulator.http_url("coinbase") + "/api/v3/brokerage/market/products"
     products = requests.get(url, timeout=DEADLINE_S).json()["products"]
     assert {p["product_id"]: p["alias"] for p in products}["BTC-USDC"] == "BTC-USD"
+    futures = requests.get(url + "?product_type=FUTURE", timeout=DEADLINE_S).json()
+    assert (futures["products"], futures["num_products"]) == ([], 0)

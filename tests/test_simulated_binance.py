@@ -40,6 +40,18 @@ def test_binance_us_is_a_market_of_its_own(simulator):
         assert line.next()["data"]["s"] == "BTCUSD"
 
 
+def test_best_prices_are_of_the_symbols_asked_for(simulator):
+    def symbols(query: str) -> set[str]:
+        return {item["symbol"] for item in get(simulator, "binance", f"ticker/bookTicker{query}")}
+
+    assert symbols("") > {"BTCUSDT", "ETHUSDT"}
+    assert symbols("?symbols=%5B%22ETHUSDT%22,%22BTCUSDT%22%5D") == {"BTCUSDT", "ETHUSDT"}
+    assert symbols("?symbols=%5B%22ETHUSDT%22%5D") == {"ETHUSDT"}
+    assert get(simulator, "binance", "ticker/bookTicker?symbol=ETHUSDT")["symbol"] == "ETHUSDT"
+    for query in ("symbol=NOPE", "symbols=%5B%22ETHUSDT%22,%22NOPE%22%5D"):
+        assert get(simulator, "binance", f"ticker/bookTicker?{query}")["code"] == -1121
+
+
 @pytest.mark.parametrize("levels", [5, 10, 20])
 def test_partial_depth_is_the_top_of_the_book_at_its_update_id(simulator, levels):
     streams = f"btcusdt@depth@100ms/btcusdt@depth{levels}@100ms"

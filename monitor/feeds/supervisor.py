@@ -7,11 +7,12 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
 from monitor._rust_feed import Session
 from monitor.feeds import transport
+from monitor.feeds.beside import Beside
 from monitor.feeds.clock import ReceiveClock
 from monitor.feeds.key import Key
 from monitor.feeds.opening import Opening, refusal
@@ -24,6 +25,8 @@ TICK_S = 0.1
 TICK_NS = 100_000_000
 LIST_TRIES_EVERY_S = 60.0
 LIST_WAIT_S = 15.0
+# Reads that empty a line which is about to be left.
+LAST_READS = 64
 
 
 class Policy(NamedTuple):
@@ -61,6 +64,8 @@ class Supervisor:
         self._list_asked_s = -LIST_TRIES_EVERY_S
         self._heard_s = time.monotonic()
         self._opened_s: float | None = None
+        self._beside: Beside | None = None
+        self._may_take_over = False
         self._why = "no connection yet"
         self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
 
@@ -130,6 +135,9 @@ class Supervisor:
                 why = self._carry_out(line, actions)
                 while not why and not self._stopping.is_set():
                     why = self._step(line)
+                    going_on = self._step_beside(stack, line, bool(why))
+                    if going_on is not line:
+                        line, why = going_on, None
                 if not why:
                     line.close(transport.NORMAL)
                     return "stopped", "stopped on request", 0.0
@@ -137,6 +145,51 @@ class Supervisor:
             except transport.LINE_ERRORS as error:
                 kind, why, pause_s = refusal(error)
                 return kind, self._key.explain(kind, why), pause_s
+            finally:
+                self._give_up_beside()
+
+    def _step_beside(self, stack: ExitStack, line: transport.Line, ended: bool) -> transport.Line:
+        """Bring the second connection on, if there is one; return the line to go on with.
+
+        If the first one has `ended` already, nothing else is left to do than to wait for it.
+        """
+        while self._beside is not None and not self._stopping.is_set():
+            try:
+                why = self._beside.step(self._clock.now_ns, self._carry_out)
+            except transport.LINE_ERRORS as error:
+                why = f"{type(error).__name__}: {error}"
+            if self._may_take_over:
+                return self._take_over(stack, line, self._beside)
+            if why:
+                self._give_up_beside()
+            if not ended:
+                break
+        return line
+
+    def _take_over(self, stack: ExitStack, line: transport.Line, beside: Beside) -> transport.Line:
+        """Read the first line to its end, go on with the second, and leave the first."""
+        self._beside, self._may_take_over = None, False
+        with suppress(*transport.LINE_ERRORS):
+            for _ in range(LAST_READS):
+                data = line.read(0)
+                if not data:
+                    break
+                self._session.receive(data, self._clock.now_ns())
+        taken = beside.take_over(stack)
+        self._conn, self._opened_s = beside.conn, time.monotonic()
+        self._carry_out(taken, self._session.take_over(self._clock.now_ns()))
+        line.close(transport.NORMAL)
+        return taken
+
+    def _replace(self) -> None:
+        if self._beside is None and self._ws_url is not None:
+            name = f"connect-{self._name}"
+            self._beside = Beside(self._session, self._next_conn(), self._ws_url, name)
+
+    def _give_up_beside(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+        self._beside, self._may_take_over = None, False
 
     def _connect(self, stack: ExitStack, url: str) -> transport.Line | None:
         """Open a connection on a thread of its own: polling goes on meanwhile. None if stopped."""
@@ -221,6 +274,10 @@ class Supervisor:
                 self._rest.ask(path, body, self._answers.put)
             elif act == "parts":
                 self._on_parts(argument)
+            elif act == "take_over":
+                self._may_take_over = True
+            elif act == "replace":
+                self._replace()
             elif line is None:
                 continue
             elif act == "send":

@@ -51,12 +51,16 @@ class Line:
         self._ws = ws
         self._sock = ws.sock.unbounded
         self._sock.settimeout(READ_TIMEOUT_S)
+        self._wait_s = READ_TIMEOUT_S
 
-    def read(self) -> bytes | None:
+    def read(self, wait_s: float = READ_TIMEOUT_S) -> bytes | None:
         """Return the bytes that came, b"" at the end of the stream, None if there were none."""
+        if wait_s != self._wait_s:
+            self._sock.settimeout(wait_s)
+            self._wait_s = wait_s
         try:
             return bytes(self._sock.recv(CHUNK_BYTES))
-        except (TimeoutError, ssl.SSLWantReadError):
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             return None
 
     def send(self, text: str) -> None:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from monitor.batches import DUPLICATE, SCHEMAS, Batch, column
+from monitor.authority import Authority
+from monitor.batches import SCHEMAS, Batch, column
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -34,6 +34,7 @@ class State:
 
     legs: dict[str, dict[str, Leg]] = field(default_factory=dict)
     crossed: set[tuple[str, str, str]] = field(default_factory=set)
+    authority: Authority = field(default_factory=Authority)
 
 
 class Hook:
@@ -50,11 +51,9 @@ class Hook:
         return State()
 
     def step(self, state: State, batch: Batch) -> tuple[State, pa.RecordBatch | None]:
-        quotes = batch["quote"]
+        quotes = state.authority.quotes(batch)
         if not quotes.num_rows:
             return state, None
-        usable = pc.equal(pc.bit_wise_and(quotes["flags"], pa.scalar(DUPLICATE, pa.uint32())), 0)
-        quotes = quotes.filter(pc.and_(usable, pc.equal(quotes["origin"], "native")))
         symbols = quotes["symbol"].dictionary_encode()
         codes = symbols.indices.to_numpy(zero_copy_only=False)
         found: list[dict[str, Any]] = []

@@ -82,12 +82,8 @@ class Rest:
         return 404, {"code": -1, "msg": f"No resource {path} is simulated."}
 
     def _exchange_info(self, query: Mapping[str, str], now_ns: int) -> tuple[int, Any]:
-        chosen = list(self._by_symbol)
-        if "symbol" in query:
-            chosen = [query["symbol"]]
-        elif "symbols" in query:
-            chosen = query["symbols"].strip("[]").replace('"', "").split(",")
-        if any(symbol not in self._by_symbol for symbol in chosen):
+        chosen = self._chosen(query)
+        if chosen is None:
             return _BAD_SYMBOL
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
         return 200, {
@@ -95,7 +91,7 @@ class Rest:
             "serverTime": now_ns // MS_NS,
             "rateLimits": [{**limit, "limit": WEIGHT_PER_MINUTE}],
             "exchangeFilters": [],
-            "symbols": [_symbol(self._by_symbol[symbol].listing) for symbol in chosen],
+            "symbols": [_symbol(item.listing) for item in chosen],
         }
 
     def _depth(self, query: Mapping[str, str]) -> tuple[int, Any]:
@@ -113,10 +109,22 @@ class Rest:
         return 200, {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
 
     def _book_ticker(self, query: Mapping[str, str]) -> tuple[int, Any]:
-        if "symbol" not in query:
-            return 200, [_ticker(item) for item in self._by_symbol.values()]
-        item = self._by_symbol.get(query["symbol"])
-        return (200, _ticker(item)) if item else _BAD_SYMBOL
+        chosen = self._chosen(query)
+        if chosen is None:
+            return _BAD_SYMBOL
+        tickers = [_ticker(item) for item in chosen]
+        return 200, tickers[0] if "symbol" in query else tickers
+
+    def _chosen(self, query: Mapping[str, str]) -> list[Instrument] | None:
+        """Return what `symbol` or `symbols` names, all without either, None for an unknown one."""
+        named = list(self._by_symbol)
+        if "symbol" in query:
+            named = [query["symbol"]]
+        elif "symbols" in query:
+            named = query["symbols"].strip("[]").replace('"', "").split(",")
+        if any(symbol not in self._by_symbol for symbol in named):
+            return None
+        return [self._by_symbol[symbol] for symbol in named]
 
     def _trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
         limit, item = _limit(query, 500, 1000), self._by_symbol.get(query.get("symbol", ""))

@@ -64,6 +64,8 @@ def _products(
         for product, item in by_product.items()
     ]
     products += [_product(by_product[real], alias, real, []) for alias, real in aliases.items()]
+    if "product_type" in query:
+        products = [item for item in products if item["product_type"] == query["product_type"]]
     if "product_ids" in query:
         products = [item for item in products if item["product_id"] == query["product_ids"]]
     return answer({"products": products, "num_products": len(products), "pagination": None})

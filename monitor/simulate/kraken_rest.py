@@ -27,21 +27,25 @@ def get(
             return _result({"unixtime": now_ns // SECOND_NS, "rfc1123": stamp(now_ns, 3)})
         case "SystemStatus":
             return _result({"status": "online", "timestamp": stamp(now_ns, 3)})
+        case "Assets":
+            return _assets(by_symbol)
         case "AssetPairs":
             return _asset_pairs(by_symbol, query)
         case "Ticker" if "pair" not in query:
             return _result({_key(item.listing): _ticker(item) for item in by_symbol.values()})
     if name not in resources:
         return _error("EGeneral:Unknown method")
-    item = _find(by_symbol, query.get("pair", ""))
+    asked = query.get("pair", "")
+    item = _find(by_symbol, asked)
     if item is None:
         return _error(
             "EQuery:Unknown asset pair" if "pair" in query else "EGeneral:Invalid arguments"
         )
     found = resources[name](item, query)
+    key = _told(item.listing, asked)
     if name == "Trades":
-        return _result({_key(item.listing): found, "last": str(item.last.at_ns)})
-    return _result({_key(item.listing): found})
+        return _result({key: found, "last": str(item.last.at_ns)})
+    return _result({key: found})
 
 
 def fault(status: int) -> Answer:
@@ -51,14 +55,31 @@ def fault(status: int) -> Answer:
     return Answer(status, page, {"Content-Type": "text/html"})
 
 
+def _assets(by_symbol: Mapping[str, Instrument]) -> Answer:
+    listings = [item.listing for item in by_symbol.values()]
+    names = [name for listing in listings for name in (listing.base, listing.quote_asset)]
+    return _result(
+        {
+            _KEYS.get(name, name): {
+                "aclass": "currency",
+                "altname": _old(name),
+                "decimals": 4 if name == "USD" else 10,
+                "display_decimals": 2 if name == "USD" else 5,
+                "status": "enabled",
+            }
+            for name in dict.fromkeys(names)
+        }
+    )
+
+
 def _asset_pairs(by_symbol: Mapping[str, Instrument], query: Mapping[str, str]) -> Answer:
     if "pair" not in query:
         return _result({_key(item.listing): _pair(item.listing) for item in by_symbol.values()})
-    items = [_find(by_symbol, name) for name in query["pair"].split(",")]
-    found = [item.listing for item in items if item is not None]
+    items = {name: _find(by_symbol, name) for name in query["pair"].split(",")}
+    found = {name: item.listing for name, item in items.items() if item is not None}
     if len(found) < len(items):
         return _error("EQuery:Unknown asset pair")
-    return _result({_key(listing): _pair(listing) for listing in found})
+    return _result({_told(listing, name): _pair(listing) for name, listing in found.items()})
 
 
 def _ticker(item: Instrument) -> dict[str, Any]:
@@ -149,6 +170,11 @@ def _key(listing: Listing) -> str:
     if listing.base == "DOGE" or listing.quote_asset != "USD" or listing.base == "SOL":
         return f"{_old(listing.base)}{listing.quote_asset}"
     return f"{_KEYS[listing.base]}{_KEYS[listing.quote_asset]}"
+
+
+def _told(listing: Listing, asked: str) -> str:
+    """Return the key of a result: a name with a slash comes back as it was asked for."""
+    return asked if "/" in asked else _key(listing)
 
 
 def _old(asset: str) -> str:

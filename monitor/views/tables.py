@@ -30,8 +30,14 @@ def status(hub: Hub) -> str:
         state = f'<span class="state {escape(source.state)}">{shape} {escape(source.state)}</span>'
         name = f"<b>{escape(source.venue)}</b> {escape(source.symbol)}"
         error = f'<span class="error">{escape(source.error)}</span>'
-        rows.append([name, state, f"{source.updates:,}", age(source.age_ms), error])
-    return table("Sources", ["source", "state", "updates", "age", ""], rows)
+        book = (
+            f'<span class="book {escape(source.book_health)}">{escape(source.book_health)}</span>'
+        )
+        latency = f"{number(source.latency_p50_ms, 1)} / {number(source.latency_p99_ms, 1)}"
+        cells = [f"{source.updates:,}", age(source.age_ms), latency, book, error]
+        rows.append([name, state, *cells])
+    names = ["source", "state", "updates", "age", "p50 / p99 ms", "book", ""]
+    return table("Sources", names, rows)
 
 
 def quotes(hub: Hub) -> str:

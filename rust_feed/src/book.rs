@@ -1,6 +1,6 @@
 //! One instrument's order book: levels keyed by exact price, the best of each side at hand.
 
-use crate::scan::Fixed;
+use crate::fixed::Fixed;
 
 /// Levels per side that Kraken's checksum covers.
 const CHECKSUM_LEVELS: usize = 10;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
-use crate::quality::{Contiguous, Growing, Recent, Verdict};
-use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows, Trade, TradeId};
+use crate::quality::{Contiguous, Covered, Growing, Recent, Verdict};
+use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows};
 use crate::stat::Meter;
 use crate::subscription::{CHANNELS, Channel, Fetch};
-use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
+use crate::tick::{Instrument, Notice, QuoteTick};
 use crate::venue::Profile;
 
 mod book_rows;
@@ -17,6 +17,7 @@ mod books;
 mod instruments;
 mod polled;
 mod report;
+mod trades;
 
 pub use books::Health;
 use books::Kept;
@@ -30,9 +31,11 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
+    /// Of trades without an id, where the venue's REST trades have one.
+    covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
     quoted: [bool; Origin::ALL.len()],
-    authority: Origin,
+    authority: Option<Origin>,
     /// Whether quotes are wanted from its book: the venue's own are worse, or not subscribed to.
     pub book_quotes: bool,
     /// When a poll that told nothing new was last answered.
@@ -59,6 +62,8 @@ pub struct Market {
     pub ignored_frames: u64,
     /// When the stream last brought data, ns since 1970.
     pub stream_ns: i64,
+    /// The lowest latency since it was last asked for: the venue's clock is off by no less below 0.
+    pub lowest_latency_ns: Option<i64>,
     buffer: Arc<Buffer>,
     venue: Name,
     rows: Rows,
@@ -67,6 +72,8 @@ pub struct Market {
     by_raw: FxHashMap<Box<str>, usize>,
     latest: usize,
     gap_ahead: bool,
+    /// Until when repeats are those of two connections' overlap, and how many were left out.
+    repeats: Option<(i64, u64)>,
     /// Whether any book may want a snapshot.
     snapshots_wanted: bool,
     /// When the first withheld `depth` row is due.
@@ -89,6 +96,7 @@ impl Market {
             list: None,
             ignored_frames: 0,
             stream_ns: 0,
+            lowest_latency_ns: None,
             buffer,
             venue,
             rows: Rows::default(),
@@ -97,6 +105,7 @@ impl Market {
             by_raw: FxHashMap::default(),
             latest: 0,
             gap_ahead: false,
+            repeats: None,
             snapshots_wanted: false,
             depth_due_ns: i64::MAX,
         }
@@ -126,14 +135,29 @@ impl Market {
         self.buffer.overflows()
     }
 
+    /// Take a quote; a price of zero is how venues print an empty side.
     pub fn quote(&mut self, raw_symbol: &str, tick: QuoteTick) {
         let at = self.follow(raw_symbol);
+        let tick = without_empty_sides(tick);
+        if tick.bid.is_nan() && tick.ask.is_nan() {
+            return self.end_quotes_of(at, &[tick.origin]);
+        }
         let verdict = match tick.seq {
             Some(seq) if self.profile.quote_seq_grows && tick.origin == Origin::Native => {
-                self.followed[at].quote_seq.judge(seq)
+                let followed = &mut self.followed[at];
+                match followed.quote_seq.judge(seq) {
+                    // What ended with its connection stands again by being said again.
+                    Verdict::Duplicate if !followed.quoted[Origin::Native as usize] => {
+                        Verdict::Good
+                    }
+                    verdict => verdict,
+                }
             }
             _ => Verdict::Good,
         };
+        if self.is_overlap(verdict) {
+            return;
+        }
         let flags = tick.flags | self.judge(at, Channel::Quote, verdict, tick.seq);
         self.push_quote(at, QuoteTick { flags, ..tick }, verdict);
         let (bid, ask) = (tick.bid, tick.ask);
@@ -151,18 +175,29 @@ impl Market {
     /// Write a quote, and a status row where another origin counts from now on.
     fn push_quote(&mut self, at: usize, tick: QuoteTick, verdict: Verdict) {
         let followed = &mut self.followed[at];
-        let standing = followed.quoted[followed.authority as usize];
+        let before = followed.authority;
+        let standing = before.is_some_and(|origin| followed.quoted[origin as usize]);
         followed.quoted[tick.origin as usize] = true;
-        let better = self.rank(tick.origin) < self.rank(self.followed[at].authority);
-        if tick.origin != self.followed[at].authority && (better || !standing) {
-            self.followed[at].authority = tick.origin;
-            let detail = Some(tick.origin.text().to_owned());
-            self.report(at, Channel::Quote, "origin", detail, [None; 3]);
+        let better = before.is_none_or(|origin| self.rank(tick.origin) < self.rank(origin));
+        if before != Some(tick.origin) && (better || !standing) {
+            self.followed[at].authority = Some(tick.origin);
+            // Readers of rows begin with `native`; after a restart they may think otherwise.
+            if self.live || before.is_some() || tick.origin != Origin::Native {
+                self.tell_origin(at);
+            }
         }
         let header = self.header(Some(at), tick.ts_event, tick.ts_sent, tick.flags);
         self.meter(at, Channel::Quote, &header, verdict, 1);
         let QuoteTick { bid, bid_size, ask, ask_size, seq, origin, .. } = tick;
         self.rows.quotes.push_back(Quote { header, bid, bid_size, ask, ask_size, seq, origin });
+    }
+
+    /// Write which origin of quotes counts for an instrument.
+    pub(super) fn tell_origin(&mut self, at: usize) {
+        if let Some(origin) = self.followed[at].authority {
+            let detail = Some(origin.text().to_owned());
+            self.report(at, Channel::Quote, "origin", detail, [None; 3]);
+        }
     }
 
     /// The best origin of quotes has rank 0.
@@ -174,47 +209,6 @@ impl Market {
             Origin::Rest => 3,
             Origin::Synthetic => 4,
         }
-    }
-
-    /// Take a trade that REST told of; those that the stream brought before are left out.
-    pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
-        let at = self.follow(raw_symbol);
-        let followed = &self.followed[at];
-        let known = match &tick.trade_id {
-            Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
-                followed.trade_ids[tick.channel as usize].has_passed(*id)
-            }
-            Some(TradeId::Number(id)) => followed.recent_trades.knows(*id),
-            _ => false,
-        };
-        if !known {
-            self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
-        }
-    }
-
-    pub fn trade(&mut self, raw_symbol: &str, tick: TradeTick) {
-        let at = self.follow(raw_symbol);
-        let followed = &mut self.followed[at];
-        let id = match &tick.trade_id {
-            Some(TradeId::Number(id)) => Some(*id),
-            _ => None,
-        };
-        let snapshot = tick.flags & row::SNAPSHOT != 0;
-        let verdict = match id {
-            Some(id) if !self.profile.trade_ids_count_up => followed.recent_trades.judge(id),
-            Some(id) if !snapshot => followed.trade_ids[tick.channel as usize].judge(id),
-            _ => Verdict::Good,
-        };
-        // A snapshot repeats what was seen before a reconnect; that is no news.
-        let flags = match verdict {
-            Verdict::Duplicate if snapshot => tick.flags | row::DUPLICATE,
-            _ => tick.flags | self.judge(at, tick.channel, verdict, id),
-        };
-        let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
-        self.meter(at, tick.channel, &header, verdict, 1);
-        let TradeTick { price, size, side, trade_id, seq, conditions, .. } = tick;
-        let trade = Trade { header, price, size, side, trade_id, seq, conditions };
-        self.rows.trades.push_back(trade);
     }
 
     /// Tell the verdict on a number that counts for the whole connection, before dispatch.
@@ -272,6 +266,35 @@ impl Market {
         }
     }
 
+    /// From now until `until_ns` leave out what another connection brought already.
+    pub fn leave_out_repeats_until(&mut self, until_ns: i64) {
+        self.repeats = Some((until_ns, 0));
+    }
+
+    /// How many repeats were left out, told once when their time is over.
+    pub fn repeats_left_out(&mut self) -> Option<u64> {
+        let now_ns = self.now_ns;
+        self.repeats.take_if(|(until_ns, _)| *until_ns <= now_ns).map(|(_, count)| count)
+    }
+
+    /// Whether a row is a repeat of two connections' overlap; if so it is counted.
+    fn is_overlap(&mut self, verdict: Verdict) -> bool {
+        let repeated = matches!(verdict, Verdict::Duplicate | Verdict::Late);
+        match &mut self.repeats {
+            Some((_, count)) if repeated => {
+                *count += 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Forget the rows made so far.
+    pub fn discard(&mut self) {
+        self.rows = Rows::default();
+        self.message = 0;
+    }
+
     /// Turn a verdict into flags, and into a status row if it is not good.
     fn judge(&mut self, at: usize, channel: Channel, verdict: Verdict, got: Option<u64>) -> u32 {
         let ahead = self.take_gap_ahead();
@@ -317,6 +340,9 @@ impl Market {
             _ => None,
         };
         meter.count(header.ts_recv, latency, verdict, rows);
+        if let Some(ns) = latency {
+            self.lowest_latency_ns = Some(self.lowest_latency_ns.map_or(ns, |low| low.min(ns)));
+        }
     }
 
     fn header(
@@ -340,4 +366,14 @@ impl Market {
             message: self.message,
         }
     }
+}
+
+fn without_empty_sides(mut tick: QuoteTick) -> QuoteTick {
+    for (price, size) in [(&mut tick.bid, &mut tick.bid_size), (&mut tick.ask, &mut tick.ask_size)]
+    {
+        if *price == 0.0 {
+            (*price, *size) = (f64::NAN, f64::NAN);
+        }
+    }
+    tick
 }

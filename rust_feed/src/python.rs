@@ -187,6 +187,37 @@ impl Session {
         py.detach(|| self.lock().fetch_failed(conn, url, kind, why, now_ns));
     }
 
+    fn opened_beside<'py>(
+        &self,
+        py: Python<'py>,
+        conn: u32,
+        now_ns: i64,
+        address: &str,
+    ) -> PyResult<Actions<'py>> {
+        to_python(py, py.detach(|| self.lock().opened_beside(conn, now_ns, address)))
+    }
+
+    fn receive_beside<'py>(
+        &self,
+        py: Python<'py>,
+        data: &[u8],
+        now_ns: i64,
+    ) -> PyResult<Actions<'py>> {
+        to_python(py, py.detach(|| self.lock().receive_beside(data, now_ns)))
+    }
+
+    fn tick_beside<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Actions<'py>> {
+        to_python(py, py.detach(|| self.lock().tick_beside(now_ns)))
+    }
+
+    fn take_over<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Actions<'py>> {
+        to_python(py, py.detach(|| self.lock().take_over(now_ns)))
+    }
+
+    fn forget_beside(&self, py: Python<'_>) {
+        py.detach(|| self.lock().forget_beside());
+    }
+
     fn tick<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Actions<'py>> {
         to_python(py, py.detach(|| self.lock().tick(now_ns)))
     }
@@ -219,6 +250,8 @@ fn to_python(py: Python<'_>, actions: Vec<Action>) -> PyResult<Actions<'_>> {
                 Ok(("fetch", (fetch.path, fetch.body).into_pyobject(py)?.into_any()))
             }
             Action::Parts(parts) => Ok(("parts", parts.into_pyobject(py)?.into_any())),
+            Action::Replace(why) => Ok(("replace", text(why)?)),
+            Action::TakeOver => Ok(("take_over", text(String::new())?)),
             Action::Reconnect(why) => Ok(("reconnect", text(why)?)),
             Action::Close(code, why) => Ok(("close", (code, why).into_pyobject(py)?.into_any())),
         })

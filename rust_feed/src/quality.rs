@@ -26,9 +26,22 @@ pub struct Contiguous {
 }
 
 impl Contiguous {
-    /// Whether a number is behind what was seen already.
+    /// Whether a number is behind what was seen already, and none of those known to be missing.
     pub fn has_passed(&self, number: u64) -> bool {
-        self.next.is_some_and(|next| number < next)
+        self.next.is_some_and(|next| number < next) && self.hole(number).is_none()
+    }
+
+    /// Take it from elsewhere that this number was given out: those up to it not seen are missing.
+    pub fn reach(&mut self, number: u64) -> Verdict {
+        match self.next {
+            Some(expected) if number >= expected => {
+                let next = number.saturating_add(1);
+                self.miss(expected, next);
+                self.next = Some(next);
+                Verdict::Gap { expected }
+            }
+            _ => Verdict::Good,
+        }
     }
 
     pub fn judge(&mut self, number: u64) -> Verdict {
@@ -41,21 +54,26 @@ impl Contiguous {
             if number == next {
                 return Verdict::Good;
             }
-            if self.holes.len() == HOLES {
-                self.holes.pop_front();
-            }
-            self.holes.push_back((next, number));
+            self.miss(next, number);
             return Verdict::Gap { expected: next };
         }
-        let Some(at) = self.holes.iter().position(|(from, to)| (*from..*to).contains(&number))
-        else {
-            return Verdict::Duplicate;
-        };
+        let Some(at) = self.hole(number) else { return Verdict::Duplicate };
         if let Some((from, to)) = self.holes.remove(at) {
             let parts = [(from, number), (number + 1, to)];
             self.holes.extend(parts.into_iter().filter(|(from, to)| from < to));
         }
         Verdict::Late
+    }
+
+    fn hole(&self, number: u64) -> Option<usize> {
+        self.holes.iter().position(|(from, to)| (*from..*to).contains(&number))
+    }
+
+    fn miss(&mut self, from: u64, to: u64) {
+        if self.holes.len() == HOLES {
+            self.holes.pop_front();
+        }
+        self.holes.push_back((from, to));
     }
 }
 
@@ -104,6 +122,38 @@ impl Recent {
     }
 }
 
+/// Tells by their times which trades without a number another connection, or REST, told of before.
+///
+/// Compared in µs, the venues' own unit: REST may print more digits than the stream.
+#[derive(Clone, Debug, Default)]
+pub struct Covered {
+    streamed_us: i64,
+    covered_us: i64,
+}
+
+impl Covered {
+    /// A new connection was opened: it may repeat what the one before brought.
+    pub fn restart(&mut self) {
+        self.covered_us = self.covered_us.max(self.streamed_us);
+    }
+
+    pub fn judge(&mut self, ts_event: i64) -> Verdict {
+        let us = ts_event / 1000;
+        self.streamed_us = self.streamed_us.max(us);
+        if us <= self.covered_us { Verdict::Duplicate } else { Verdict::Good }
+    }
+
+    /// Whether the stream brought a trade of this time, or a later one.
+    pub fn has_passed(&self, ts_event: i64) -> bool {
+        ts_event / 1000 <= self.streamed_us
+    }
+
+    /// REST told of all trades up to this time.
+    pub fn cover(&mut self, ts_event: i64) {
+        self.covered_us = self.covered_us.max(ts_event / 1000);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Verdict::{Duplicate, Gap, Good, Late};
@@ -116,6 +166,26 @@ mod tests {
         let mut ids = Contiguous::default();
         let verdicts: Vec<_> = [7, 8, 12, 10, 10, 12, 13].map(|id| ids.judge(id)).to_vec();
         assert_eq!(verdicts, [Good, Good, Gap { expected: 9 }, Late, Duplicate, Duplicate, Good]);
+    }
+
+    #[test]
+    fn a_number_told_of_elsewhere_shows_what_is_missing_until_it_comes_late() {
+        let mut ids = Contiguous::default();
+        assert_eq!(ids.reach(9), Good, "nothing was seen that could be continued");
+        assert_eq!([ids.judge(7), ids.reach(7), ids.reach(9)], [Good, Good, Gap { expected: 8 }]);
+        assert!(ids.has_passed(7) && !ids.has_passed(9));
+        assert_eq!([ids.judge(10), ids.judge(9), ids.judge(9)], [Good, Late, Duplicate]);
+    }
+
+    #[test]
+    fn trades_of_one_time_repeat_only_what_came_another_way() {
+        let mut trades = Covered::default();
+        assert_eq!([5_000, 5_000, 6_000].map(|ns| trades.judge(ns)), [Good; 3]);
+        assert!(trades.has_passed(6_900) && !trades.has_passed(7_000));
+        trades.restart();
+        assert_eq!([6_000, 7_000].map(|ns| trades.judge(ns)), [Duplicate, Good]);
+        trades.cover(8_100);
+        assert_eq!([8_000, 9_000].map(|ns| trades.judge(ns)), [Duplicate, Good]);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! Numbers and times as venues write them, read from text without losing a digit unnoticed.
 
 use crate::book::Level;
+use crate::fixed::{FIXED_DECIMALS, Fixed};
 
 /// Powers of ten that a double holds exactly.
-const EXACT_POWERS: [f64; 23] = [
+pub(crate) const EXACT_POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
-const EXACT_MANTISSA: u64 = 1 << 53;
+pub(crate) const EXACT_MANTISSA: u64 = 1 << 53;
 const NS: i64 = 1_000_000_000;
 
 /// A number read from its decimal text.
@@ -36,7 +37,7 @@ fn any_decimal(text: &str) -> Option<Decimal> {
     Some(Decimal { value, rounded: loses_digits(text, value) })
 }
 
-fn loses_digits(text: &str, value: f64) -> bool {
+pub(crate) fn loses_digits(text: &str, value: f64) -> bool {
     let mantissa = text.split(['e', 'E']).next().unwrap_or("");
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
     let digits = digits.trim_start_matches('0').trim_end_matches('0');
@@ -47,90 +48,6 @@ fn loses_digits(text: &str, value: f64) -> bool {
     let kept: String =
         kept.split('e').next().unwrap_or("").chars().filter(char::is_ascii_digit).collect();
     kept != digits
-}
-
-/// A decimal of at most 18 places as it was written: `mantissa` / 10^`decimals`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fixed {
-    pub mantissa: u64,
-    pub decimals: u8,
-}
-
-/// Places that a `Fixed` may have; its `key` counts in units of the last of them.
-const FIXED_DECIMALS: u8 = 18;
-const INTEGER_POWERS: [u64; 19] = {
-    let mut powers = [1; 19];
-    let mut at = 1;
-    while at < powers.len() {
-        powers[at] = powers[at - 1] * 10;
-        at += 1;
-    }
-    powers
-};
-
-impl Fixed {
-    /// Read an unsigned JSON number, with an exponent or without; None for anything else.
-    pub fn parse(text: &str) -> Option<Fixed> {
-        let mut scanner = Scanner::new(text.as_bytes());
-        match scanner.fixed() {
-            Some(fixed) if scanner.rest().is_empty() => Some(fixed),
-            _ => Self::parse_any(text),
-        }
-    }
-
-    fn parse_any(text: &str) -> Option<Fixed> {
-        let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-        let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-        let exponent: i32 = exponent.parse().ok().filter(|e| (-40..=40).contains(e))?;
-        let ends_in_point = fraction.is_empty() && digits.ends_with('.');
-        if whole.is_empty()
-            || ends_in_point
-            || !whole.bytes().chain(fraction.bytes()).all(|b| b.is_ascii_digit())
-        {
-            return None;
-        }
-        let all = format!("{whole}{fraction}");
-        let kept = all.trim_end_matches('0');
-        let dropped = (all.len() - kept.len()) as i32;
-        let mantissa: u64 = if kept.is_empty() { 0 } else { kept.parse().ok()? };
-        let decimals = fraction.len() as i32 - exponent - dropped;
-        match decimals {
-            _ if mantissa == 0 => Some(Fixed::default()),
-            0..=18 => Some(Fixed { mantissa, decimals: decimals as u8 }),
-            -18..0 => {
-                let mantissa = mantissa.checked_mul(INTEGER_POWERS[-decimals as usize])?;
-                Some(Fixed { mantissa, decimals: 0 })
-            }
-            _ => None,
-        }
-    }
-
-    /// The number in units of 10^-18: equal for equal numbers, however they were written.
-    #[inline]
-    pub fn key(self) -> u128 {
-        let places = usize::from(FIXED_DECIMALS - self.decimals);
-        u128::from(self.mantissa) * u128::from(INTEGER_POWERS[places])
-    }
-
-    /// The nearest double.
-    #[inline]
-    pub fn value(self) -> f64 {
-        if self.mantissa <= EXACT_MANTISSA {
-            return self.mantissa as f64 / EXACT_POWERS[usize::from(self.decimals)];
-        }
-        format!("{}e-{}", self.mantissa, self.decimals).parse().unwrap_or(f64::NAN)
-    }
-
-    /// Whether the text had more digits than a double keeps.
-    pub fn is_rounded(self) -> bool {
-        self.mantissa > EXACT_MANTISSA && loses_digits(&self.mantissa.to_string(), self.value())
-    }
-
-    /// The digits without point and leading zeros, padded or cut to `precision` places if given.
-    pub fn digits(self, precision: Option<u8>) -> u128 {
-        let wanted = precision.unwrap_or(self.decimals).min(FIXED_DECIMALS);
-        self.key() / u128::from(INTEGER_POWERS[usize::from(FIXED_DECIMALS - wanted)])
-    }
 }
 
 /// Read an epoch time of unknown unit by its size: s, ms, µs or ns since 1970.
@@ -266,33 +183,55 @@ impl<'a> Scanner<'a> {
     /// Pass a decimal without sign or exponent, of at most 19 digits and 18 places.
     #[inline]
     pub fn fixed(&mut self) -> Option<Fixed> {
-        let mut mantissa: u64 = 0;
-        let mut digits = 0;
-        let mut point = None;
-        let mut at = 0;
-        while let Some(&byte) = self.bytes.get(at) {
-            let digit = byte.wrapping_sub(b'0');
-            if digit < 10 {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
-                digits += 1;
-            } else if byte == b'.' && point.is_none() && digits > 0 {
-                point = Some(digits);
-            } else {
-                break;
+        let (mut mantissa, whole) = digits(self.bytes, 0);
+        let mut at = whole;
+        let mut fraction = 0;
+        if whole > 0 && self.bytes.get(at) == Some(&b'.') {
+            (mantissa, fraction) = digits(&self.bytes[at + 1..], mantissa);
+            at += 1 + fraction;
+            if fraction == 0 {
+                return None;
             }
-            at += 1;
         }
-        let fraction = digits - point.unwrap_or(digits);
-        if digits == 0
-            || digits > 19
-            || fraction > usize::from(FIXED_DECIMALS)
-            || point == Some(digits)
-        {
+        if whole == 0 || whole + fraction > 19 || fraction > usize::from(FIXED_DECIMALS) {
             return None;
         }
         self.bytes = &self.bytes[at..];
         Some(Fixed { mantissa, decimals: fraction as u8 })
     }
+}
+
+/// Read the digits that `bytes` begins with behind those of `value`; returns how many there were.
+#[inline]
+fn digits(bytes: &[u8], mut value: u64) -> (u64, usize) {
+    let mut at = 0;
+    // Most venues write eight places.
+    while let Some(eight) = bytes.get(at..at + 8).and_then(eight_digits) {
+        value = value.wrapping_mul(100_000_000).wrapping_add(eight);
+        at += 8;
+    }
+    while let Some(digit) = bytes.get(at).map(|b| b.wrapping_sub(b'0')).filter(|d| *d < 10) {
+        value = value.wrapping_mul(10).wrapping_add(u64::from(digit));
+        at += 1;
+    }
+    (value, at)
+}
+
+/// Read eight digits at once; None if any of the bytes is no digit.
+#[inline]
+fn eight_digits(bytes: &[u8]) -> Option<u64> {
+    let chunk = u64::from_le_bytes(bytes.try_into().ok()?);
+    let high = 0xf0f0_f0f0_f0f0_f0f0;
+    let above_nine = chunk.wrapping_add(0x0606_0606_0606_0606) & high;
+    if (chunk & high) | (above_nine >> 4) != 0x3333_3333_3333_3333 {
+        return None;
+    }
+    let ones = chunk - 0x3030_3030_3030_3030;
+    let pairs = ones.wrapping_mul(10).wrapping_add(ones >> 8);
+    let mask = 0x0000_00ff_0000_00ff;
+    let upper = (pairs & mask).wrapping_mul(100 + (1_000_000 << 32));
+    let lower = ((pairs >> 16) & mask).wrapping_mul(1 + (10_000 << 32));
+    Some(upper.wrapping_add(lower) >> 32)
 }
 
 impl Scanner<'_> {
@@ -356,32 +295,7 @@ mod tests {
         assert!(decimal("0.12345678901234567891").is_some_and(|d| d.rounded));
     }
 
-    #[test]
-    fn equal_numbers_have_equal_keys_however_they_are_written() {
-        for text in ["0.566", "0.5660", "566e-3", "0.0566E1"] {
-            assert_eq!(Fixed::parse(text).map(Fixed::key), Some(566_000_000_000_000_000), "{text}");
-        }
-        assert_eq!(Fixed::parse("0.00000000").map(|f| f.mantissa), Some(0));
-        assert_eq!(Fixed::parse("12e3").map(|f| (f.mantissa, f.decimals)), Some((12_000, 0)));
-        for text in ["", "-1", "1.", ".5", "1e99", "0.1234567890123456789", "x"] {
-            assert_eq!(Fixed::parse(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn digits_are_those_that_a_checksum_wants() {
-        let digits = |text, precision| Fixed::parse(text).map(|f| f.digits(precision));
-        assert_eq!(digits("0.00044780", None), Some(44780));
-        assert_eq!(digits("18097.1547", Some(8)), Some(1_809_715_470_000));
-    }
-
     proptest! {
-        #[test]
-        fn fixed_values_equal_the_standard_parser(whole in "[0-9]{1,7}", fraction in "[0-9]{1,12}") {
-            let text = format!("{whole}.{fraction}");
-            prop_assert_eq!(Fixed::parse(&text).map(Fixed::value), text.parse().ok());
-        }
-
         #[test]
         fn decimals_equal_the_standard_parser(whole in "[0-9]{1,12}", fraction in "[0-9]{1,14}") {
             let text = format!("{whole}.{fraction}");
@@ -390,7 +304,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(text in ".*") {
-            let _ = (decimal(&text), rfc3339_ns(&text), Fixed::parse(&text));
+            let _ = (decimal(&text), rfc3339_ns(&text));
         }
     }
 }

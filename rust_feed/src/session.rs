@@ -13,11 +13,13 @@ mod asks;
 mod options;
 mod polling;
 mod resolve;
+mod standby;
 mod watch;
 mod wire;
 
 pub use options::{Options, Wanted};
 use polling::Polling;
+use standby::Standby;
 
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
@@ -37,6 +39,10 @@ pub enum Action {
     /// The sources want so many connections: this session holds the first.
     Parts(usize),
     Reconnect(String),
+    /// Open a second connection beside this one, which is about to end, for this reason.
+    Replace(String),
+    /// Leave the first connection for the second.
+    TakeOver,
     /// Send a closing frame with this code, if any, and connect anew, for this reason.
     Close(Option<u16>, String),
 }
@@ -50,6 +56,9 @@ pub struct Session {
     pacer: Pacer<String>,
     fetches: Pacer<Fetch>,
     polling: Option<Polling>,
+    standby: Option<Standby>,
+    /// When a second connection was last asked for.
+    replace_ns: i64,
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
     overflows: u64,
@@ -68,9 +77,12 @@ struct Watch {
     data_ns: i64,
     ping_ns: i64,
     stat_ns: i64,
+    offset_ns: i64,
     subscribed: bool,
     no_data_told: bool,
     leaving: bool,
+    /// The venue announced that it will end the connection.
+    ends: bool,
 }
 
 /// The state of a followed symbol as last written, so that only changes become rows.
@@ -97,6 +109,8 @@ impl Session {
             pacer: Pacer::default(),
             fetches: Pacer::default(),
             polling: None,
+            standby: None,
+            replace_ns: 0,
             failure: None,
             overflows: 0,
             parts: None,
@@ -139,6 +153,7 @@ impl Session {
             data_ns: now_ns,
             ping_ns: now_ns,
             stat_ns: now_ns,
+            offset_ns: now_ns,
             ..Watch::default()
         };
         match self.market.profile.instruments {
@@ -158,6 +173,7 @@ impl Session {
             return self.market.flush();
         }
         (self.watch.open, self.watch.subscribed) = (false, false);
+        self.standby = None;
         let stopped = kind == "stopped";
         let state = if stopped { "stopped" } else { "failed" };
         if stopped {
@@ -205,7 +221,7 @@ impl Session {
                 }
             }
         }
-        self.answer_notices(&mut actions);
+        self.answer_notices();
         actions.extend(self.finish());
         actions
     }
@@ -257,7 +273,7 @@ impl Session {
     pub fn tick(&mut self, now_ns: i64) -> Vec<Action> {
         self.market.now_ns = now_ns;
         let mut actions = Vec::new();
-        self.answer_notices(&mut actions);
+        self.answer_notices();
         if self.watch.open && !self.watch.leaving {
             if !self.watch.subscribed
                 && (self.market.list.is_some() || now_ns - self.watch.opened_ns >= LIST_NS)
@@ -265,6 +281,7 @@ impl Session {
                 self.subscribe();
             }
             self.watch_line(&mut actions);
+            self.watch_life(&mut actions);
         }
         if self.polling.is_some() {
             self.poll();
@@ -284,8 +301,7 @@ impl Session {
     /// Write instruments and whole books anew, as at the start of a segment.
     pub fn announce(&mut self, now_ns: i64) {
         self.market.now_ns = now_ns;
-        (0..self.market.followed.len()).for_each(|at| self.market.announce(at));
-        self.market.write_keyframes();
+        self.market.announce_all();
         self.market.flush();
     }
 

@@ -93,6 +93,8 @@ pub struct BookTick {
     pub seq_first: Option<u64>,
     pub seq: Option<u64>,
     pub checksum: Option<u32>,
+    /// The checksum is over the digits as they were written, whatever the instrument's precisions.
+    pub as_written: bool,
     /// Levels per side beyond which the venue forgets without a word.
     pub depth: Option<usize>,
     pub flags: u32,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
 use rust_feed::buffer::Buffer;
 use rust_feed::row::{INVALID, Rows, Side};
 use rust_feed::session::{Action, Options, Session, Wanted};
@@ -243,4 +244,34 @@ fn a_source_whose_chain_stands_still_becomes_stale() {
     let of_symbol = rows.statuses.iter().filter(|s| s.scope == "symbol");
     let shown: Vec<_> = of_symbol.map(|status| status.state).collect();
     assert_eq!(shown, ["initialising", "polling", "stale"]);
+}
+
+/// A request, and an answer to it, damaged in places.
+fn near_answers() -> impl Strategy<Value = (String, String)> {
+    const REQUEST: &str = r#"[{"id":1,"method":"eth_getBlockByNumber","params":["latest",false]},{"id":2,"method":"eth_call","params":[{"to":"0xB4e16d0168e52d35CaCD2c6185b44281Ec28C9Dc","data":"0x0902f1ac"},"0x9"]},{"id":3,"method":"eth_getLogs","params":[{"fromBlock":"0x1","toBlock":"0xff"}]}]"#;
+    const ANSWER: &str = r#"[{"id":1,"result":{"number":"0x9","hash":"0xa","parentHash":"0xb","timestamp":"0x65"}},{"id":2,"result":"0x00000000000000000000000000000000000000000000000000000000000000ff0000000000000000000000000000000000000000000000000000000000000001"},{"id":3,"result":[{"address":"0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc","topics":["0xd78ad95fa46c994b6551d0da85fc275fe613ce37657fb8d5e3d130840159d822"],"data":"0x00","blockNumber":"0x9","blockHash":"0xa","transactionHash":"0xc","logIndex":"0x1"}]}]"#;
+    let damage = prop::collection::vec((any::<usize>(), "[ -~]{0,3}"), 0..3);
+    let damaged = |text: &str, places: &[(usize, String)]| {
+        let mut text = text.to_owned();
+        for (at, put) in places {
+            let at = at % (text.len() - 3);
+            text.replace_range(at..at + 3, put);
+        }
+        text
+    };
+    (damage.clone(), damage)
+        .prop_map(move |(one, other)| (damaged(REQUEST, &one), damaged(ANSWER, &other)))
+}
+
+proptest! {
+    #[test]
+    fn no_answer_of_a_node_panics((request, answer) in near_answers()) {
+        let mut polled = Polled::new();
+        for _ in 0..2 {
+            polled.session.tick(START);
+            polled.session.sent(&request);
+            polled.session.fetched(1, "", &answer, START, 0);
+        }
+        polled.rows();
+    }
 }

@@ -62,9 +62,12 @@ def framed(payloads: list[bytes]) -> bytes:
     parts = []
     for payload in payloads:
         size = len(payload)
-        head = (
-            struct.pack("!BB", 0x81, size) if size < 126 else struct.pack("!BBH", 0x81, 126, size)
-        )
+        if size < 126:
+            head = struct.pack("!BB", 0x81, size)
+        elif size < 1 << 16:
+            head = struct.pack("!BBH", 0x81, 126, size)
+        else:
+            head = struct.pack("!BBQ", 0x81, 127, size)
         parts += [head, payload]
     return b"".join(parts)
 

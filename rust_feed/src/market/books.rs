@@ -149,6 +149,7 @@ impl Market {
     pub fn forget_books(&mut self) {
         self.depth_due_ns = i64::MAX;
         for followed in &mut self.followed {
+            followed.covered.restart();
             followed.book = Kept::default();
         }
     }
@@ -226,6 +227,9 @@ impl Market {
         if last <= seq {
             // Right behind a snapshot the stream repeats what the snapshot holds already.
             let verdict = if fresh { Verdict::Good } else { Verdict::Duplicate };
+            if self.is_overlap(verdict) {
+                return;
+            }
             let flags = self.judge(at, Channel::Book, verdict, Some(last)) | row::DUPLICATE;
             return self.push_book(at, tick, levels, &none, flags, verdict);
         }
@@ -262,7 +266,8 @@ impl Market {
     /// Hold the book against its checksum and against reason; returns the flags that come of it.
     fn check(&mut self, at: usize, tick: BookTick) -> u32 {
         let instrument = &self.followed[at].instrument;
-        let places = |precision: f64| (precision >= 0.0).then_some(precision as u8);
+        let places =
+            |precision: f64| (precision >= 0.0 && !tick.as_written).then_some(precision as u8);
         let precisions = (places(instrument.price_precision), places(instrument.size_precision));
         let book = &self.followed[at].book.book;
         if let Some(expected) = tick.checksum {

@@ -1,7 +1,7 @@
 //! Instruments as a market follows them: found by raw symbol, learned from the venue's list, announced.
 
 use super::{Followed, Kept, Market};
-use crate::quality::{Growing, Recent};
+use crate::quality::{Covered, Growing, Recent};
 use crate::row::{InstrumentRow, Origin};
 use crate::tick::Instrument;
 
@@ -75,8 +75,9 @@ impl Market {
             quote_seq: Growing::default(),
             trade_ids: Default::default(),
             recent_trades: Recent::default(),
+            covered: Covered::default(),
             quoted: Default::default(),
-            authority: Origin::Native,
+            authority: None,
             book_quotes: self.profile.book_quotes,
             answered_ns: None,
             crossed: false,
@@ -89,6 +90,15 @@ impl Market {
             self.status("symbol", Some(at), "initialising", kind, Some(detail), [None; 3]);
         }
         at
+    }
+
+    /// Write all that a reader who begins here must know: instruments, origins, whole books.
+    pub fn announce_all(&mut self) {
+        for at in 0..self.followed.len() {
+            self.announce(at);
+            self.tell_origin(at);
+        }
+        self.write_keyframes();
     }
 
     /// Write the instrument row of a followed instrument.

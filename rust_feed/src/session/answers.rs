@@ -1,6 +1,6 @@
 //! What a session makes of a venue's answers: subscriptions accepted or refused, requests failed.
 
-use super::{Action, Session};
+use super::Session;
 use crate::subscription::{Channel, Standing, Subscription};
 use crate::tick::Notice;
 
@@ -19,7 +19,7 @@ impl Session {
         }
     }
 
-    pub(super) fn answer_notices(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn answer_notices(&mut self) {
         for notice in std::mem::take(&mut self.market.notices) {
             match notice {
                 Notice::Answer { id, refused } => {
@@ -52,8 +52,7 @@ impl Session {
                         [None; 3],
                     );
                     if leaving {
-                        self.watch.leaving = true;
-                        actions.push(Action::Reconnect("the venue announced its shutdown".into()));
+                        self.watch.ends = true;
                     }
                 }
             }

@@ -91,7 +91,7 @@ impl Session {
         self.polling.as_ref().map(|polling| polling.why.clone())
     }
 
-    fn wanted(&self) -> Vec<(Channel, String)> {
+    pub(super) fn wanted(&self) -> Vec<(Channel, String)> {
         self.subscriptions.iter().map(|sub| (sub.channel, sub.raw_symbol.clone())).collect()
     }
 

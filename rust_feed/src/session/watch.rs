@@ -13,6 +13,10 @@ const ANY_FRAME_NS: i64 = 25 * SECOND;
 const NO_DATA_NS: i64 = 30 * SECOND;
 /// Only heartbeats for so long: worth a new connection.
 const DATA_FRAME_NS: i64 = 120 * SECOND;
+/// A second connection that could not be had is tried again after so long.
+const REPLACE_EVERY_NS: i64 = 10 * SECOND;
+/// How often the venue's clock is estimated.
+const OFFSET_EVERY_NS: i64 = 60 * SECOND;
 /// Acknowledged and never any data for so long: told as `silent`.
 const SILENT_NS: i64 = 60 * SECOND;
 
@@ -59,6 +63,18 @@ impl Session {
                 Some(text) => self.pacer.add(text.into()),
                 None => actions.push(Action::Ping),
             }
+        }
+    }
+
+    /// Have a second connection opened in time for the end of this one.
+    pub(super) fn watch_life(&mut self, actions: &mut Vec<Action>) {
+        self.tell_repeats();
+        let now = self.market.now_ns;
+        let ends = self.watch.ends || self.is_old();
+        if ends && self.standby.is_none() && now - self.replace_ns >= REPLACE_EVERY_NS {
+            self.replace_ns = now;
+            let why = if self.watch.ends { "the venue announced its end" } else { "it is old" };
+            actions.push(Action::Replace(why.into()));
         }
     }
 
@@ -164,6 +180,7 @@ impl Session {
             return;
         }
         self.watch.stat_ns = now;
+        self.tell_clock_offset();
         for at in 0..self.market.followed.len() {
             for channel in Channel::ALL {
                 if self.subscriptions.iter().any(|sub| sub.at == at && sub.channel == channel) {
@@ -171,5 +188,24 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Tell the lowest latency of the last minute: all that can be known of the venue's clock.
+    fn tell_clock_offset(&mut self) {
+        let now = self.market.now_ns;
+        if now - self.watch.offset_ns < OFFSET_EVERY_NS {
+            return;
+        }
+        self.watch.offset_ns = now;
+        let Some(lowest_ns) = self.market.lowest_latency_ns.take() else { return };
+        let ms = lowest_ns as f64 / 1e6;
+        let meaning = if lowest_ns < 0 {
+            "the venue's clock is ahead by at least that"
+        } else {
+            "the venue's clock is behind by at most that"
+        };
+        let detail = Some(format!("lowest latency {ms:.3} ms: {meaning}"));
+        let kind = "clock_offset";
+        self.market.status("connection", None, "connected", kind, detail, [None; 3]);
     }
 }

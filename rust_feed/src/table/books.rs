@@ -97,6 +97,9 @@ fn nulls<'a>(
     if messages.iter().all(&is_valid) {
         return None;
     }
+    if !messages.iter().any(&is_valid) {
+        return Some(NullBuffer::new_null(rows));
+    }
     let mut valid = Vec::with_capacity(rows);
     for message in messages {
         valid.extend(std::iter::repeat_n(is_valid(message), message.rows()));

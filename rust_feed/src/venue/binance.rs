@@ -45,6 +45,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     streams_per_connection: 1024,
+    life_s: Some(24 * 3600 - 900),
     sends_per_second: 4,
     fetches_per_second: 2,
     poll_ms: 1000,

@@ -17,7 +17,7 @@ use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
-mod rest;
+pub(super) mod rest;
 mod wire;
 
 use wire::{
@@ -35,6 +35,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     streams_per_connection: 300,
+    life_s: None,
     sends_per_second: 6,
     fetches_per_second: 5,
     poll_ms: 1000,

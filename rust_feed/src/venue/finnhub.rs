@@ -30,6 +30,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Trade],
     default_channels: &[Channel::Trade],
     streams_per_connection: 50,
+    life_s: None,
     sends_per_second: 10,
     fetches_per_second: 1,
     poll_ms: 1000,

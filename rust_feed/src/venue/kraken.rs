@@ -20,7 +20,7 @@ use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
-mod rest;
+pub(super) mod rest;
 mod wire;
 
 use wire::{
@@ -45,6 +45,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     streams_per_connection: 600,
+    life_s: None,
     sends_per_second: 4,
     fetches_per_second: 1,
     poll_ms: 1000,
@@ -62,14 +63,25 @@ pub const PROFILE: Profile = Profile {
     open: || Box::new(Kraken { next_id: 1, ..Kraken::default() }),
 };
 
-/// Quote assets, longest first, for altnames such as `XBTUSD`.
-const QUOTE_ASSETS: [&str; 12] =
-    ["USDT", "USDC", "USD", "EUR", "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "BTC", "ETH"];
+/// Quote assets, longest first, for altnames such as `XBTUSD`; the first are those of keys such as
+/// `XXBTZUSD`, where Kraken's oldest assets have an X, or a Z if they are money, before their name.
+const QUOTE_ASSETS: [&str; 20] = [
+    "ZUSD", "ZEUR", "ZGBP", "ZCAD", "ZAUD", "ZJPY", "XXBT", "XETH", "USDT", "USDC", "USD", "EUR",
+    "GBP", "CAD", "AUD", "CHF", "JPY", "XBT", "BTC", "ETH",
+];
+const OLD_KEY: usize = 8;
 
 fn split_joined(raw: &str) -> Option<(String, String)> {
-    let quote =
-        QUOTE_ASSETS.iter().find(|quote| raw.len() > quote.len() && raw.ends_with(*quote))?;
-    Some((asset(&raw[..raw.len() - quote.len()]), asset(quote)))
+    let fits = |quote: &&str| {
+        raw.len() > quote.len()
+            && raw.ends_with(*quote)
+            && (raw.len() == OLD_KEY || !quote.starts_with(['X', 'Z']) || *quote == "XBT")
+    };
+    let quote = QUOTE_ASSETS.into_iter().find(fits)?;
+    let base = &raw[..raw.len() - quote.len()];
+    let old = |name: &str| raw.len() == OLD_KEY && name.len() == 4 && name.starts_with(['X', 'Z']);
+    let name = |text: &str| asset(if old(text) { &text[1..] } else { text });
+    Some((name(base), name(quote)))
 }
 
 #[derive(Default)]

@@ -27,6 +27,7 @@ pub const PROFILE: Profile = Profile {
     channels: &[Channel::Quote, Channel::Trade],
     default_channels: &[Channel::Quote, Channel::Trade],
     streams_per_connection: 200,
+    life_s: None,
     sends_per_second: 1,
     fetches_per_second: 20,
     poll_ms: 1000,

@@ -2,8 +2,10 @@
 
 mod binance;
 mod coinbase;
+mod coinbase_exchange;
 mod finnhub;
 mod kraken;
+mod kraken_v1;
 mod mock;
 mod setup;
 mod uniswap;
@@ -13,8 +15,8 @@ use thiserror::Error;
 pub use setup::{Pool, Setup, Version};
 
 use crate::book::Level;
+use crate::fixed::Fixed;
 use crate::market::Market;
-use crate::scan::Fixed;
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::Instrument;
 
@@ -33,6 +35,8 @@ pub struct Profile {
     pub default_channels: &'static [Channel],
     /// Channels of symbols that one connection may carry.
     pub streams_per_connection: usize,
+    /// Age at which a connection is replaced, where the venue ends it at a known one.
+    pub life_s: Option<i64>,
     /// Texts a client may send per second, pings included.
     pub sends_per_second: usize,
     /// REST requests that may be made per second.
@@ -123,11 +127,13 @@ pub trait Dialect: Send {
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError>;
 }
 
-pub const PROFILES: [&Profile; 7] = [
+pub const PROFILES: [&Profile; 9] = [
     &binance::PROFILE,
     &binance::PROFILE_US,
     &kraken::PROFILE,
+    &kraken_v1::PROFILE,
     &coinbase::PROFILE,
+    &coinbase_exchange::PROFILE,
     &finnhub::PROFILE,
     &uniswap::PROFILE,
     &mock::PROFILE,

@@ -38,25 +38,27 @@ pub(super) fn book(
     *levels = Levels { bids: read(&pricebook.bids)?, asks: read(&pricebook.asks)? };
     let ts_event = time("time", pricebook.time)?;
     if query(url, "limit") == Some("1") {
-        let (bid, ask) = (levels.bids.first(), levels.asks.first());
-        let value =
-            |level: Option<&Level>, number: fn(&Level) -> f64| level.map_or(f64::NAN, number);
-        let tick = QuoteTick {
-            ts_event,
-            bid: value(bid, |level| level.price.value()),
-            bid_size: value(bid, |level| level.size.value()),
-            ask: value(ask, |level| level.price.value()),
-            ask_size: value(ask, |level| level.size.value()),
-            origin: Origin::Rest,
-            flags: REST,
-            ..QuoteTick::default()
-        };
-        market.quote(pricebook.product_id, tick);
+        market.quote(pricebook.product_id, QuoteTick { ts_event, ..top(levels) });
     } else {
         let tick = BookTick { snapshot: true, ts_event, flags: REST, ..BookTick::default() };
         market.book(pricebook.product_id, tick, levels);
     }
     Ok(())
+}
+
+/// The first levels of a polled book, which are its best, as a quote.
+pub(in crate::venue) fn top(levels: &Levels) -> QuoteTick {
+    let (bid, ask) = (levels.bids.first(), levels.asks.first());
+    let value = |level: Option<&Level>, number: fn(&Level) -> f64| level.map_or(f64::NAN, number);
+    QuoteTick {
+        bid: value(bid, |level| level.price.value()),
+        bid_size: value(bid, |level| level.size.value()),
+        ask: value(ask, |level| level.price.value()),
+        ask_size: value(ask, |level| level.size.value()),
+        origin: Origin::Rest,
+        flags: REST,
+        ..QuoteTick::default()
+    }
 }
 
 /// Read the last trades, the newest first, and write them in the order in which they happened.

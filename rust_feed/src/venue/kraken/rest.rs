@@ -1,15 +1,14 @@
 //! Kraken by REST, where the stream cannot be had. Errors come with HTTP 200, in `error`.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{DecodeError, read};
 use crate::book::{Level, Levels};
+use crate::fixed::Fixed;
 use crate::market::Market;
 use crate::row::{Origin, REST, Side, TradeId};
-use crate::scan::Fixed;
 use crate::subscription::{Channel, Fetch};
 use crate::tick::{BookTick, QuoteTick, TradeTick};
 use crate::venue::{level, number, query};
@@ -17,7 +16,7 @@ use crate::venue::{level, number, query};
 const POLLED_LEVELS: usize = 100;
 const POLLED_TRADES: usize = 1000;
 
-pub(super) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
+pub(in crate::venue) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
     let path = |(channel, symbol): &(Channel, String)| match channel {
         Channel::Quote => format!("/0/public/Ticker?pair={symbol}"),
         Channel::Book => format!("/0/public/Depth?pair={symbol}&count={POLLED_LEVELS}"),
@@ -26,32 +25,38 @@ pub(super) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
     wanted.iter().map(path).map(Fetch::get).collect()
 }
 
-/// Read an answer; the key within `result` is the venue's own name of the pair that was asked for.
-pub(super) fn fetched(
+/// Take the result out of an answer's envelope.
+pub(in crate::venue) fn result<'a, T: Deserialize<'a>>(
+    body: &'a str,
+) -> Result<Option<T>, DecodeError> {
+    let answer: Answer = read(body)?;
+    match (answer.error.first(), answer.result) {
+        (Some(error), _) => Err(DecodeError::Refused((*error).into())),
+        (None, Some(result)) => read(result.get()).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Read an answer; a sole key within `result` is the venue's own name of the pair asked for.
+pub(in crate::venue) fn fetched(
     url: &str,
     body: &str,
     levels: &mut Levels,
     market: &mut Market,
 ) -> Result<(), DecodeError> {
-    let answer: Answer = read(body)?;
-    if let Some(error) = answer.error.first() {
-        return Err(DecodeError::Refused((*error).into()));
-    }
+    let pairs = result::<Pairs>(body)?.map_or_else(Vec::new, |Pairs(pairs)| pairs);
+    let asked = query(url, "pair").map(|pair| pair.replace("%2F", "/"));
     let path = url.split('?').next().unwrap_or_default();
-    let (Some(symbol), Some(result)) = (query(url, "pair"), answer.result) else {
-        market.ignored_frames += 1;
-        return Ok(());
-    };
-    let symbol = symbol.replace("%2F", "/");
-    let pairs: BTreeMap<&str, &RawValue> = read(result.get())?;
-    let Some((_, value)) = pairs.iter().find(|(key, _)| **key != "last") else {
-        market.ignored_frames += 1;
-        return Ok(());
-    };
-    match path.rsplit('/').next() {
-        Some("Ticker") => quote(&symbol, &read(value.get())?, market),
-        Some("Depth") => book(&symbol, &read(value.get())?, levels, market),
-        Some("Trades") => {
+    match (path.rsplit('/').next(), asked, &pairs[..]) {
+        (Some("Ticker"), Some(symbol), [(_, value)]) => quote(&symbol, value, market),
+        (Some("Ticker"), _, _) => pairs.iter().try_for_each(|(key, value)| {
+            let symbol = spelled(key, market);
+            quote(&symbol, value, market)
+        }),
+        (Some("Depth"), Some(symbol), [(_, value), ..]) => {
+            book(&symbol, &read(value.get())?, levels, market)
+        }
+        (Some("Trades"), Some(symbol), [(_, value), ..]) => {
             let trades: Vec<WireTrade> = read(value.get())?;
             trades.iter().try_for_each(|wire| trade(&symbol, wire, market))
         }
@@ -62,18 +67,51 @@ pub(super) fn fetched(
     }
 }
 
-fn quote(symbol: &str, wire: &WireTicker, market: &mut Market) -> Result<(), DecodeError> {
-    let mut flags = REST;
+/// The stream's name of a pair that REST names by a key such as `XXBTZUSD`.
+fn spelled(key: &str, market: &Market) -> String {
+    let profile = market.profile;
+    match (profile.split)(key) {
+        Some((base, quote)) if !key.contains('/') => (profile.spell)(&base, &quote),
+        _ => key.into(),
+    }
+}
+
+fn quote(symbol: &str, wire: &RawValue, market: &mut Market) -> Result<(), DecodeError> {
+    let tick = ticker(&read(wire.get())?)?;
+    let flags = tick.flags | REST;
+    market.quote(symbol, QuoteTick { origin: Origin::Rest, flags, ..tick });
+    Ok(())
+}
+
+/// Read a ticker, of which REST and the stream of v1 have the same form.
+pub(in crate::venue) fn ticker(wire: &WireTicker) -> Result<QuoteTick, DecodeError> {
+    let mut flags = 0;
+    let (WireBest(bid, _, bid_size), WireBest(ask, _, ask_size)) = (&wire.b, &wire.a);
     let tick = QuoteTick {
-        bid: number("b", wire.b[0], &mut flags)?,
-        bid_size: number("b", wire.b[2], &mut flags)?,
-        ask: number("a", wire.a[0], &mut flags)?,
-        ask_size: number("a", wire.a[2], &mut flags)?,
-        origin: Origin::Rest,
+        bid: number("b", bid, &mut flags)?,
+        bid_size: number("b", bid_size, &mut flags)?,
+        ask: number("a", ask, &mut flags)?,
+        ask_size: number("a", ask_size, &mut flags)?,
         ..QuoteTick::default()
     };
-    market.quote(symbol, QuoteTick { flags, ..tick });
-    Ok(())
+    Ok(QuoteTick { flags, ..tick })
+}
+
+/// Read decimal seconds since 1970; zero is a missing time.
+pub(in crate::venue) fn seconds(text: &str) -> Result<Option<i64>, DecodeError> {
+    match Fixed::parse(text).map(|fixed| i64::try_from(fixed.digits(Some(9)))) {
+        Some(Ok(ns)) => Ok((ns > 0).then_some(ns)),
+        _ => Err(DecodeError::Time { field: "time", found: text.chars().take(40).collect() }),
+    }
+}
+
+/// The side of a trade, which is the taker's.
+pub(in crate::venue) fn taker(text: &str) -> Option<Side> {
+    match text {
+        "b" => Some(Side::Buy),
+        "s" => Some(Side::Sell),
+        _ => None,
+    }
 }
 
 fn book(
@@ -97,24 +135,15 @@ fn book(
 }
 
 fn trade(symbol: &str, wire: &WireTrade, market: &mut Market) -> Result<(), DecodeError> {
-    let WireTrade(price, size, seconds, taker, _, _, id) = wire;
+    let WireTrade(price, volume, time, side, _, _, id) = wire;
     let mut flags = 0;
-    let seconds = seconds.get();
-    let ts_event = Fixed::parse(seconds).ok_or_else(|| DecodeError::Time {
-        field: "time",
-        found: seconds.chars().take(40).collect(),
-    })?;
     let tick = TradeTick {
         channel: Channel::Trade,
-        ts_event: i64::try_from(ts_event.digits(Some(9))).ok(),
+        ts_event: seconds(time.get())?,
         ts_sent: None,
         price: number("price", price, &mut flags)?,
-        size: number("volume", size, &mut flags)?,
-        side: match *taker {
-            "b" => Some(Side::Buy),
-            "s" => Some(Side::Sell),
-            _ => None,
-        },
+        size: number("volume", volume, &mut flags)?,
+        side: taker(side),
         trade_id: Some(TradeId::Number(*id)),
         seq: Some(*id),
         conditions: None,
@@ -132,14 +161,46 @@ struct Answer<'a> {
     result: Option<&'a RawValue>,
 }
 
+/// The pairs of a result in the order of the wire, without the cursor that stands beside trades.
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(PairsVisitor)
+    }
+}
+
+struct PairsVisitor;
+
+impl<'de> Visitor<'de> for PairsVisitor {
+    type Value = Pairs<'de>;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter) -> std::fmt::Result {
+        formatter.write_str("a map of pairs")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut pairs = Vec::new();
+        while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+            if key != "last" {
+                pairs.push((key, value));
+            }
+        }
+        Ok(Pairs(pairs))
+    }
+}
+
+#[derive(Deserialize)]
+pub(in crate::venue) struct WireTicker<'a> {
+    #[serde(borrow)]
+    a: WireBest<'a>,
+    #[serde(borrow)]
+    b: WireBest<'a>,
+}
+
 /// Price, whole-lot volume, lot volume.
 #[derive(Deserialize)]
-struct WireTicker<'a> {
-    #[serde(borrow)]
-    a: [&'a str; 3],
-    #[serde(borrow)]
-    b: [&'a str; 3],
-}
+struct WireBest<'a>(&'a str, IgnoredAny, &'a str);
 
 #[derive(Deserialize)]
 struct WireDepth<'a> {
@@ -150,7 +211,7 @@ struct WireDepth<'a> {
 }
 
 #[derive(Deserialize)]
-struct WireLevel<'a>(&'a str, &'a str, serde::de::IgnoredAny);
+struct WireLevel<'a>(&'a str, &'a str, IgnoredAny);
 
 /// Price, volume, seconds since 1970, b or s, market or limit, miscellaneous, id.
 #[derive(Deserialize)]
@@ -159,7 +220,7 @@ struct WireTrade<'a>(
     &'a str,
     #[serde(borrow)] &'a RawValue,
     &'a str,
-    serde::de::IgnoredAny,
-    serde::de::IgnoredAny,
+    IgnoredAny,
+    IgnoredAny,
     u64,
 );

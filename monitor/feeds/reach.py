@@ -1,0 +1,152 @@
+"""Whether an address can be reached: its name, its port, its certificate, one after another."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import ssl
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+# A step is never without any time, and says so if that was too little.
+LEAST_S = 0.05
+PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
+
+
+class Place(NamedTuple):
+    """Where a URL leads: what may be shown of it, without path, query and credentials."""
+
+    host: str
+    port: int
+    is_secure: bool
+
+
+class Address(NamedTuple):
+    """An address of a host, as the system's sockets want it."""
+
+    family: socket.AddressFamily
+    to: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return str(self.to[0])
+
+
+def place(url: str) -> Place:
+    parts = urlsplit(url)
+    secure = parts.scheme in ("wss", "https")
+    return Place(parts.hostname or "", parts.port or PORTS[parts.scheme], secure)
+
+
+def proxy(at: Place) -> str | None:
+    """Return the proxy that the environment puts before a host, None if there is none."""
+    url = getproxies().get("https" if at.is_secure else "http")
+    if not url or proxy_bypass(at.host):
+        return None
+    parts = urlsplit(url if "://" in url else f"//{url}")
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+
+
+def resolve(at: Place, limit_s: float) -> list[Address]:
+    """Look a host up; OSError says what was found instead of an address."""
+    found: queue.SimpleQueue[list[Address] | OSError] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            infos = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
+            found.put([Address(family, to) for family, _, _, _, to in infos])
+        except (OSError, UnicodeError) as error:
+            # A name with an empty or an overlong label is not even asked for.
+            found.put(error if isinstance(error, OSError) else OSError(str(error)))
+
+    # The system's resolver cannot be interrupted: whoever waits for it gives up instead.
+    threading.Thread(target=look_up, name="resolve", daemon=True).start()
+    try:
+        answer = found.get(timeout=limit_s)
+    except queue.Empty:
+        raise OSError(
+            f"expected an address of {at.host} within {limit_s:.1f} s, found none"
+        ) from None
+    if isinstance(answer, OSError):
+        raise OSError(f"expected an address of {at.host}, found: {_reason(answer)}") from None
+    return answer
+
+
+def connect(at: Place, addresses: list[Address], limit_s: float) -> socket.socket:
+    """Connect to the first address that answers; OSError says what the last one did instead."""
+    deadline_s = time.monotonic() + limit_s
+    reason = f"no answer within {limit_s:.1f} s"
+    for address in addresses:
+        left_s = deadline_s - time.monotonic()
+        if left_s <= 0:
+            break
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(left_s)
+            sock.connect(address.to)
+            return sock
+        except TimeoutError:
+            sock.close()
+        except OSError as error:
+            sock.close()
+            reason = _reason(error)
+    raise OSError(f"expected an open port {at.port} on {at.host}, found: {reason}")
+
+
+def secure(at: Place, sock: socket.socket, limit_s: float) -> str:
+    """Shake hands on TLS and describe protocol and certificate; OSError says what is wrong."""
+    sock.settimeout(limit_s)
+    # As strict as the transport's own: a stricter one would refuse what is followed without harm.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    try:
+        with context.wrap_socket(sock, server_hostname=at.host) as line:
+            return f"{line.version()}, {_described(line.getpeercert() or {})}"
+    except ssl.SSLCertVerificationError as error:
+        found = error.verify_message.rstrip(".")
+        raise OSError(f"expected a certificate for {at.host}, found: {found}") from None
+    except TimeoutError:
+        found = f"no answer within {limit_s:.1f} s"
+        raise OSError(f"expected TLS from {at.host}:{at.port}, found: {found}") from None
+    except OSError as error:
+        raise OSError(f"expected TLS from {at.host}:{at.port}, found: {_reason(error)}") from None
+
+
+def trouble(url: str, limit_s: float) -> str | None:
+    """Say what keeps a URL from being reached, None if nothing below HTTP does."""
+    at, until_s = place(url), time.monotonic() + limit_s
+
+    def left_s() -> float:
+        return max(LEAST_S, until_s - time.monotonic())
+
+    if proxy(at):
+        return None
+    try:
+        with connect(at, resolve(at, left_s()), left_s()) as sock:
+            if at.is_secure:
+                secure(at, sock, left_s())
+    except OSError as error:
+        return str(error)
+    return None
+
+
+def _described(certificate: dict[str, Any]) -> str:
+    subject, issuer = (
+        {name: value for part in certificate.get(role, ()) for name, value in part}
+        for role in ("subject", "issuer")
+    )
+    names = [value for _, value in certificate.get("subjectAltName", ())]
+    holder = subject.get("commonName") or next(iter(names), "nobody")
+    signer = issuer.get("organizationName") or issuer.get("commonName", "nobody")
+    ends_s = ssl.cert_time_to_seconds(certificate["notAfter"])
+    ends = datetime.fromtimestamp(ends_s, UTC).date().isoformat()
+    return f"certificate of {holder} by {signer}, valid until {ends}"
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return error.reason.replace("_", " ").lower()
+    return error.strerror or str(error) or type(error).__name__

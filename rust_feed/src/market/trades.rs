@@ -1,0 +1,81 @@
+//! Trades as a market takes them: what came before is told by number or time, what is missing too.
+
+use super::Market;
+use crate::quality::Verdict;
+use crate::row::{self, Trade, TradeId};
+use crate::subscription::Channel;
+use crate::tick::TradeTick;
+
+impl Market {
+    /// Take a trade that REST told of; those that the stream brought before are left out.
+    pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
+        let at = self.follow(raw_symbol);
+        let followed = &mut self.followed[at];
+        let known = match &tick.trade_id {
+            Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
+                let ids = &mut followed.trade_ids[tick.channel as usize];
+                let streamed = tick.ts_event.is_some_and(|ns| followed.covered.has_passed(ns));
+                if streamed {
+                    // Its number is news, though the trade is not: the next is held against it.
+                    ids.judge(*id);
+                }
+                streamed || ids.has_passed(*id)
+            }
+            Some(TradeId::Number(id)) => followed.recent_trades.knows(*id),
+            _ => false,
+        };
+        if !known {
+            if let Some(ts_event) = tick.ts_event {
+                self.followed[at].covered.cover(ts_event);
+            }
+            self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
+        }
+    }
+
+    /// Take a trade of the stream, judged by its number, or else by its time.
+    pub fn trade(&mut self, raw_symbol: &str, tick: TradeTick) {
+        let at = self.follow(raw_symbol);
+        let followed = &mut self.followed[at];
+        let id = match &tick.trade_id {
+            Some(TradeId::Number(id)) => Some(*id),
+            _ => None,
+        };
+        let snapshot = tick.flags & row::SNAPSHOT != 0;
+        let verdict = match id {
+            Some(id) if !self.profile.trade_ids_count_up => followed.recent_trades.judge(id),
+            Some(id) => {
+                let ids = &mut followed.trade_ids[tick.channel as usize];
+                if snapshot && ids.has_passed(id) { Verdict::Duplicate } else { ids.judge(id) }
+            }
+            None if self.profile.trade_ids_count_up => {
+                tick.ts_event.map_or(Verdict::Good, |ns| followed.covered.judge(ns))
+            }
+            None => Verdict::Good,
+        };
+        if self.is_overlap(verdict) {
+            return;
+        }
+        // A snapshot repeats what was seen before a reconnect; that is no news.
+        let flags = match verdict {
+            Verdict::Duplicate if snapshot || id.is_none() => tick.flags | row::DUPLICATE,
+            _ => tick.flags | self.judge(at, tick.channel, verdict, id),
+        };
+        let header = self.header(Some(at), tick.ts_event, tick.ts_sent, flags);
+        self.meter(at, tick.channel, &header, verdict, 1);
+        let TradeTick { price, size, side, trade_id, seq, conditions, .. } = tick;
+        let trade = Trade { header, price, size, side, trade_id, seq, conditions };
+        self.rows.trades.push_back(trade);
+    }
+
+    /// The venue told that trades up to this id have happened: those that have not come are lost.
+    pub fn trades_reached(&mut self, raw_symbol: &str, id: u64) {
+        let Some(at) = self.followed_as(raw_symbol) else { return };
+        let (followed, channel) = (&mut self.followed[at], Channel::Trade);
+        if let Verdict::Gap { expected } = followed.trade_ids[channel as usize].reach(id) {
+            followed.meters[channel as usize].gaps += 1;
+            let detail = Some(format!("trade {id} was told of and did not come"));
+            let numbers = [Some(expected), None, Some(id - expected + 1)];
+            self.report(at, channel, "gap", detail, numbers);
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Coinbase Exchange <https://docs.cdp.coinbase.com/exchange/websocket-feed/overview>.
+//!
+//! `side` of a match is the MAKER's: ours is the opposite; a ticker's is the taker's, and is not used.
+//! `trade_id` counts up by one per product, and heartbeats tell the last one, so lost trades can be seen.
+//! `sequence` is that of the full feed: it grows with skips that are no gaps. `level2_batch`, which is
+//! acknowledged as `level2_50`, has neither number nor checksum: its books cannot be proved.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Deserialize;
+
+use super::coinbase;
+use super::{
+    DecodeError, Dialect, InstrumentList, Profile, json_error, level, number, places, time,
+};
+use crate::book::{Level, Levels};
+use crate::market::Market;
+use crate::row::{self, Side, TradeId};
+use crate::subscription::{Ask, Channel, Fetch, Request};
+use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
+
+mod rest;
+mod wire;
+
+use wire::{
+    Head, WireError, WireHeartbeat, WireMatch, WireProduct, WireSnapshot, WireSubscriptions,
+    WireTicker, WireUpdate,
+};
+
+const PRODUCTS_PER_REQUEST: usize = 100;
+
+pub const PROFILE: Profile = Profile {
+    name: "coinbase-exchange",
+    ws_url: Some("wss://ws-feed.exchange.coinbase.com"),
+    rest_url: "https://api.exchange.coinbase.com",
+    instruments: InstrumentList::Rest("/products"),
+    seq_scope: "symbol",
+    quote_seq_grows: true,
+    trade_ids_count_up: true,
+    book_verifiable: false,
+    open: || Box::new(CoinbaseExchange::default()),
+    ..coinbase::PROFILE
+};
+
+#[derive(Default)]
+struct CoinbaseExchange {
+    asked: HashSet<String>,
+    /// The last trade of each product by its last heartbeat.
+    told: HashMap<String, u64>,
+    levels: Levels,
+}
+
+impl Dialect for CoinbaseExchange {
+    fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
+        self.asked = wanted.iter().map(|(_, product)| product.clone()).collect();
+        let mut products: Vec<&str> = self.asked.iter().map(String::as_str).collect();
+        products.sort_unstable();
+        let mut requests = Vec::new();
+        for chunk in products.chunks(PRODUCTS_PER_REQUEST) {
+            let text = request("subscribe", "heartbeat", chunk);
+            requests.push(Request { id: requests.len() as u64, text, covers: Vec::new() });
+        }
+        for channel in PROFILE.channels {
+            let indices: Vec<usize> =
+                (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
+            for covers in indices.chunks(PRODUCTS_PER_REQUEST) {
+                let products: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
+                let text = request("subscribe", name(*channel), &products);
+                let id = requests.len() as u64;
+                requests.push(Request { id, text, covers: covers.to_vec() });
+            }
+        }
+        requests
+    }
+
+    fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask> {
+        let products: Vec<&str> = raw_symbols.iter().map(String::as_str).collect();
+        let mut asks = Vec::new();
+        for chunk in products.chunks(PRODUCTS_PER_REQUEST) {
+            for kind in ["unsubscribe", "subscribe"] {
+                asks.push(Ask::Send(request(kind, name(Channel::Book), chunk)));
+            }
+        }
+        asks
+    }
+
+    fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
+        rest::poll(wanted)
+    }
+
+    fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let head: Head = read(frame)?;
+        match head.kind {
+            "l2update" => self.update(&read(frame)?, market),
+            "snapshot" => self.snapshot(&read(frame)?, market),
+            "match" => trade(&read(frame)?, 0, market),
+            "last_match" => trade(&read(frame)?, row::SNAPSHOT, market),
+            "ticker" => ticker(&read(frame)?, market),
+            "heartbeat" => {
+                self.heartbeat(&read(frame)?, market);
+                Ok(())
+            }
+            "subscriptions" => {
+                acknowledge(read(frame)?, market);
+                Ok(())
+            }
+            "error" => {
+                market.notices.push(self.refusal(read(frame)?));
+                Ok(())
+            }
+            _ => {
+                market.ignored_frames += 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let path = url.split('?').next().unwrap_or_default();
+        let (_, resource) = path.split_once("/products").unwrap_or_default();
+        match resource.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
+            Some((product, "book")) => rest::book(product, url, body, &mut self.levels, market)?,
+            Some((product, "trades")) => rest::trades(product, body, market)?,
+            None if path.ends_with("/products") => {
+                let products: Vec<WireProduct> = read(body)?;
+                market.learn(products.into_iter().map(instrument).collect());
+            }
+            _ => market.ignored_frames += 1,
+        }
+        Ok(())
+    }
+}
+
+impl CoinbaseExchange {
+    fn snapshot(&mut self, wire: &WireSnapshot, market: &mut Market) -> Result<(), DecodeError> {
+        self.levels.clear();
+        let mut unread = None;
+        for (levels, side) in
+            [(&wire.bids, &mut self.levels.bids), (&wire.asks, &mut self.levels.asks)]
+        {
+            for wire in levels {
+                take(wire.price, wire.size, side, &mut unread);
+            }
+        }
+        let tick = BookTick { snapshot: true, ..BookTick::default() };
+        market.book(wire.product_id, tick, &self.levels);
+        unread.map_or(Ok(()), Err)
+    }
+
+    fn update(&mut self, wire: &WireUpdate, market: &mut Market) -> Result<(), DecodeError> {
+        self.levels.clear();
+        let mut unread = None;
+        for (side, price, size) in &wire.changes {
+            let levels = if *side == "buy" { &mut self.levels.bids } else { &mut self.levels.asks };
+            take(price, size, levels, &mut unread);
+        }
+        let tick = BookTick { ts_event: time("time", wire.time)?, ..BookTick::default() };
+        market.book(wire.product_id, tick, &self.levels);
+        unread.map_or(Ok(()), Err)
+    }
+
+    /// Matches and heartbeats are not strictly in step: a trade is given until the next heartbeat.
+    fn heartbeat(&mut self, wire: &WireHeartbeat, market: &mut Market) {
+        let before = self.told.insert(wire.product_id.into(), wire.last_trade_id);
+        if let Some(id) = before {
+            market.trades_reached(wire.product_id, id);
+        }
+    }
+
+    /// A refusal names its product, if any, in words.
+    fn refusal(&self, wire: WireError) -> Notice {
+        let reason = wire.reason.or(wire.message).unwrap_or_else(|| "no reason given".into());
+        match reason.split(' ').find(|word| self.asked.contains(*word)) {
+            Some(product) => {
+                Notice::Channel { channel: None, raw_symbol: product.into(), refused: Some(reason) }
+            }
+            None => Notice::Error(reason),
+        }
+    }
+}
+
+/// Add a level; one that cannot be read is left out alone, as the venue now and then sends such sizes.
+fn take(price: &str, size: &str, levels: &mut Vec<Level>, unread: &mut Option<DecodeError>) {
+    match level(price, size) {
+        Ok(level) => levels.push(level),
+        Err(error) => *unread = unread.take().or(Some(error)),
+    }
+}
+
+fn name(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Quote => "ticker",
+        Channel::Book => "level2_batch",
+        _ => "matches",
+    }
+}
+
+fn request(kind: &str, channel: &str, products: &[&str]) -> String {
+    serde_json::json!({"type": kind, "product_ids": products, "channels": [channel]}).to_string()
+}
+
+fn ticker(wire: &WireTicker, market: &mut Market) -> Result<(), DecodeError> {
+    let mut flags = 0;
+    let mut field = |name, text: Option<&str>| match text {
+        None | Some("") => Ok(f64::NAN),
+        Some(text) => number(name, text, &mut flags),
+    };
+    let tick = QuoteTick {
+        ts_event: time("time", wire.time)?,
+        bid: field("best_bid", wire.best_bid)?,
+        bid_size: field("best_bid_size", wire.best_bid_size)?,
+        ask: field("best_ask", wire.best_ask)?,
+        ask_size: field("best_ask_size", wire.best_ask_size)?,
+        seq: wire.sequence,
+        ..QuoteTick::default()
+    };
+    market.quote(wire.product_id, QuoteTick { flags, ..tick });
+    Ok(())
+}
+
+fn trade(wire: &WireMatch, flags: u32, market: &mut Market) -> Result<(), DecodeError> {
+    market.trade(wire.product_id, trade_tick(wire, flags)?);
+    Ok(())
+}
+
+fn trade_tick(wire: &WireMatch, mut flags: u32) -> Result<TradeTick, DecodeError> {
+    let tick = TradeTick {
+        channel: Channel::Trade,
+        ts_event: time("time", wire.time)?,
+        ts_sent: None,
+        price: number("price", wire.price, &mut flags)?,
+        size: number("size", wire.size, &mut flags)?,
+        side: match wire.side {
+            "buy" => Some(Side::Sell),
+            "sell" => Some(Side::Buy),
+            _ => None,
+        },
+        trade_id: Some(TradeId::Number(wire.trade_id)),
+        seq: wire.sequence,
+        conditions: None,
+        flags: 0,
+    };
+    Ok(TradeTick { flags, ..tick })
+}
+
+/// An acknowledgement tells all that is subscribed to on this connection.
+fn acknowledge(wire: WireSubscriptions, market: &mut Market) {
+    for subscribed in wire.channels {
+        let channel = match &*subscribed.name {
+            "ticker" => Channel::Quote,
+            "matches" => Channel::Trade,
+            "level2_50" | "level2_batch" | "level2" => Channel::Book,
+            _ => continue,
+        };
+        market.notices.extend(subscribed.product_ids.into_iter().map(|raw_symbol| {
+            Notice::Channel { channel: Some(channel), raw_symbol, refused: None }
+        }));
+    }
+}
+
+fn instrument(wire: WireProduct) -> Instrument {
+    let step =
+        |step: &Option<String>| step.as_ref().and_then(|s| s.parse().ok()).unwrap_or(f64::NAN);
+    let tick_size: f64 = step(&wire.quote_increment);
+    let lot_size: f64 = step(&wire.base_increment);
+    Instrument {
+        price_precision: places(tick_size),
+        size_precision: places(lot_size),
+        tick_size,
+        lot_size,
+        raw_symbol: wire.id,
+        base: wire.base_currency,
+        quote_asset: wire.quote_currency,
+        trading_status: wire.status,
+        suffix: None,
+        source: None,
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| json_error("coinbase-exchange", text, &error))
+}
