@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import pytest
 
@@ -63,9 +63,11 @@ def background(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
     """Start commands of the program that go on; they are ended with the test."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
+    def start(*arguments: object, stderr: IO[str] | None = None) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
         started.append(process)
         return process
 

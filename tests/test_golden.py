@@ -19,6 +19,11 @@ def decode(venue: str, *frames: str) -> dict[str, list[dict[str, Any]]]:
     session = Session(feed, venue, "{}")
     for at, frame in enumerate(frames, 1):
         session.frame(1, frame, at, 0)
+    return rows_of(feed)
+
+
+def rows_of(feed: Feed) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows that a feed holds, by kind; times are ns since 1970."""
     drained = feed.drain(0, 0) or {}
     rows = {kind: pa.record_batch(batch) for kind, batch in drained.items()}
     for kind, batch in rows.items():

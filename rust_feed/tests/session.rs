@@ -8,6 +8,7 @@ use rust_feed::buffer::Buffer;
 use rust_feed::row::Rows;
 use rust_feed::session::{Action, Options, Session, Wanted};
 use rust_feed::subscription::Fetch;
+use rust_feed::venue::PROFILES;
 
 const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND;
@@ -117,6 +118,39 @@ fn an_acknowledged_symbol_without_data_is_told_as_silent() {
 }
 
 #[test]
+fn a_symbol_that_is_neither_acknowledged_nor_heard_of_is_told_as_silent() {
+    let (mut session, buffer) = session("finnhub", &["AAPL", "TSLA"]);
+    let sent = session.opened(1, START, "ws://x");
+    let subscribe = |symbol| Action::Send(format!(r#"{{"symbol":"{symbol}","type":"subscribe"}}"#));
+    assert_eq!(sent, [subscribe("AAPL"), subscribe("TSLA")]);
+    for second in 1..=60 {
+        session.tick(START + second * SECOND);
+        let trade =
+            r#"{"data":[{"c":null,"p":1.5,"s":"TSLA","t":1672348887195,"v":1}],"type":"trade"}"#;
+        session.receive(&framed(trade), START + second * SECOND);
+    }
+    let rows = drained(&buffer);
+    assert_eq!(states(&rows).last(), Some(&("stale", "silent".to_string())));
+    // The first data is the acceptance, and it is told once.
+    assert_eq!(rows.statuses.iter().filter(|s| &*s.kind == "subscribed").count(), 1);
+}
+
+#[test]
+fn a_key_that_may_hold_one_connection_opens_no_second_one() {
+    let symbols: Vec<String> = (0..52).map(|n| format!("S{n}")).collect();
+    let symbols: Vec<&str> = symbols.iter().map(String::as_str).collect();
+    let (mut session, buffer) = session("finnhub", &symbols);
+    let mut asked = session.opened(1, START, "ws://x");
+    asked.extend(pass(&mut session, 1, 9));
+    assert_eq!(asked.iter().filter(|action| matches!(action, Action::Send(_))).count(), 50);
+    assert!(!asked.iter().any(|action| matches!(action, Action::Parts(parts) if *parts > 1)));
+    assert_eq!(
+        drained(&buffer).statuses.iter().filter(|status| &*status.kind == "refused").count(),
+        2
+    );
+}
+
+#[test]
 fn a_symbol_that_the_list_does_not_have_is_refused_before_it_is_asked_for() {
     let (mut session, buffer) = session("binance", &["btcusdt", "NOPE-USDT"]);
     assert_eq!(session.prepare(), [Action::Fetch(Fetch::get("/api/v3/exchangeInfo"))]);
@@ -171,6 +205,20 @@ fn a_venues_closing_frame_is_answered_with_its_code_and_nothing_after_it_is_read
     assert!(drained(&buffer).quotes.is_empty());
 }
 
+/// REST resources of all venues.
+const RESOURCES: [&str; 10] = [
+    "/api/v3/exchangeInfo/market/products",
+    "/0/public/AssetPairs",
+    "/0/public/Ticker",
+    "/products/BTC-USD/book",
+    "/products/BTC-USD/trades",
+    "/api/v1/quote?symbol=AAPL",
+    "/v1/quotes?symbols=BTC-USD",
+    "/v1/trades?symbol=BTC-USD&after=0",
+    "?to=0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc&data=0x0902f1ac",
+    "",
+];
+
 /// Texts that resemble what venues send, and are mostly wrong.
 fn near_frames() -> impl Strategy<Value = String> {
     let word = prop::sample::select(vec![
@@ -209,6 +257,16 @@ fn near_frames() -> impl Strategy<Value = String> {
         "BTC/USD",
         "1.5",
         "bookTicker",
+        "jsonrpc",
+        "_meta",
+        "pools",
+        "token1Price",
+        "msg",
+        "v",
+        "quotes",
+        "0x0902f1ac",
+        "0x",
+        "0xb4e16d0168e52d35cacd2c6185b44281ec28c9dc",
         "event",
         "subscriptionStatus",
         "pair",
@@ -246,24 +304,16 @@ fn near_frames() -> impl Strategy<Value = String> {
     })
 }
 
-/// The resources of all venues, as far as a text may be read as one.
-const URLS: [&str; 5] = [
-    "/api/v3/exchangeInfo/market/products",
-    "/0/public/AssetPairs",
-    "/0/public/Ticker",
-    "/products/BTC-USD/book",
-    "/products/BTC-USD/trades",
-];
-
 proptest! {
     #[test]
     fn no_text_panics_any_dialect(texts in prop::collection::vec(prop_oneof![near_frames(), ".*"], 1..8)) {
-        for profile in rust_feed::venue::PROFILES {
-            let (mut session, buffer) = session(profile.name, &["BTC-USD"]);
+        for venue in PROFILES.map(|profile| profile.name) {
+            let (mut session, buffer) = session(venue, &["BTC-USD"]);
             session.opened(1, START, "ws://x");
             for (at, text) in texts.iter().enumerate() {
                 session.frame(1, text, START + at as i64, 0);
-                for url in URLS {
+                session.sent(text);
+                for url in RESOURCES {
                     session.fetched(1, url, text, START, 0);
                 }
             }

@@ -8,8 +8,9 @@ impl Session {
     /// Write what went wrong with a REST request, unless that was the last thing written of it.
     pub(super) fn tell_failure(&mut self, url: &str, kind: &str, why: &str) {
         let detail = match url.split('?').next() {
-            None | Some("") => why.to_owned(),
-            Some(path) => format!("{path}: {why}"),
+            Some(path) if path.starts_with('/') => format!("{path}: {why}"),
+            // Of a captured address the path may hold a key.
+            _ => why.to_owned(),
         };
         if self.failure.as_ref() != Some(&detail) {
             let state = if self.watch.open { "connected" } else { "failed" };

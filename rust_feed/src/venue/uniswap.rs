@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{DecodeError, Dialect, InstrumentList, Profile, Setup, Version, json_error, query};
 use crate::market::Market;
@@ -16,6 +16,7 @@ use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{Instrument, Notice, QuoteTick};
 
 mod abi;
+mod asks;
 mod chain;
 mod graph;
 mod pools;
@@ -28,7 +29,6 @@ use chain::{Block, Chain, Head, Replaced};
 use graph::Graph;
 use pools::Pools;
 use rpc::Asked;
-use swap::{V2_SWAP, V3_SWAP};
 use wire::{Answer, WireBlock, WireLog};
 
 /// Selectors of the functions that are called.
@@ -38,16 +38,8 @@ const RESERVES: [u8; 4] = [0x09, 0x02, 0xf1, 0xac];
 /// Multicall's `aggregate`: other programs' captures ask for many pools through it.
 const AGGREGATE: [u8; 4] = [0x25, 0x2d, 0xba, 0x42];
 
-/// Requests in one batch.
-const BATCH: usize = 50;
-/// Blocks that one request for logs covers.
-const LOG_BLOCKS: u64 = 100;
 /// A refused request for the logs of fewer blocks is not tried in halves.
 const HALVED_BLOCKS: u64 = 12;
-/// Older logs are given up after an outage.
-const LOG_BLOCKS_MAX: u64 = 1000;
-/// Blocks behind a new head that are asked for one by one, to know their times and hashes.
-const BLOCKS_ASKED: u64 = 16;
 
 pub const PROFILE: Profile = Profile {
     name: "uniswap",
@@ -233,78 +225,6 @@ impl Uniswap {
         let detail = Some(format!("block {number} was {was} and is {is}"));
         let numbers = [Some(*number), self.chain.head(), None];
         market.status("connection", None, "polling", "reorg", detail, numbers);
-    }
-
-    fn ask_at(&mut self, number: u64, market: &mut Market) {
-        let mut requests = Vec::new();
-        let tag = format!("{number:#x}");
-        for address in self.quoted.clone() {
-            let selectors: &[[u8; 4]] = match self.pools.get(&address).map(|pool| pool.version) {
-                Some(Version::V2) => &[RESERVES],
-                Some(Version::V3) => &[LIQUIDITY, SLOT0],
-                None => &[],
-            };
-            for selector in selectors {
-                let data = format!("{:#010x}", u32::from_be_bytes(*selector));
-                let call = json!([{"to": address, "data": data}, tag]);
-                requests.push(self.request("eth_call", &call));
-            }
-        }
-        if !self.traded.is_empty() {
-            let from = self.logs_from(number, market);
-            for number in from.max(number.saturating_sub(BLOCKS_ASKED))..number {
-                if !self.chain.knows(number) {
-                    let block = json!([format!("{number:#x}"), false]);
-                    requests.push(self.request("eth_getBlockByNumber", &block));
-                }
-            }
-            let mut next = from;
-            while next <= number {
-                let last = number.min(next + LOG_BLOCKS - 1);
-                requests.push(self.logs_request(next, last));
-                next = last + 1;
-            }
-        }
-        for batch in requests.chunks(BATCH) {
-            market.asks.push(self.post(batch));
-        }
-    }
-
-    /// The first block whose logs are asked for; what is too old by now is told as lost.
-    fn logs_from(&mut self, number: u64, market: &mut Market) -> u64 {
-        let first = (number + 1).saturating_sub(LOG_BLOCKS_MAX);
-        let expected = self.chain.logs_from;
-        if expected < first {
-            let detail = Some("no trades of the blocks between".into());
-            let numbers = [Some(expected), Some(first), Some(first - expected)];
-            market.status("connection", None, "polling", "gap", detail, numbers);
-            self.chain.logs_from = first;
-        }
-        self.chain.logs_from
-    }
-
-    fn logs_request(&mut self, from: u64, to: u64) -> Value {
-        let filter = json!([{
-            "fromBlock": format!("{from:#x}"),
-            "toBlock": format!("{to:#x}"),
-            "address": self.traded,
-            "topics": [[V2_SWAP, V3_SWAP]],
-        }]);
-        self.request("eth_getLogs", &filter)
-    }
-
-    fn request(&mut self, method: &str, params: &Value) -> Value {
-        self.next_id += 1;
-        json!({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params})
-    }
-
-    fn post(&mut self, requests: &[Value]) -> Fetch {
-        let text = match requests {
-            [request] => request.to_string(),
-            _ => Value::from(requests).to_string(),
-        };
-        self.sent(&text);
-        Fetch { path: String::new(), body: Some(text) }
     }
 
     /// Take what a contract answered to a call.
