@@ -8,7 +8,7 @@ from monitor._rust_feed import venues
 
 
 class Source(NamedTuple):
-    """What to follow: a symbol of a venue, canonical or in the venue's spelling, or a pattern (`*`).
+    """What to follow: a symbol, canonical or in the venue's spelling, or a pattern with `*`.
 
     No channels stands for all that the venue has.
     """

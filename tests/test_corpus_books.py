@@ -112,7 +112,9 @@ def without_last(row: dict[str, Any]) -> dict[str, Any]:
 def assert_same_rows(file: Path, venue: str, folder: Path, monitor: Run) -> None:
     done = monitor("ingest", file, "--venue", venue, "--recording", "x")
     assert done.returncode == 0, done.stderr
-    wanted = [compared(row) for row in reference.rows(file, venue)]
+    # A message that names no instrument is no instrument's: it is counted, not recorded.
+    rows = (row for row in reference.rows(file, venue) if row["symbol"] is not None)
+    wanted = [compared(row) for row in rows]
     found = [compared(row) for row in recorded(folder / "recordings", "x")]
     # One kind after the other tells more of a failure than the first row of them all.
     kinds = {
