@@ -18,6 +18,8 @@ pub struct Instrument {
     pub source: Option<String>,
     /// Tells it apart from other markets of its pair, behind an `@`.
     pub suffix: Option<String>,
+    /// The raw symbol under which the venue answers for it, if it is not its own.
+    pub alias: Option<String>,
 }
 
 impl Default for Instrument {
@@ -33,6 +35,7 @@ impl Default for Instrument {
             trading_status: None,
             source: None,
             suffix: None,
+            alias: None,
         }
     }
 }

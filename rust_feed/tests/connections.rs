@@ -12,10 +12,14 @@ const SECOND: i64 = 1_000_000_000;
 const START: i64 = 1_700_000_000 * SECOND;
 
 fn session(symbol: &str, part: usize) -> (Session, Arc<Buffer>) {
+    session_at("binance", symbol, part)
+}
+
+fn session_at(venue: &str, symbol: &str, part: usize) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(100_000));
     let sources = vec![Wanted { symbol: symbol.into(), channels: Vec::new() }];
     let options = Options { sources, live: true, part, ..Options::default() };
-    let session = Session::new(Arc::clone(&buffer), "binance", options);
+    let session = Session::new(Arc::clone(&buffer), venue, options);
     (session.expect("a known venue"), buffer)
 }
 
@@ -113,4 +117,24 @@ fn a_connection_that_takes_over_brings_neither_gap_nor_duplicate() {
     let replaced = rows.statuses.iter().find(|status| &*status.kind == "replaced");
     assert_eq!(replaced.and_then(|status| status.count), Some(4));
     assert!(!rows.statuses.iter().any(|s| matches!(&*s.kind, "gap" | "duplicate" | "late")));
+}
+
+#[test]
+fn an_alias_is_asked_for_under_the_name_of_the_answers() {
+    let (mut session, buffer) = session_at("coinbase", "BTC-USDC", 0);
+    let products = r#"{"products":[
+        {"product_id":"BTC-USD","status":"online","alias":""},
+        {"product_id":"BTC-USDC","status":"online","alias":"BTC-USD"}]}"#;
+    session.fetched(0, "/api/v3/brokerage/market/products", products, START, 0);
+    let sent = session.opened(1, START, "ws://x");
+    let texts = sent.iter().filter_map(|action| match action {
+        Action::Send(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let asked: Vec<_> = texts.filter(|text| text.contains("product_ids")).collect();
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|text| text.contains("[\"BTC-USD\"]")), "{asked:?}");
+    let rows = drained(&buffer);
+    let told = rows.statuses.iter().find(|status| &*status.kind == "alias");
+    assert!(told.and_then(|s| s.detail.as_deref()).is_some_and(|d| d.contains("BTC-USDC")));
 }

@@ -96,9 +96,26 @@ impl Session {
         self.market.status_of(symbol, "failed", "refused", detail);
     }
 
+    /// The names under which the venue answers for a symbol.
+    fn raw_symbols(&mut self, text: &str) -> Vec<String> {
+        let mut raw_symbols = self.spellings(text);
+        for raw_symbol in &mut raw_symbols {
+            let known = self.market.list.as_ref().and_then(|list| list.get(raw_symbol));
+            if let Some(alias) = known.and_then(|known| known.alias.clone()) {
+                if self.watch.open || self.polling.is_some() {
+                    let detail = Some(format!("{raw_symbol} is answered as {alias}"));
+                    self.market.status("feed", None, "connected", "alias", detail, [None; 3]);
+                }
+                *raw_symbol = alias;
+            }
+        }
+        raw_symbols.dedup();
+        raw_symbols
+    }
+
     /// The venue's spellings of a symbol: one, or all that a pattern such as `*-USDT` fits or that
     /// are markets of the pair.
-    fn raw_symbols(&self, text: &str) -> Vec<String> {
+    fn spellings(&self, text: &str) -> Vec<String> {
         if text.contains('*') {
             let known = self.market.list.iter().flat_map(|list| list.values());
             let pattern = text.to_ascii_uppercase();

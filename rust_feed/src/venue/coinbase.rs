@@ -312,6 +312,7 @@ fn instrument(wire: WireProduct) -> Option<Instrument> {
         base,
         quote_asset,
         trading_status: wire.status,
+        alias: wire.alias.filter(|alias| !alias.is_empty()),
         ..Instrument::default()
     })
 }

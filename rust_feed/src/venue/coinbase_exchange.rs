@@ -273,6 +273,7 @@ fn instrument(wire: WireProduct) -> Instrument {
         quote_asset: wire.quote_currency,
         trading_status: wire.status,
         suffix: None,
+        alias: None,
         source: None,
     }
 }

@@ -259,6 +259,7 @@ fn instrument(wire: WirePair) -> Option<Instrument> {
         size_precision: wire.lot_decimals,
         trading_status: wire.status,
         suffix: None,
+        alias: None,
         source: None,
     })
 }

@@ -97,4 +97,6 @@ pub(super) struct WireProduct {
     pub(super) quote_increment: Option<String>,
     pub(super) base_increment: Option<String>,
     pub(super) status: Option<String>,
+    /// A product in USDC is answered under the name of the one in USD.
+    pub(super) alias: Option<String>,
 }
