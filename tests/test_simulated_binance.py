@@ -40,6 +40,16 @@ def test_binance_us_is_a_market_of_its_own(simulator):
         assert line.next()["data"]["s"] == "BTCUSD"
 
 
+def test_best_quotes_come_for_the_symbols_that_were_asked_for(simulator):
+    def symbols(query: str) -> list[str]:
+        told = get(simulator, "binance", f"ticker/bookTicker{query}")
+        return [ticker["symbol"] for ticker in told]
+
+    assert symbols("?symbols=%5B%22ETHUSDT%22,%22BTCUSDT%22%5D") == ["ETHUSDT", "BTCUSDT"]
+    assert len(symbols("")) > 2
+    assert get(simulator, "binance", "ticker/bookTicker?symbols=[%22NOPE%22]")["code"] == -1121
+
+
 @pytest.mark.parametrize("levels", [5, 10, 20])
 def test_partial_depth_is_the_top_of_the_book_at_its_update_id(simulator, levels):
     streams = f"btcusdt@depth@100ms/btcusdt@depth{levels}@100ms"

@@ -86,7 +86,7 @@ class Rest:
         if "symbol" in query:
             chosen = [query["symbol"]]
         elif "symbols" in query:
-            chosen = query["symbols"].strip("[]").replace('"', "").split(",")
+            chosen = _list(query["symbols"])
         if any(symbol not in self._by_symbol for symbol in chosen):
             return _BAD_SYMBOL
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
@@ -114,7 +114,10 @@ class Rest:
 
     def _book_ticker(self, query: Mapping[str, str]) -> tuple[int, Any]:
         if "symbol" not in query:
-            return 200, [_ticker(item) for item in self._by_symbol.values()]
+            chosen = _list(query["symbols"]) if "symbols" in query else list(self._by_symbol)
+            if any(symbol not in self._by_symbol for symbol in chosen):
+                return _BAD_SYMBOL
+            return 200, [_ticker(self._by_symbol[symbol]) for symbol in chosen]
         item = self._by_symbol.get(query["symbol"])
         return (200, _ticker(item)) if item else _BAD_SYMBOL
 
@@ -166,6 +169,10 @@ class Rest:
 _BAD_SYMBOL = (400, {"code": -1121, "msg": "Invalid symbol."})
 _NO_SYMBOL = (400, {"code": -1102, "msg": "Mandatory parameter 'symbol' was not sent."})
 _BAD_LIMIT = (400, {"code": -1100, "msg": "Illegal characters found in parameter 'limit'."})
+
+
+def _list(symbols: str) -> list[str]:
+    return symbols.strip("[]").replace('"', "").split(",")
 
 
 def _limit(query: Mapping[str, str], usual: int, most: int) -> int | None:
