@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -61,6 +62,47 @@ def test_lost_and_repeated_messages_are_counted_as_often_as_they_show():
             assert struck(simulator, "kraken") == {}
 
 
+def strikes(simulator: Simulator, venue: str) -> Any:
+    url = simulator.http_url(venue).removesuffix(f"/{venue}") + "/_simulate/strikes"
+    return requests.get(url, params={"venue": venue}, timeout=DEADLINE_S)
+
+
+def test_the_messages_that_were_lost_are_told():
+    with (
+        Simulator(["binance"], rate=400, faults=["gap@0.25"]) as simulator,
+        connected(simulator.ws_url("binance") + "/ws/btcusdt@trade") as line,
+    ):
+        ids = trade_ids(line)
+        before = next(ids)
+        lost: list[int] = []
+        while len(lost) < 3:
+            number = next(ids)
+            lost += range(before + 1, number)
+            before = number
+        told = strikes(simulator, "binance").json()
+        assert [json.loads(strike["message"])["t"] for strike in told[:3]] == lost
+        assert {(strike["fault"], strike["overtaken_by"]) for strike in told} == {("gap", None)}
+        refused = strikes(simulator, "kraken")
+        assert (refused.status_code, refused.text) == (
+            404,
+            "expected a venue of binance, found 'kraken'\n",
+        )
+
+
+def test_of_two_messages_that_changed_places_both_are_told():
+    with (
+        Simulator(["binance"], rate=400, faults=["reorder@0.25"]) as simulator,
+        connected(simulator.ws_url("binance") + "/ws/btcusdt@trade") as line,
+    ):
+        ids = trade_ids(line)
+        before = next(ids)
+        while (number := next(ids)) > before:
+            before = number
+        (told, *_) = strikes(simulator, "binance").json()
+        pair = [json.loads(told[name])["t"] for name in ("message", "overtaken_by")]
+        assert pair == [number, before]
+
+
 def test_wrong_checksums_of_v1_are_counted_and_nothing_else_is_wrong():
     book, wrong = Folded(10), 0
     with (
@@ -109,6 +151,22 @@ def test_a_broken_connection_counts_once(fault):
             raise ConnectionError("closed by a frame")
         name = fault.partition("@")[0].partition(":")[0]
         assert struck(simulator, "kraken-v1") == {name: 1}
+
+
+def test_a_connection_is_cut_at_its_first_request_or_not_at_all():
+    with Simulator(["kraken"], faults=["flap:0.5"]) as simulator:
+        answered = []
+        for _ in range(12):
+            with connected(simulator.ws_url("kraken") + "/v2") as line:
+                pongs = 0
+                with suppress(OSError, websocket.WebSocketException):
+                    for _ in range(10):
+                        line.ask({"method": "ping"})
+                        line.until(lambda m: m.get("method") == "pong")
+                        pongs += 1
+                answered.append(pongs)
+        assert set(answered) == {0, 10}
+        assert struck(simulator, "kraken") == {"flap": answered.count(0)}
 
 
 def test_refused_requests_are_counted_but_questions_to_the_simulator_are_never_refused():

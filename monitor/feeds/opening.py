@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from monitor.feeds import transport
 
-# What a refused handshake is told as, and how long to leave the venue in peace after it.
+# What a refused handshake is told as, and how long to leave a venue in peace that does not say it.
 REFUSALS = {
     401: ("auth_failed", 60.0),
     403: ("auth_failed", 60.0),
@@ -64,5 +64,5 @@ def refusal(error: Exception) -> tuple[str, str, float]:
     """Tell an error of the line as kind of status, reason, and seconds to leave the venue alone."""
     if isinstance(error, transport.RefusedError):
         kind, pause_s = REFUSALS.get(error.status_code, ("disconnected", 0.0))
-        return kind, str(error), pause_s
+        return kind, str(error), pause_s if error.pause_s is None else error.pause_s
     return "disconnected", f"{type(error).__name__}: {error}", 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import queue
 import threading
 import time
@@ -20,12 +19,22 @@ BODY_BYTES = 64 << 20
 WAITING = 2000
 # Without a Retry-After: how long to leave the venue in peace.
 PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 401: 60.0, 403: 60.0}
-PAUSE_CAP_S = 3 * 86_400.0
-KINDS = {429: "rate_limited", 418: "rate_limited", 451: "geo_blocked", 401: "auth_failed"}
+# A pause no longer than this is waited for; in a longer one nothing is asked at all.
+PATIENCE_S = 2.0
+KINDS = {
+    401: "auth_failed",
+    403: "auth_failed",
+    418: "rate_limited",
+    429: "rate_limited",
+    451: "geo_blocked",
+}
 
 
 class Answer(NamedTuple):
-    """What came of a request: the body, or the kind of failure and why."""
+    """What came of a request: the body, or the kind of failure and why.
+
+    Without a kind it was not made at all: the venue wants to be left in peace.
+    """
 
     path: str
     body: str | None
@@ -44,7 +53,6 @@ class Rest:
         self._waiting = queue.Queue(WAITING)
         self._closing = threading.Event()
         self._paused_until_s = 0.0
-        self._pause = ("", "")
         self._thread = threading.Thread(target=self._run, name=f"rest-{name}", daemon=True)
         self._thread.start()
 
@@ -75,12 +83,11 @@ class Rest:
                 if wanted is None:
                     return
                 path, body, answer = wanted
-                if time.monotonic() < self._paused_until_s:
+                left_s = self._paused_until_s - time.monotonic()
+                if left_s > PATIENCE_S:
                     # Asking on would only make the ban longer.
-                    left_s = self._paused_until_s - time.monotonic()
-                    kind, why = self._pause
-                    answer(Answer(path, None, kind, f"{why}; asked again in {left_s:.0f} s"))
-                else:
+                    answer(Answer(path, None))
+                elif left_s <= 0 or not self._closing.wait(left_s):
                     answer(self._ask(session, path, body))
 
     def _ask(self, session: requests.Session, path: str, body: str | None) -> Answer:
@@ -112,24 +119,10 @@ class Rest:
         status = response.status_code
         kind = KINDS.get(status, "fetch_failed")
         why = f"expected HTTP 200, found {status} {' '.join(text.split())[:200]}".rstrip()
-        if status == 403 and self._key.variable:
-            kind = "auth_failed"
         why = self._key.explain(kind, why)
-        pause_s = _retry_after_s(response) or PAUSES_S.get(status, 0.0)
+        told_s = transport.retry_after_s(response.headers.get("Retry-After", ""))
+        pause_s = told_s or PAUSES_S.get(status, 0.0)
         if pause_s:
-            self._paused_until_s = time.monotonic() + min(pause_s, PAUSE_CAP_S)
-            self._pause = (kind, why)
+            self._paused_until_s = time.monotonic() + pause_s
             why = f"{why}; asked again in {pause_s:.0f} s"
         return Answer(path, None, kind, why)
-
-
-def _retry_after_s(response: requests.Response) -> float | None:
-    """Read Retry-After: seconds, or a date."""
-    text = response.headers.get("Retry-After", "")
-    if text.isdecimal():
-        return float(text)
-    try:
-        date = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return max(0.0, date.timestamp() - time.time())

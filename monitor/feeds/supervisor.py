@@ -257,7 +257,7 @@ class Supervisor:
         now_ns, conn = self._clock.now_ns(), self._conn
         if answer.body is not None:
             self._session.fetched(conn, answer.path, answer.body, now_ns, 0)
-        else:
+        elif answer.kind:
             self._session.fetch_failed(conn, answer.path, answer.kind, answer.why, now_ns)
 
     def _fall_back_if_due(self) -> None:

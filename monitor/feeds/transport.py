@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import email.utils
 import socket
 import ssl
 import struct
@@ -24,6 +25,8 @@ READ_TIMEOUT_S = 0.1
 CLOSE_WAIT_S = 1.0
 # So much of an answer's first line is shown.
 SHOWN_BYTES = 80
+# No venue's ban lasts longer.
+PAUSE_CAP_S = 3 * 86_400.0
 # Venues ask that a client says what it is.
 HEADERS = {"User-Agent": f"monitor/{__version__}"}
 
@@ -39,9 +42,11 @@ LINE_ERRORS = (OSError, ssl.SSLError, websocket.WebSocketException, ValueError)
 class RefusedError(OSError):
     """The venue answered the opening handshake with an HTTP status instead of a WebSocket."""
 
-    def __init__(self, status_code: int, why: str) -> None:
+    def __init__(self, status_code: int, why: str, pause_s: float | None) -> None:
         super().__init__(why)
         self.status_code = status_code
+        # How long the venue wants to be left in peace, if it says so.
+        self.pause_s = pause_s
 
 
 class Line:
@@ -105,7 +110,9 @@ def connect(url: str) -> Iterator[Line]:
     except websocket.WebSocketBadStatusException as error:
         # Its own text holds all headers and the body.
         found = f"{error.status_code} {error.status_message or ''}".rstrip()
-        raise RefusedError(error.status_code, f"expected HTTP 101, found {found}") from None
+        pause_s = retry_after_s((error.resp_headers or {}).get("retry-after", ""))
+        why = f"expected HTTP 101, found {found}"
+        raise RefusedError(error.status_code, why, pause_s) from None
     try:
         for name in UNASKED:
             if name in ws.getheaders():
@@ -161,6 +168,17 @@ class _Bounded:
     def _first_line(self) -> str:
         line = bytes(self._answer[:SHOWN_BYTES]).split(b"\r\n")[0]
         return repr(line.decode("latin-1"))
+
+
+def retry_after_s(text: str) -> float | None:
+    """Read a Retry-After header, seconds or a date; None if it says neither."""
+    if text.isdecimal():
+        return min(float(text), PAUSE_CAP_S)
+    try:
+        date = email.utils.parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return min(max(0.0, date.timestamp() - time.time()), PAUSE_CAP_S)
 
 
 def address(url: str) -> str:

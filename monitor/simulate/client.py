@@ -6,10 +6,11 @@ import asyncio
 import re
 import socket
 import struct
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
@@ -29,8 +30,20 @@ SLICE_BACKLOG = 256
 # Sent between the fragments of a message, where a control frame may stand.
 BETWEEN = b"between"
 
+# So many strikes are told of each venue.
+STRIKES_TOLD = 1000
+
 # Of WebSocket v2, and of v1.
 _CHECKSUM = re.compile(r'("checksum":|"c":")(\d+)')
+
+
+class Strike(NamedTuple):
+    """A fault that befell a message at `at_ns`; where two changed places, that which overtook."""
+
+    fault: str
+    at_ns: int
+    message: str
+    overtaken_by: str | None = None
 
 
 class Tally:
@@ -38,7 +51,10 @@ class Tally:
 
     def __init__(self, venues: Iterable[str]) -> None:
         self.messages = 0
-        self.faults: dict[str, Counter[str]] = {venue: Counter() for venue in venues}
+        self.faults: dict[str, Counter[str]] = {}
+        self.strikes: dict[str, deque[Strike]] = {}
+        for venue in venues:
+            self.faults[venue], self.strikes[venue] = Counter(), deque(maxlen=STRIKES_TOLD)
 
 
 class Client:
@@ -58,11 +74,11 @@ class Client:
         self.sent = 0
         self.mute = False
         self._ws, self._transport, self._tally = ws, transport, tally
-        self._struck = tally.faults[venue]
+        self._struck, self._strikes = tally.faults[venue], tally.strikes[venue]
         self._gave_notice = False
         self._dice = dice if dice else None
         self._pending: list[bytes] = []
-        self._held: bytes | None = None
+        self._held: Strike | None = None
         self._slow: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
 
@@ -169,16 +185,19 @@ class Client:
         names = MESSAGE if _CHECKSUM.search(text) else _WITHOUT_CRC
         # What overtakes a held message is spared: else nothing might have been overtaken.
         fault = dice.strikes(names, now_s) if held is None else None
+        payload = text.encode()
         if fault is not None:
             self._struck[fault] += 1
-        payload = text.encode()
+            strike = Strike(fault, time.time_ns(), text)
+            if fault == "reorder":
+                self._held = strike
+            else:
+                self._strikes.append(strike)
         match fault:
-            case "gap":
+            case "gap" | "reorder":
                 pass
             case "duplicate":
                 self._pending += [wire.frame(payload), wire.frame(payload)]
-            case "reorder":
-                self._held = payload
             case "corrupt":
                 # JSON cut short is never valid, whatever the venue.
                 self._pending.append(wire.frame(payload[: 1 + dice.below(len(payload) - 1)]))
@@ -193,7 +212,8 @@ class Client:
             case _:
                 self._pending.append(wire.frame(payload))
         if held is not None:
-            self._pending.append(wire.frame(held))
+            self._pending.append(wire.frame(held.message.encode()))
+            self._strikes.append(held._replace(overtaken_by=text))
 
     async def _say_goodbye(self, code: int, reason: bytes) -> None:
         # A closing frame inside a message's pieces would be taken for a piece.

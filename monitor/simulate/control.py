@@ -6,6 +6,10 @@ A message fault counts once per message it befell, a line fault or `flap` once p
 broke, an `http-` fault once per answer, `tls` once per handshake begun with the wrong certificate
 (a port speaks TLS before anybody says which venue is meant).
 
+`GET /_simulate/strikes?venue=V` answers with the messages that faults befell, the oldest first, the
+last 1000 of them: `[{"fault", "at_ns", "message", "overtaken_by"}, …]`. `message` is the text as it
+was before the fault; `overtaken_by` is null but for `reorder`, which is told of when it is done.
+
 `GET /_simulate/book?venue=V&symbol=RAW` answers with the venue's own book at this moment:
 `{"venue", "symbol", "sequence", "changed_ns", "bids": [[price, size], …], "asks": […]}`. Prices and
 sizes are texts, best first, whole. `sequence` is the venue's number of that state (Binance: the
@@ -18,14 +22,15 @@ Neither is ever befallen by a fault.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.simulate import faults
+from monitor.simulate.client import Strike
 from monitor.simulate.market import Instrument
 from monitor.simulate.venue import Answer, answer
 from monitor.simulate.wire import decimal
 
-PATH, BOOK_PATH = "/_simulate", "/_simulate/book"
+PATH, BOOK_PATH, STRIKES_PATH = "/_simulate", "/_simulate/book", "/_simulate/strikes"
 # What befalls the port, not a venue.
 TLS = "tls"
 
@@ -41,6 +46,14 @@ def told(struck: Mapping[str, Counter[str]], tls: int) -> Answer:
             TLS: tls,
         }
     )
+
+
+def strikes(struck: Mapping[str, Iterable[Strike]], venue: str) -> Answer:
+    """Tell which messages of a venue faults befell."""
+    if venue not in struck:
+        known = ", ".join(struck)
+        return _not_found(f"expected a venue of {known}, found {venue!r}")
+    return answer([strike._asdict() for strike in struck[venue]])
 
 
 def book(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:
@@ -69,9 +82,7 @@ def book(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:
         item.listing.raw_symbol for item in instruments if item.listing.venue == venue
     )
     expected = f"a symbol of {known}" if known else "a venue that is simulated"
-    return Answer(
-        404, f"expected {expected}, found {venue} {symbol}\n", {"Content-Type": "text/plain"}
-    )
+    return _not_found(f"expected {expected}, found {venue} {symbol}")
 
 
 def sequence(item: Instrument) -> int | None:
@@ -82,3 +93,7 @@ def sequence(item: Instrument) -> int | None:
         case "coinbase-exchange":
             return item.full_sequence
     return None
+
+
+def _not_found(why: str) -> Answer:
+    return Answer(404, f"{why}\n", {"Content-Type": "text/plain"})

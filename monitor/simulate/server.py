@@ -1,7 +1,7 @@
 """The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate.
 
-`GET /_simulate` tells how many of each fault were injected, per venue, and
-`GET /_simulate/book?venue=V&symbol=RAW` a venue's own book: `control.py` says in what form.
+`GET /_simulate` tells how many of each fault were injected, per venue, `GET /_simulate/strikes`
+which messages they befell, and `GET /_simulate/book` a venue's own book: `control.py` says how.
 """
 
 from __future__ import annotations
@@ -156,6 +156,8 @@ class Exchange:
         if request.path == control.PATH:
             return control.told(self._tally.faults, self._wrong_certificates)
         venue, symbol = (request.query.get(name, "") for name in ("venue", "symbol"))
+        if request.path == control.STRIKES_PATH:
+            return control.strikes(self._tally.strikes, venue)
         return control.book(self._market.instruments, venue, symbol)
 
     def _now_ns(self) -> int:
@@ -164,7 +166,7 @@ class Exchange:
         return self._last_ns
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if request.path in (control.PATH, control.BOOK_PATH):
+        if request.path in (control.PATH, control.BOOK_PATH, control.STRIKES_PATH):
             return _response(*self._control(request))
         name, _, rest = request.path.removeprefix("/").partition("/")
         path = f"/{rest}"
@@ -215,14 +217,16 @@ class Exchange:
         session = self._venues[name].open(client, path, dict(request.query), self._now_ns())
         client.flush()
         self._sessions[session] = None
+        is_first = True
         try:
             async for message in ws:
                 if client.mute:
                     continue
                 if message.type is WSMsgType.TEXT:
-                    if flap.drawn(["flap"]):
+                    if is_first and flap.drawn(["flap"]):
                         client.strike("flap")
                         break
+                    is_first = False
                     session.receive(message.data, self._now_ns())
                 elif message.type is WSMsgType.PING:
                     client.pong(message.data)

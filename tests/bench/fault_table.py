@@ -1,0 +1,111 @@
+"""What each fault of the simulated exchange comes to in a recording, as a table in Markdown.
+
+Run: .venv/bin/python tests/bench/fault_table.py [--venues binance,kraken,coinbase]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from fault_proof import Proof, prove_answers, prove_lines, prove_messages
+from fault_rules import is_out_of_order, stream
+from faulty import VENUES
+
+# Losses this far apart find each book good again: a venue is asked for one at growing intervals.
+MESSAGE_EVERY_S, LINE_EVERY_S, ANSWER_EVERY_S = 5, 12, 1.5
+STRIKES = 3
+MESSAGE_FAULTS = ("gap", "duplicate", "reorder", "corrupt", "slice", "fragment")
+HTTP_FAULTS = ("http-429", "http-418", "http-451", "http-403")
+HEADINGS = (
+    *("fault", "venue", "injected", "recorded as", "as it must be", "books equal"),
+    *("worst time to data (s)", "others disturbed"),
+)
+# With this seed the first connection of each venue is cut at its first request, no later one.
+FLAP_SEED = 381
+
+Prove = Callable[[Path, Sequence[str]], list[Proof]]
+
+
+def main() -> int:
+    """Print the table, and on standard error what is not as it must be; 1 if anything is not."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--venues", default=",".join(VENUES), help="separated by commas")
+    venues = parser.parse_args().venues.split(",")
+    failed = 0
+    print(_row(HEADINGS), _row(["---"] * len(HEADINGS)), sep="\n", flush=True)
+    for name, prove in proofs(venues).items():
+        with tempfile.TemporaryDirectory() as folder:
+            for proof in prove(Path(folder) / "recordings", venues):
+                print(_row(cells(proof)), flush=True)
+                failed += bool(proof.failures)
+                for failure in proof.failures:
+                    print(f"{name}, {proof.venue}: {failure}", file=sys.stderr)
+    return int(failed > 0)
+
+
+def proofs(venues: Sequence[str]) -> dict[str, Prove]:
+    """Return the proof of each fault, in the order of the table."""
+    found: dict[str, Prove] = {fault: _messages(fault) for fault in MESSAGE_FAULTS}
+    if "kraken" in venues:
+        found["crc"] = lambda folder, _: _messages("crc")(folder, ["kraken"])
+    for fault, strikes in (("reset", 2), ("life", 2), ("half-open", 1)):
+        found[fault] = _lines(fault, strikes)
+    found["flap"] = lambda folder, venues: prove_lines(folder, "flap:0.5", 1, venues, FLAP_SEED)
+    return found | {fault: _answers(fault) for fault in HTTP_FAULTS}
+
+
+def cells(proof: Proof) -> list[str]:
+    kinds: Counter[str] = Counter()
+    for (kind, _), count in proof.recorded.items():
+        kinds[kind] += count
+    equal, unequal, _ = proof.books
+    return [
+        proof.fault,
+        proof.venue,
+        str(proof.injected) + _streams(proof),
+        ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing",
+        "no" if proof.problems else "yes",
+        f"{equal} of {equal + unequal}" if equal + unequal else "–",
+        "–" if proof.worst_s is None else f"{proof.worst_s:.2f}",
+        "–" if proof.disturbed is None else str(len(proof.disturbed)),
+    ]
+
+
+def _streams(proof: Proof) -> str:
+    """Tell what the messages were that a fault befell, as far as it matters."""
+    streams: Counter[str] = Counter()
+    for strike in proof.done.strikes[proof.venue]:
+        out_of_order = strike["fault"] != "reorder" or is_out_of_order(proof.venue, strike)
+        name = stream(proof.venue, strike["message"]).channel
+        streams[name if out_of_order else "past another stream"] += 1
+    told = ", ".join(f"{count} {name}" for name, count in sorted(streams.items()))
+    return f" ({told})" if told else ""
+
+
+def _messages(fault: str) -> Prove:
+    return lambda folder, venues: prove_messages(
+        folder, [f"{fault}@{MESSAGE_EVERY_S}"], STRIKES, venues
+    )
+
+
+def _lines(fault: str, strikes: int) -> Prove:
+    return lambda folder, venues: prove_lines(folder, f"{fault}@{LINE_EVERY_S}", strikes, venues)
+
+
+def _answers(fault: str) -> Prove:
+    return lambda folder, venues: prove_answers(folder, f"{fault}@{ANSWER_EVERY_S}", 1, venues)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""What each fault must leave in a recording: no more than the venue's own protocol lets be seen.
+
+Binance numbers trades and book changes, of its best quotes it only promises growing numbers. Kraken
+numbers trades, guards the ten best levels of a book by a checksum, and its ticker by nothing.
+Coinbase Advanced Trade numbers every message of a connection: one loss spoils all its books.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+# A kind of status row, and the instrument that it is about; None for the whole connection.
+Key = tuple[str, str | None]
+
+# Rows that tell of the wire's quality, or of a connection's end that nobody asked for.
+JUDGED = (
+    *("gap", "duplicate", "late", "checksum", "crossed", "resync", "undecodable"),
+    *("disconnected", "half_open", "no_data", "silent", "refused", "overflow", "unrecorded"),
+    *("rate_limited", "geo_blocked", "auth_failed", "fetch_failed"),
+)
+HTTP_KINDS = {
+    "http-429": "rate_limited",
+    "http-418": "rate_limited",
+    "http-451": "geo_blocked",
+    "http-403": "auth_failed",
+}
+LINE_FAULTS = ("reset", "half-open", "life", "flap")
+ANY = 1 << 30
+# Its ten best levels are all that Kraken's checksum covers.
+CHECKED_LEVELS, KRAKEN_DEPTH = 10, 25
+
+
+class Stream(NamedTuple):
+    """What a message belongs to, and how many numbered rows it makes."""
+
+    channel: str
+    raw_symbol: str
+    numbers: int
+
+
+class Due(NamedTuple):
+    """Status rows that must be there, and those that may be there besides."""
+
+    certain: Counter[Key]
+    possible: Counter[Key]
+
+
+def stream(venue: str, message: str) -> Stream:
+    """Tell to which stream of a venue a message belongs."""
+    told = json.loads(message)
+    match venue:
+        case "binance" | "binance-us":
+            raw_symbol, name = told["stream"].split("@")[:2]
+            channels = {"trade": "trade", "bookTicker": "quote", "depth": "book"}
+            return Stream(channels[name], raw_symbol.upper(), 1)
+        case "kraken":
+            channels = {"trade": "trade", "ticker": "quote", "book": "book"}
+            return Stream(channels[told["channel"]], told["data"][0]["symbol"], len(told["data"]))
+        case "coinbase":
+            (event,) = told["events"]
+            channels = {"market_trades": "trade", "ticker": "quote", "l2_data": "book"}
+            named = {**event, **(event.get("trades") or event.get("tickers") or [{}])[0]}
+            # Heartbeats are numbered like all else, and about no instrument.
+            channel = channels.get(told["channel"], told["channel"])
+            return Stream(channel, named.get("product_id", ""), 1)
+    raise ValueError(f"expected a venue whose messages are known, found {venue!r}")
+
+
+def is_out_of_order(venue: str, strike: Mapping[str, Any]) -> bool:
+    """Tell whether the two messages of a `reorder` have an order that can be seen."""
+    hit, other = (stream(venue, strike[name])[:2] for name in ("message", "overtaken_by"))
+    # Streams have no order among each other, but for Coinbase's numbers of the connection.
+    return venue == "coinbase" or hit == other
+
+
+def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, str]) -> Due:
+    """Return what faults that befell messages must leave; `symbols` are canonical by raw symbol."""
+    certain: Counter[Key] = Counter()
+    possible: Counter[Key] = Counter()
+    for strike in strikes:
+        hit = stream(venue, strike["message"])
+        symbol = symbols.get(hit.raw_symbol)
+        match strike["fault"]:
+            case "gap":
+                _lose(venue, hit, symbols, certain, possible)
+            case "corrupt":
+                certain["undecodable", None] += 1
+                _lose(venue, hit, symbols, certain, possible)
+            case "duplicate" if venue == "coinbase":
+                certain["duplicate", None] += 1
+            case "duplicate" if venue != "kraken" or hit.channel == "trade":
+                certain["duplicate", symbol] += hit.numbers
+            case "reorder":
+                if venue == "coinbase":
+                    certain["late", None] += 1
+                elif not is_out_of_order(venue, strike):
+                    continue
+                elif hit.channel == "trade":
+                    certain["late", symbol] += hit.numbers
+                elif hit.channel == "quote" and venue != "kraken":
+                    certain["late", symbol] += 1
+                elif venue != "kraken":
+                    # A change that comes when its book is being rebuilt is only part of that.
+                    possible["late", symbol] += 1
+                _lose(venue, hit, symbols, certain, possible)
+            case "crc":
+                certain["checksum", symbol] += 1
+                certain["resync", symbol] += 1
+    return Due(certain, possible)
+
+
+def due_of_lines(venue: str, fault: str, count: int, symbols: Iterable[str]) -> Due:
+    """Return what so many broken connections must leave; what was lost meanwhile may show."""
+    if fault == "life" and venue.startswith("binance"):
+        # The venue says when it will close: a new connection is there before, and nothing is lost.
+        return Due(Counter(), Counter({("disconnected", None): ANY}))
+    certain: Counter[Key] = Counter({("disconnected", None): count})
+    if fault == "half-open":
+        certain["half_open", None] = count
+    return Due(certain, Counter({("gap", symbol): count for symbol in symbols}))
+
+
+def due_of_answers(fault: str, count: int) -> Due:
+    """Return what so many refused requests must leave."""
+    return Due(Counter({(HTTP_KINDS[fault], None): count}), Counter())
+
+
+def recorded(statuses: Iterable[Mapping[str, Any]], venue: str) -> Counter[Key]:
+    """Count the judged status rows of a venue; those of scope `symbol` repeat its connection's."""
+    return Counter(
+        (row["kind"], row["symbol"])
+        for row in statuses
+        if row["venue"] == venue and row["kind"] in JUDGED and row["scope"] != "symbol"
+    )
+
+
+def problems(wanted: Due, found: Counter[Key]) -> list[str]:
+    """Say in what a recording differs from what was due."""
+    said = []
+    for key in sorted(wanted.certain | wanted.possible | found, key=str):
+        least, most = wanted.certain[key], wanted.certain[key] + wanted.possible[key]
+        if not least <= found[key] <= most:
+            wish = str(least) if least == most else f"{least} to {most}"
+            whose = key[1] or "the connection"
+            said.append(f"expected {wish} {key[0]} of {whose}, found {found[key]}")
+    return said
+
+
+def checked_levels(venue: str, faults: Sequence[str]) -> int | None:
+    """Return how many levels a side must be right in after these faults; None for all."""
+    if venue != "kraken":
+        return None
+    loses = {"gap", "corrupt", "reorder"} & set(faults)
+    return CHECKED_LEVELS if loses else KRAKEN_DEPTH
+
+
+def _lose(
+    venue: str,
+    hit: Stream,
+    symbols: Mapping[str, str],
+    certain: Counter[Key],
+    possible: Counter[Key],
+) -> None:
+    """Add what the loss of a message must leave."""
+    symbol = symbols.get(hit.raw_symbol)
+    if venue == "coinbase":
+        certain["gap", None] += 1
+        for each in symbols.values():
+            certain["resync", each] += 1
+    elif hit.channel == "trade":
+        certain["gap", symbol] += 1
+    elif hit.channel == "book" and venue == "kraken":
+        # The next change may make it good, and the checksum does not see all levels.
+        possible["checksum", symbol] += 1
+        possible["resync", symbol] += 1
+    elif hit.channel == "book":
+        certain["gap", symbol] += 1
+        certain["resync", symbol] += 1

@@ -1,0 +1,266 @@
+"""A real collector on the simulated exchange with its faults: what was injected, what recorded."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from json import loads
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+import pyarrow as pa
+from recorded_books import Observation
+
+from monitor import lock, recordings
+from monitor.batches import INVALID, MAYBE_BAD_BOOK, Batch
+from monitor.follower import Follower
+from monitor.simulate import Simulator
+from monitor.simulate.listings import listings
+from monitor.simulate.simulator import SEED
+
+VENUES = ("binance", "kraken", "coinbase")
+# The first instruments of each venue: one more than are hit, so that one is left to be disturbed.
+INSTRUMENTS = 3
+RATE = 120
+DEADLINE_S = 40.0
+# A state observed is taken for recorded when the collector's clock is so far beyond it.
+ARRIVED_NS = 300_000_000
+# Kinds whose rows are data.
+DATA = ("quote", "trade", "book")
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+class Recorded(NamedTuple):
+    """All that came of a run."""
+
+    rows: dict[str, list[Row]]
+    injected: dict[str, Counter[str]]
+    strikes: dict[str, list[Row]]
+    observations: list[Observation]
+    tls: int
+    stderr: str
+
+    def statuses(self, venue: str, kind: str) -> list[Row]:
+        """Return the rows of a kind that are not repeated for each symbol."""
+        return [
+            row
+            for row in self.rows["status"]
+            if (row["venue"], row["kind"]) == (venue, kind) and row["scope"] != "symbol"
+        ]
+
+    def of(self, table: str, venue: str, symbol: str) -> list[Row]:
+        return [r for r in self.rows[table] if (r["venue"], r["symbol"]) == (venue, symbol)]
+
+
+class Run:
+    """A collector at work: what it records as it comes, and how to ask the exchange."""
+
+    def __init__(
+        self,
+        folder: Path,
+        simulator: Simulator,
+        venues: Sequence[str],
+        channels: str = "",
+        settings: str = "",
+        ports: tuple[int, int] | None = None,
+        instruments: int = INSTRUMENTS,
+    ) -> None:
+        self.folder, self.simulator, self.venues = folder, simulator, venues
+        self.followed = {venue: canonical(venue, instruments) for venue in venues}
+        self.statuses: list[Row] = []
+        self.observations: list[Observation] = []
+        # Of each instrument: the connection that brought its last data, and how many rows.
+        self.data: dict[tuple[str, str], tuple[int, int]] = {}
+        self.now_ns = 0
+        self._sequences: set[tuple[str, str, int]] = set()
+        self._has_books = not channels or "+book" in channels
+        self._news = threading.Condition()
+        self._questions = 0
+        self._command = self._arguments(channels, settings, ports or (simulator.port,) * 2)
+        self._follower = Follower(lambda: lock.holder(folder), self._take)
+
+    def __enter__(self) -> Run:
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self._follower.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._follower.close()
+        self._process.kill()
+        self._process.communicate()
+
+    def until(self, probe: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:
+        """Ask `probe` whenever rows have come, until it gives something."""
+        end_s = time.monotonic() + deadline_s
+        while not (found := probe()):
+            with self._news:
+                if not self._news.wait(end_s - time.monotonic()):
+                    told = Counter((row["venue"], row["kind"]) for row in self.statuses)
+                    raise AssertionError(f"expected {what} in {deadline_s:g} s, found {told}")
+        return found
+
+    def has_data(self) -> bool:
+        """Tell whether each instrument has had data since its venue's last loss of connection."""
+        lost = {
+            row["venue"]: row["conn"]
+            for row in self.statuses
+            if row["kind"] == "disconnected" and row["scope"] == "connection"
+        }
+        return all(
+            self.data.get((venue, symbol), (0, 0))[0] > lost.get(venue, 0)
+            for venue in self.venues
+            for symbol in self.followed[venue].values()
+        )
+
+    def injected(self) -> dict[str, Counter[str]]:
+        told = self._ask("")["faults"]
+        return {venue: Counter(told[venue]) for venue in self.venues}
+
+    def strikes(self, venue: str) -> list[Row]:
+        told: list[Row] = self._ask(f"/strikes?venue={venue}")
+        return told
+
+    def observe(self, states: int) -> None:
+        """Look at the exchange's own books until each was seen in so many states that arrived."""
+        if not self._has_books:
+            return
+        seen: dict[tuple[str, str], set[tuple[int | None, int]]] = {
+            (venue, raw): set() for venue in self.venues for raw in self.followed[venue]
+        }
+
+        def wanting() -> list[tuple[str, str]]:
+            return [
+                (venue, raw)
+                for (venue, raw), told in seen.items()
+                if sum(self._has(venue, raw, sequence) for sequence, _ in told) < states
+            ]
+
+        def enough() -> bool:
+            for venue, raw in wanting():
+                asked_ns = time.time_ns()
+                told = self._ask(f"/book?venue={venue}&symbol={raw}")
+                seen[venue, raw].add((told["sequence"], told["changed_ns"]))
+                symbol = self.followed[venue][raw]
+                self.observations.append(Observation(venue, symbol, asked_ns, told))
+            return not wanting()
+
+        self.until(enough, f"{states} states of each book")
+        last_ns = self.observations[-1].asked_ns + ARRIVED_NS
+        self.until(lambda: self.now_ns > last_ns, "rows beyond the last observation")
+
+    def stop(self) -> Recorded:
+        """End the collector as a user does, and read what it recorded."""
+        self._process.send_signal(signal.SIGTERM)
+        _, stderr = self._process.communicate(timeout=DEADLINE_S)
+        assert self._process.returncode == 0, stderr
+        (listed,) = recordings.catalogue(self.folder)
+        rows: dict[str, list[Row]] = {kind: [] for kind in (*DATA, "status")}
+        with recordings.open_recording(self.folder, listed["id"]) as recording:
+            for batch in recording.batches():
+                for kind in rows:
+                    rows[kind] += plain(batch[kind])
+        told = self._ask("")
+        tls = told["tls"] - self._questions
+        return Recorded(
+            rows,
+            {venue: Counter(told["faults"][venue]) for venue in self.venues},
+            {venue: self.strikes(venue) for venue in self.venues},
+            self.observations,
+            tls,
+            stderr,
+        )
+
+    def _has(self, venue: str, raw: str, sequence: int | None) -> bool:
+        """Tell whether a good book was in a state; messages of several changes pass over some."""
+        return sequence is None or (venue, self.followed[venue][raw], sequence) in self._sequences
+
+    def _arguments(self, channels: str, settings: str, ports: tuple[int, int]) -> list[str]:
+        command = [sys.executable, "-m", "monitor.cli", "record", "--recordings", str(self.folder)]
+        s = self.simulator.ws_url("").partition(":")[0].removeprefix("ws")
+        for venue in self.venues:
+            command += [f"{venue}:{name}{channels}" for name in self.followed[venue].values()]
+            urls = f"ws{s}://127.0.0.1:{ports[0]}/{venue},http{s}://127.0.0.1:{ports[1]}/{venue}"
+            command += ["--endpoint", f"{venue}={urls}"]
+        if settings:
+            file = self.folder.with_suffix(".toml")
+            file.write_text("".join(f"[venues.{venue}]\n{settings}\n" for venue in self.venues))
+            command += ["--config", str(file)]
+        return command
+
+    def _take(self, batch: Batch) -> None:
+        with self._news:
+            self.statuses += plain(batch["status"])
+            self.now_ns = max(self.now_ns, batch.now_ns or 0)
+            for kind in DATA:
+                columns = (batch[kind][name].to_pylist() for name in _PLACE)
+                for venue, symbol, conn, flags in zip(*columns, strict=True):
+                    if not flags & INVALID:
+                        count = self.data.get((venue, symbol), (0, 0))[1]
+                        self.data[venue, symbol] = (conn, count + 1)
+            places = (batch["book"][name].to_pylist() for name in (*_PLACE, "seq"))
+            for venue, symbol, _, flags, seq in zip(*places, strict=True):
+                if not flags & MAYBE_BAD_BOOK:
+                    self._sequences.add((venue, symbol, seq))
+            self._news.notify_all()
+
+    def _ask(self, path: str) -> Any:
+        url = f"{self.simulator.http_url('').removesuffix('/')}/_simulate{path}"
+        self._questions += url.startswith("https")
+        with urllib.request.urlopen(url, timeout=DEADLINE_S, context=_TRUSTING) as answer:
+            return loads(answer.read())
+
+
+# The exchange's certificate may be the very fault.
+_TRUSTING = ssl._create_unverified_context()
+_PLACE = ("venue", "symbol", "conn", "flags")
+
+
+def canonical(venue: str, count: int = INSTRUMENTS) -> dict[str, str]:
+    """Return the canonical names of the first instruments of a venue, by the venue's own."""
+    return {item.raw_symbol: f"{item.base}-{item.quote_asset}" for item in listings(venue)[:count]}
+
+
+def plain(rows: pa.RecordBatch) -> list[Row]:
+    """Return rows with their times in ns since 1970."""
+    columns = [
+        column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column
+        for column in rows.columns
+    ]
+    taken: list[Row] = pa.RecordBatch.from_arrays(columns, names=rows.schema.names).to_pylist()
+    return taken
+
+
+@contextmanager
+def collecting(
+    folder: Path,
+    faults: Sequence[str],
+    venues: Sequence[str] = VENUES,
+    channels: str = "",
+    settings: str = "",
+    seed: int = SEED,
+    instruments: int = INSTRUMENTS,
+) -> Iterator[Run]:
+    """Run the exchange with these faults, and a collector on it."""
+    with (
+        Simulator(venues, rate=RATE, seed=seed, faults=faults) as simulator,
+        Run(folder, simulator, venues, channels, settings, None, instruments) as run,
+    ):
+        yield run

@@ -1,0 +1,146 @@
+"""Every fault of the simulated exchange against a real collector: told once, then made good.
+
+`tests/bench/fault_table.py` runs the same proofs for longer, as a table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from fault_proof import Proof, prove_answers, prove_lines, prove_messages
+from side_by_side import done, judging, side_by_side
+
+__all__ = ["done"]
+
+# The streams of Binance and Kraken in which a lost message can be seen.
+NUMBERED = "+trade+book"
+# With this seed the first connection of each venue is cut at its first request, no later one.
+FLAP_SEED = 381
+TO_DATA_S = 2.0
+# So long without a frame is half open; time is looked at ten times a second.
+HALF_OPEN_S, TICK_S = 25.0, 0.2
+
+RUNS: dict[str, Callable[[Path], list[Proof]]] = {
+    # The longest first.
+    "half-open": lambda folder: prove_lines(folder, "half-open@8", 1, ["kraken"]),
+    "reset": lambda folder: prove_lines(folder, "reset@6", 1),
+    "gap": lambda folder: prove_messages(folder, ["gap@3"], 2, channels=NUMBERED),
+    "corrupt": lambda folder: prove_messages(folder, ["corrupt@3"], 2, channels=NUMBERED),
+    "numbers": lambda folder: prove_messages(
+        folder, ["reorder@3", "duplicate@4"], 2, ["coinbase"], "+quote+book"
+    ),
+    "overtaken": lambda folder: prove_messages(
+        folder, ["reorder@2"], 3, ["binance", "kraken"], "+trade", instruments=1
+    ),
+    "duplicate": lambda folder: prove_messages(
+        folder, ["duplicate@3", "slice@1", "fragment@1.3"], 2, ["binance", "kraken"], NUMBERED
+    ),
+    "crc": lambda folder: prove_messages(folder, ["crc@3"], 2, ["kraken"]),
+    "life": lambda folder: prove_lines(folder, "life@8", 1, ["kraken", "coinbase"]),
+    "flap": lambda folder: prove_lines(folder, "flap:0.5", 1, seed=FLAP_SEED),
+    "http-429": lambda folder: prove_answers(folder, "http-429@1.7", 1, ["binance", "coinbase"]),
+    "http-418": lambda folder: prove_answers(folder, "http-418@1.7", 2, ["binance"]),
+}
+started = side_by_side(RUNS)
+
+
+def failures(proofs: list[Proof]) -> dict[str, list[str]]:
+    return {proof.venue: proof.failures for proof in proofs if proof.failures}
+
+
+@judging("gap")
+def test_a_lost_message_is_one_gap_and_hurts_no_other_instrument(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        # A lost change of a Kraken book may be made good by the next: then nothing is wrong.
+        seen = proof.count("gap") + proof.count("checksum")
+        assert seen == proof.injected or (proof.venue == "kraken" and seen < proof.injected)
+
+
+@judging("corrupt")
+def test_an_unreadable_message_is_told_verbatim_and_is_a_lost_one(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        told = proof.done.statuses(proof.venue, "undecodable")
+        assert len(told) == proof.injected
+        sent = [strike["message"] for strike in proof.done.strikes[proof.venue]]
+        # What was left of each message stands at the end of its row, up to where it was cut.
+        for row, message in zip(told, sent, strict=True):
+            assert message.startswith(row["detail"].rpartition("): ")[2])
+
+
+@judging("overtaken")
+def test_a_message_that_the_next_one_overtook_is_a_gap_and_then_late(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        assert proof.count("gap") == len(proof.done.strikes[proof.venue]) >= 3
+
+
+@judging("numbers")
+def test_where_all_messages_are_numbered_each_is_told_once_for_the_connection(
+    done: list[Proof],
+) -> None:
+    assert failures(done) == {}
+    (proof,) = done
+    faults = Counter(strike["fault"] for strike in proof.done.strikes["coinbase"])
+    assert proof.recorded["gap", None] == proof.recorded["late", None] == faults["reorder"]
+    assert proof.recorded["duplicate", None] == faults["duplicate"]
+
+
+@judging("duplicate")
+def test_a_repeated_message_is_told_and_one_in_pieces_is_not(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        injected = proof.done.injected[proof.venue]
+        assert min(injected["slice"], injected["fragment"]) >= 4
+        assert {kind for kind, _ in proof.recorded} <= {"duplicate"}
+        # Of Kraken only trades are numbered.
+        if proof.venue != "kraken":
+            assert proof.count("duplicate") == injected["duplicate"]
+
+
+@judging("crc")
+def test_a_wrong_checksum_resynchronises_that_book_alone(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    (proof,) = done
+    assert proof.count("checksum") == proof.count("resync") == proof.injected
+    assert proof.disturbed == []
+
+
+@judging("reset")
+def test_data_is_there_two_seconds_after_a_reset(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        assert (proof.injected, proof.count("disconnected")) == (1, 1)
+        assert proof.worst_s is not None
+        assert proof.worst_s <= TO_DATA_S
+
+
+@judging("half-open")
+def test_a_connection_without_a_sign_of_life_is_left_and_replaced(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    (proof,) = done
+    (row,) = proof.done.statuses("kraken", "half_open")
+    before = [
+        data["ts_recv"]
+        for kind in ("quote", "trade", "book")
+        for data in proof.done.rows[kind]
+        if data["ts_recv"] < row["ts_recv"]
+    ]
+    silent_s = (row["ts_recv"] - max(before)) / 1e9
+    assert HALF_OPEN_S - TICK_S <= silent_s <= HALF_OPEN_S + TICK_S
+
+
+@judging("life", "flap")
+def test_each_connection_that_is_ended_is_told_once(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    for proof in done:
+        assert proof.count("disconnected") == proof.injected == 1
+
+
+@judging("http-429", "http-418")
+def test_each_refused_request_is_told_once_as_what_it_is(done: list[Proof]) -> None:
+    assert failures(done) == {}
+    assert sum(proof.injected for proof in done) >= 1
