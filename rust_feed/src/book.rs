@@ -218,9 +218,18 @@ impl Book {
 fn hash_digits(crc: &mut crc32fast::Hasher, mut number: u128) {
     let mut digits = [0u8; 39];
     let mut at = digits.len();
-    while number > 0 {
+    let mut put = |digit: u8| {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        digits[at] = b'0' + digit;
+    };
+    while number > u128::from(u64::MAX) {
+        put((number % 10) as u8);
+        number /= 10;
+    }
+    // Nearly all numbers are small enough for the fast division.
+    let mut number = number as u64;
+    while number > 0 {
+        put((number % 10) as u8);
         number /= 10;
     }
     crc.update(&digits[at..]);

@@ -80,9 +80,15 @@ impl Fixed {
     }
 
     /// The digits without point and leading zeros, padded or cut to `precision` places if given.
+    #[inline]
     pub fn digits(self, precision: Option<u8>) -> u128 {
         let wanted = precision.unwrap_or(self.decimals).min(FIXED_DECIMALS);
-        self.key() / u128::from(INTEGER_POWERS[usize::from(FIXED_DECIMALS - wanted)])
+        let power = |places: u8| INTEGER_POWERS[usize::from(places)];
+        match wanted.checked_sub(self.decimals) {
+            Some(0) => self.mantissa.into(),
+            Some(more) => u128::from(self.mantissa) * u128::from(power(more)),
+            None => u128::from(self.mantissa / power(self.decimals - wanted)),
+        }
     }
 }
 

@@ -12,12 +12,13 @@ use super::{
 };
 use crate::book::Levels;
 use crate::market::Market;
-use crate::quality::Contiguous;
+use crate::quality::{Contiguous, Verdict};
 use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
 pub(super) mod rest;
+mod scan;
 mod wire;
 
 use wire::{
@@ -89,17 +90,15 @@ impl Dialect for Coinbase {
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
-        let head: Head = read(frame)?;
-        let mut flags = 0;
-        if let Some(sequence) = head.sequence_num {
-            let verdict = self.sequence.judge(sequence);
-            market.connection_sequence(verdict, sequence);
-            flags = match verdict {
-                crate::quality::Verdict::Duplicate => row::DUPLICATE,
-                crate::quality::Verdict::Late => row::LATE,
-                _ => 0,
-            };
+        if let Some(found) = scan::level2(frame, &mut self.levels) {
+            let ts_sent = time("timestamp", Some(found.timestamp))?;
+            let flags = self.judge(found.sequence, market);
+            let sent = Envelope { ts_sent, seq: Some(found.sequence), flags };
+            self.push_book(found.product_id, found.is_snapshot, &sent, market);
+            return Ok(());
         }
+        let head: Head = read(frame)?;
+        let flags = head.sequence_num.map_or(0, |sequence| self.judge(sequence, market));
         if head.kind == Some("error") {
             market
                 .notices
@@ -184,15 +183,30 @@ impl Coinbase {
                 self.levels.asks.push(level);
             }
         }
+        self.push_book(event.product_id, event.kind == Some("snapshot"), sent, market);
+        Ok(())
+    }
+
+    fn push_book(&self, product_id: &str, snapshot: bool, sent: &Envelope, market: &mut Market) {
         let tick = BookTick {
-            snapshot: event.kind == Some("snapshot"),
+            snapshot,
             ts_sent: sent.ts_sent,
             seq: sent.seq,
             flags: sent.flags,
             ..BookTick::default()
         };
-        market.book(event.product_id, tick, &self.levels);
-        Ok(())
+        market.book(product_id, tick, &self.levels);
+    }
+
+    /// Judge the number that counts every message of the connection; returns the flags it earns.
+    fn judge(&mut self, sequence: u64, market: &mut Market) -> u32 {
+        let verdict = self.sequence.judge(sequence);
+        market.connection_sequence(verdict, sequence);
+        match verdict {
+            Verdict::Duplicate => row::DUPLICATE,
+            Verdict::Late => row::LATE,
+            _ => 0,
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
 pub(super) mod rest;
+mod scan;
 mod wire;
 
 use wire::{
@@ -128,6 +129,11 @@ impl Dialect for Kraken {
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        if let Some(found) = scan::book(frame, &mut self.levels) {
+            let ts_event = time("timestamp", Some(found.timestamp))?;
+            self.push_book(found.symbol, found.is_snapshot, ts_event, found.checksum, market);
+            return Ok(());
+        }
         let head: Head = read(frame)?;
         match (head.channel, head.method) {
             (Some("ticker"), _) => {
@@ -216,15 +222,27 @@ impl Kraken {
                 side.push(level(wire.price.get(), wire.qty.get())?);
             }
         }
+        let ts_event = time("timestamp", wire.timestamp)?;
+        self.push_book(wire.symbol, snapshot, ts_event, wire.checksum, market);
+        Ok(())
+    }
+
+    fn push_book(
+        &self,
+        symbol: &str,
+        snapshot: bool,
+        ts_event: Option<i64>,
+        checksum: u32,
+        market: &mut Market,
+    ) {
         let tick = BookTick {
             snapshot,
-            ts_event: time("timestamp", wire.timestamp)?,
-            checksum: Some(wire.checksum),
-            depth: self.depths.get(wire.symbol).copied(),
+            ts_event,
+            checksum: Some(checksum),
+            depth: self.depths.get(symbol).copied(),
             ..BookTick::default()
         };
-        market.book(wire.symbol, tick, &self.levels);
-        Ok(())
+        market.book(symbol, tick, &self.levels);
     }
 }
 
