@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -168,6 +169,7 @@ def _message_proof(done: Recorded, names: Sequence[str], venue: str) -> Proof:
     injected = sum(done.injected[venue][name] for name in names)
     found = fault_rules.recorded(done.rows["status"], venue)
     wrong = fault_rules.problems(fault_rules.due(venue, strikes, symbols), found)
+    wrong += _unfounded(done, venue)
     hit = {symbols.get(_hit(venue, strike)[0]) for strike in strikes}
     books = _compare(done, venue, fault_rules.checked_levels(venue, names))
     others = None if venue == "coinbase" else _disturbed(done, venue, set(symbols.values()) - hit)
@@ -197,6 +199,23 @@ def _uncounted(done: Recorded, venue: str) -> list[str]:
         told = sum(row["count"] for row in done.statuses(venue, "gap") if row["symbol"] == symbol)
         if told != missing:
             wrong.append(f"expected gaps of {missing} trades of {symbol}, found {told}")
+    return wrong
+
+
+def _unfounded(done: Recorded, venue: str) -> list[str]:
+    """Say which quotes came from a book between its spoiling and its resynchronisation."""
+    wrong = []
+    for symbol in canonical(venue).values():
+        resyncs = [r["ord"] for r in done.statuses(venue, "resync") if r["symbol"] == symbol]
+        for row in _spoiling(done, venue, symbol):
+            good = min((at for at in resyncs if at > row["ord"]), default=math.inf)
+            count = sum(
+                row["ord"] < quote["ord"] < good and not quote["flags"] & INVALID
+                for quote in done.of("quote", venue, symbol)
+                if quote["origin"] == "book"
+            )
+            if count:
+                wrong.append(f"expected no quote of the bad book of {symbol}, found {count}")
     return wrong
 
 
