@@ -12,7 +12,6 @@ import typer
 
 from monitor import cli_support
 from monitor.simulate.__main__ import simulate
-from monitor.simulate.listings import VENUES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(simulate)
@@ -83,13 +82,13 @@ def record(
     cli_support.check_transport(transport)
     settings, parsed, endpoints = cli_support.settings(config, source, endpoint)
     seconds = cli_support.seconds(duration) if duration else None
-    served = list(VENUES) if simulated else cli_support.homeless(parsed, endpoints)
-    with cli_support.simulator(served) as simulator:
-        from monitor import collector, lock, sources
+    if simulated:
+        _, parsed, _ = cli_support.settings(None, DEFAULT_SOURCES, None)
+    served = {source.venue for source in parsed} if simulated else None
+    with cli_support.simulator(served or cli_support.homeless(parsed, endpoints)) as simulator:
+        from monitor import collector, lock
 
         endpoints.update(simulator)
-        if simulated:
-            parsed = [sources.parse(text) for text in DEFAULT_SOURCES]
         if not parsed:
             cli_support.fail(
                 "expected at least one SOURCE such as binance:BTC-USDT, found none",

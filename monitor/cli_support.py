@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -48,7 +48,7 @@ def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]
 
 
 @contextmanager
-def simulator(venues: Sequence[str]) -> Iterator[dict[str, Endpoint]]:
+def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
     """Run the simulated exchange of these venues as a child; yield where they are reached."""
     if not venues:
         yield {}

@@ -17,6 +17,7 @@ from monitor.batches import SCHEMAS, Batch, column
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass
@@ -56,26 +57,37 @@ class Hook:
             return state, None
         symbols = quotes["symbol"].dictionary_encode()
         codes = symbols.indices.to_numpy(zero_copy_only=False)
+        order = np.argsort(codes, kind="stable")
+        bounds = np.searchsorted(codes[order], np.arange(len(symbols.dictionary) + 1))
         found: list[dict[str, Any]] = []
+        columns = {name: column(quotes, name) for name in ("venue", "bid", "ask", "ts_recv")}
         for code, symbol in enumerate(symbols.dictionary.to_pylist()):
-            rows = quotes.take(pa.array(np.flatnonzero(codes == code)))
-            found += self._step_symbol(state, symbol, rows)
+            rows = order[bounds[code] : bounds[code + 1]]
+            mine = {name: values[rows] for name, values in columns.items()}
+            for at, venue, bps, text in self._step_symbol(state, symbol, mine):
+                found.append(self._signal(quotes, int(rows[at]), venue, bps, text))
         if not found:
             return state, None
         found.sort(key=lambda signal: (signal["cause_ord"], signal["text"]))
         return state, pa.RecordBatch.from_pylist(found, schema=SCHEMAS["signal"])
 
-    def _step_symbol(self, state: State, symbol: str, rows: pa.RecordBatch) -> list[dict[str, Any]]:
-        """Fold one symbol's quotes of all venues, given in `ord` order."""
+    def _step_symbol(
+        self, state: State, symbol: str, rows: Columns
+    ) -> list[tuple[int, str, float, str]]:
+        """Fold one symbol's quotes of all venues, given in `ord` order.
+
+        Returns, for each onset of a crossing, the row, the bid's venue, how far in bps, and a text.
+        """
         legs = state.legs.setdefault(symbol, {})
-        venue_of = column(rows, "venue")
-        now = column(rows, "ts_recv")
-        filled: dict[str, tuple[Floats, Floats, Ints]] = {}
-        for venue in sorted({*legs, *venue_of.tolist()}):
-            before = legs.get(venue, Leg())
-            filled[venue] = _fill(venue_of == venue, rows, now, before)
-        for venue, (bid, ask, when) in filled.items():
-            legs[venue] = Leg(float(bid[-1]), float(ask[-1]), int(when[-1]))
+        venues = sorted({*legs, *rows["venue"].tolist()})
+        if len(venues) == 1:
+            bid, ask, when = (rows[name][-1] for name in ("bid", "ask", "ts_recv"))
+            legs[venues[0]] = Leg(float(bid), float(ask), int(when))
+            return []
+        now = rows["ts_recv"]
+        filled = {venue: _fill(venue, rows, legs.get(venue, Leg())) for venue in venues}
+        for venue, (bids, asks, whens) in filled.items():
+            legs[venue] = Leg(float(bids[-1]), float(asks[-1]), int(whens[-1]))
         found = []
         for bid_venue, (bid, _, bid_when) in filled.items():
             for ask_venue, (_, ask, ask_when) in filled.items():
@@ -95,7 +107,7 @@ class Hook:
                         f"{bid_venue} bid {bid[at]:g} > {ask_venue} ask {ask[at]:g}"
                         f" by {bps[at]:.2f} bps"
                     )
-                    found.append(self._signal(rows, int(at), bid_venue, float(bps[at]), text))
+                    found.append((int(at), bid_venue, float(bps[at]), text))
         return found
 
     def _signal(
@@ -116,13 +128,12 @@ class Hook:
         }
 
 
-def _fill(
-    mine: npt.NDArray[np.bool_], rows: pa.RecordBatch, now: Ints, before: Leg
-) -> tuple[Floats, Floats, Ints]:
+def _fill(venue: str, rows: Columns, before: Leg) -> tuple[Floats, Floats, Ints]:
     """Carry a venue's last bid, ask and `ts_recv` forward over the rows of all venues."""
+    mine = rows["venue"] == venue
     last = np.maximum.accumulate(np.where(mine, np.arange(len(mine)), -1))
     known = last >= 0
-    bid = np.where(known, column(rows, "bid")[last], before.bid)
-    ask = np.where(known, column(rows, "ask")[last], before.ask)
-    when = np.where(known, now[last], before.ts_recv)
+    bid = np.where(known, rows["bid"][last], before.bid)
+    ask = np.where(known, rows["ask"][last], before.ask)
+    when = np.where(known, rows["ts_recv"][last], before.ts_recv)
     return bid, ask, when
