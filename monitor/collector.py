@@ -35,14 +35,8 @@ TICK_MS = 100
 DRAIN_REST_S = 2.0
 # Status rows that a person who watches the terminal wants to read.
 TOLD_KINDS = (
-    "refused",
-    "auth_failed",
-    "disconnected",
-    "half_open",
-    "no_data",
-    "silent",
-    "overflow",
-    "unrecorded",
+    *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
+    *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
 )
 TOLD_PER_S = 10
 

@@ -25,6 +25,8 @@ TICK_S = 0.1
 TICK_NS = 100_000_000
 LIST_TRIES_EVERY_S = 60.0
 LIST_WAIT_S = 15.0
+# A line must live so long to count against falling back to REST.
+GREETING_S = 2.0
 # Reads that empty a line which is about to be left.
 LAST_READS = 64
 
@@ -233,11 +235,17 @@ class Supervisor:
                 break
             if not data:
                 return "the venue closed the connection without a closing frame"
-            self._heard_s = time.monotonic()
+            self._hear()
             actions = self._session.receive(data, now_ns)
             if actions and (why := self._carry_out(line, actions)):
                 return why
         return self._pass_time(line)
+
+    def _hear(self) -> None:
+        # A line that is cut right after its greeting is as good as none.
+        now_s = time.monotonic()
+        if self._opened_s is not None and now_s - self._opened_s >= GREETING_S:
+            self._heard_s = now_s
 
     def _idle(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds

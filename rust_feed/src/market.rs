@@ -53,6 +53,8 @@ pub struct Market {
     pub keep_frames: bool,
     /// Whether anything can be asked of the venue, such as a book's snapshot.
     pub live: bool,
+    /// Whether polls are taken: an answer that comes after the stream took over again is not.
+    pub takes_polled: bool,
     pub notices: Vec<Notice>,
     /// What an answer leads to asking next.
     pub asks: Vec<Fetch>,
@@ -90,6 +92,7 @@ impl Market {
             common_flags: 0,
             keep_frames: false,
             live: false,
+            takes_polled: true,
             notices: Vec::new(),
             asks: Vec::new(),
             followed: Vec::new(),
@@ -137,6 +140,9 @@ impl Market {
 
     /// Take a quote; a price of zero is how venues print an empty side.
     pub fn quote(&mut self, raw_symbol: &str, tick: QuoteTick) {
+        if tick.origin == Origin::Rest && !self.takes_polled {
+            return;
+        }
         let at = self.follow(raw_symbol);
         let tick = without_empty_sides(tick);
         if tick.bid.is_nan() && tick.ask.is_nan() {
@@ -227,12 +233,15 @@ impl Market {
         }
     }
 
-    /// End every quote that is no longer true; those by REST may go on without the stream.
+    /// End every quote that is no longer true; what REST brought may go on without the stream.
     pub fn end_quotes(&mut self, rest_goes_on: bool) {
-        let ended: &[Origin] =
-            if rest_goes_on { &[Origin::Native, Origin::Book] } else { &Origin::ALL };
         self.message += 1;
         for at in 0..self.followed.len() {
+            let ended: &[Origin] = match (rest_goes_on, self.followed[at].book.streamed) {
+                (false, _) => &Origin::ALL,
+                (true, true) => &[Origin::Native, Origin::Book],
+                (true, false) => &[Origin::Native],
+            };
             self.end_quotes_of(at, ended);
         }
     }

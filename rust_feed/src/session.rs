@@ -144,7 +144,7 @@ impl Session {
         self.parser = FrameParser::default();
         self.pacer = Pacer::default();
         self.fetches = Pacer::default();
-        self.market.forget_books();
+        self.market.forget_books(false);
         self.subscriptions.clear();
         self.watch = Watch {
             open: true,
@@ -180,7 +180,7 @@ impl Session {
             self.polling = None;
         }
         self.market.end_quotes(self.polling.is_some());
-        self.market.forget_books();
+        self.market.forget_books(self.polling.is_some());
         self.market.status("connection", None, state, kind, Some(why.into()), [None; 3]);
         if self.subscriptions.is_empty() {
             self.resolve();
@@ -244,6 +244,7 @@ impl Session {
     pub fn fetched(&mut self, conn: u32, url: &str, body: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
+        self.market.takes_polled = self.polling.is_some() || !self.options.live;
         self.market.begin(body);
         match self.dialect.fetched(url, body, &mut self.market) {
             Ok(()) => self.failure = None,

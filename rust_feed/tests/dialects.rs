@@ -134,6 +134,7 @@ fn kraken_v1_trades_told_by_stream_and_by_rest_count_once() {
     // The stream brings 1 and 2, REST 1 to 4, a new stream 3 to 5, REST 4 to 7.
     session.receive(&[framed(&trade(10)), framed(&trade(20))].concat(), START);
     session.closed(1, START, "disconnected", "reset");
+    session.fall_back(1, START, "no line");
     session.fetched(1, "/0/public/Trades?pair=XBT/USD", &polled(1..=4), START, 0);
     session.opened(2, START, "ws://x");
     session.receive(&[framed(&trade(30)), framed(&trade(40)), framed(&trade(50))].concat(), START);

@@ -51,7 +51,7 @@ fn a_silent_line_is_pinged_and_then_left_as_half_open() {
     assert!(pass(&mut session, 1, 9).iter().all(|action| *action != Action::Ping));
     assert_eq!(pass(&mut session, 10, 10), [Action::Ping]);
     let actions = pass(&mut session, 11, 25);
-    assert!(matches!(actions.last(), Some(Action::Reconnect(why)) if why.contains("25 s")));
+    assert!(matches!(actions.last(), Some(Action::Reconnect(why)) if why.contains("24 s")));
     assert!(drained(&buffer).statuses.iter().any(|status| &*status.kind == "half_open"));
 }
 

@@ -21,6 +21,8 @@ from faulty import VENUES
 # Losses this far apart find each book good again: a venue is asked for one at growing intervals.
 MESSAGE_EVERY_S, LINE_EVERY_S, ANSWER_EVERY_S = 5, 12, 1.5
 STRIKES = 3
+# Best quotes carry no number by which a lost one could be seen.
+NUMBERED = "+trade+book"
 MESSAGE_FAULTS = ("gap", "duplicate", "reorder", "corrupt", "slice", "fragment")
 HTTP_FAULTS = ("http-429", "http-418", "http-451", "http-403")
 HEADINGS = (
@@ -91,7 +93,7 @@ def _streams(proof: Proof) -> str:
 
 def _messages(fault: str) -> Prove:
     return lambda folder, venues: prove_messages(
-        folder, [f"{fault}@{MESSAGE_EVERY_S}"], STRIKES, venues
+        folder, [f"{fault}@{MESSAGE_EVERY_S}"], STRIKES, venues, NUMBERED
     )
 
 

@@ -52,6 +52,8 @@ pub(super) struct Kept {
     pub(super) seq: Option<u64>,
     /// A snapshot is in place that no change has followed yet.
     fresh: bool,
+    /// The stream brought it, or changes of it: a book by REST would only be older, or shorter.
+    pub(super) streamed: bool,
     /// Changes by number have been seen, so that the book is more than a partial one.
     numbered: bool,
     early: std::collections::VecDeque<(BookTick, Levels)>,
@@ -145,12 +147,14 @@ impl Market {
         due
     }
 
-    /// Forget all books, as when the connection that brought their changes is gone.
-    pub fn forget_books(&mut self) {
+    /// Forget the books whose changes came by the connection that is gone.
+    pub fn forget_books(&mut self, polled_go_on: bool) {
         self.depth_due_ns = i64::MAX;
         for followed in &mut self.followed {
             followed.covered.restart();
-            followed.book = Kept::default();
+            if followed.book.streamed || !polled_go_on {
+                followed.book = Kept::default();
+            }
         }
     }
 
@@ -171,8 +175,9 @@ impl Market {
         let (ranges, truncates) = (self.profile.book_ranges, self.profile.book_truncates);
         let kept = self.kept(at);
         let partial = tick.flags & row::REST == 0 && kept.numbered;
+        let polled = tick.flags & row::REST != 0 && kept.streamed && kept.health.stands();
         let overtaken = kept.health.stands() && tick.seq.is_some() && tick.seq <= kept.seq;
-        if ranges && (partial || overtaken) {
+        if polled || (ranges && (partial || overtaken)) {
             // Folding it in would take the book back, or cut it short.
             let none = Levels::default();
             return self.push_book(at, tick, levels, &none, row::DUPLICATE, Verdict::Good);
@@ -187,6 +192,7 @@ impl Market {
         kept.book.replace(levels);
         kept.seq = tick.seq;
         kept.fresh = true;
+        kept.streamed |= tick.flags & row::REST == 0;
         let longer = levels.bids.len().max(levels.asks.len());
         kept.depth = tick.depth.or(kept.depth).or(truncates.then_some(longer));
         let early = std::mem::take(&mut kept.early);
@@ -213,7 +219,7 @@ impl Market {
     fn take_numbered(&mut self, at: usize, tick: BookTick, levels: &Levels) {
         let none = Levels::default();
         let kept = self.kept(at);
-        kept.numbered = true;
+        (kept.numbered, kept.streamed) = (true, true);
         if !kept.health.stands() {
             if kept.early.len() == EARLY_MESSAGES {
                 kept.early.pop_front();
@@ -254,7 +260,7 @@ impl Market {
         let kept = self.kept(at);
         let rank = kept.book.apply(levels);
         kept.seq = tick.seq.or(kept.seq);
-        kept.fresh = false;
+        (kept.fresh, kept.streamed) = (false, true);
         let out = kept.depth.map_or_else(Levels::default, |depth| kept.book.truncate(depth));
         let flags = self.check(at, tick);
         self.push_book(at, tick, levels, &out, flags, Verdict::Good);

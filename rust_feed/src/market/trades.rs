@@ -9,6 +9,9 @@ use crate::tick::TradeTick;
 impl Market {
     /// Take a trade that REST told of; those that the stream brought before are left out.
     pub fn polled_trade(&mut self, raw_symbol: &str, tick: TradeTick) {
+        if !self.takes_polled {
+            return;
+        }
         let at = self.follow(raw_symbol);
         let followed = &mut self.followed[at];
         let known = match &tick.trade_id {
@@ -41,7 +44,10 @@ impl Market {
             _ => None,
         };
         let snapshot = tick.flags & row::SNAPSHOT != 0;
+        // What its connection's number told already is not told once more by its own.
+        let told = tick.flags & (row::DUPLICATE | row::LATE) != 0;
         let verdict = match id {
+            _ if told => Verdict::Good,
             Some(id) if !self.profile.trade_ids_count_up => followed.recent_trades.judge(id),
             Some(id) => {
                 let ids = &mut followed.trade_ids[tick.channel as usize];

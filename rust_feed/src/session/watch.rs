@@ -8,7 +8,7 @@ const FRESH_NS: i64 = 5 * SECOND;
 /// After this silence the line is asked for a sign of life.
 const PING_NS: i64 = 10 * SECOND;
 /// No frame at all for so long, in spite of pings: the connection is half open.
-const ANY_FRAME_NS: i64 = 25 * SECOND;
+const ANY_FRAME_NS: i64 = 24 * SECOND;
 /// Only heartbeats for so long: told as `no_data`.
 const NO_DATA_NS: i64 = 30 * SECOND;
 /// Only heartbeats for so long: worth a new connection.

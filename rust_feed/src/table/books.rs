@@ -9,6 +9,9 @@ use arrow_buffer::NullBuffer;
 use super::{Column, string_array};
 use crate::row::{BookLevel, BookMessage, LAST};
 
+/// Both `bid` and `ask`.
+const SIDE_BYTES: usize = 3;
+
 pub(super) fn columns(messages: &VecDeque<BookMessage>, names: &[Arc<str>]) -> Vec<Column> {
     let rows = messages.iter().map(BookMessage::rows).sum();
     let name = |at: Option<crate::row::Name>| {
@@ -124,19 +127,25 @@ fn reals(
 }
 
 fn sides(messages: &VecDeque<BookMessage>, rows: usize) -> ArrayRef {
-    let mut bytes = Vec::with_capacity(rows * 3);
+    let mut bytes = Vec::with_capacity(rows * SIDE_BYTES);
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0i32);
     for message in messages {
         if message.clears {
             offsets.push(bytes.len() as i32);
         }
+        push_offsets(&mut offsets, SIDE_BYTES, message.levels.len());
         for level in &message.levels {
             bytes.extend_from_slice(level.side.text().as_bytes());
-            offsets.push(bytes.len() as i32);
         }
     }
     string_array(offsets, bytes, clearing_nulls(messages, rows))
+}
+
+/// Add the ends of so many texts of equal length.
+fn push_offsets(offsets: &mut Vec<i32>, length: usize, count: usize) {
+    let (start, length) = (offsets.last().copied().unwrap_or(0), length as i32);
+    offsets.extend((1..=count as i32).map(|number| start + number * length));
 }
 
 fn clearing_nulls(messages: &VecDeque<BookMessage>, rows: usize) -> Option<NullBuffer> {
@@ -162,11 +171,9 @@ fn texts<'a>(
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0i32);
     for message in messages {
-        let text = text(message).unwrap_or("").as_bytes();
-        for _ in 0..message.rows() {
-            bytes.extend_from_slice(text);
-            offsets.push(bytes.len() as i32);
-        }
+        let text = text(message).unwrap_or("");
+        bytes.extend_from_slice(text.repeat(message.rows()).as_bytes());
+        push_offsets(&mut offsets, text.len(), message.rows());
     }
     string_array(offsets, bytes, nulls(messages, rows, |message| text(message).is_some()))
 }
