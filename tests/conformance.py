@@ -17,6 +17,7 @@ from conftest import DEADLINE_S
 
 from monitor._rust_feed import Feed, Session
 from monitor.feeds.clock import ReceiveClock
+from monitor.feeds.key import Key
 from monitor.feeds.rest import Rest
 from monitor.feeds.supervisor import Policy, Supervisor
 
@@ -74,12 +75,13 @@ class Client:
         self._feed, numbers = Feed(CAPACITY_ROWS), count(1)
         options = json.dumps({"sources": [], "live": True, "raw": True})
         session = Session(self._feed, VENUE, options)
-        self._rest = Rest("conformance", url, {})
+        self._rest = Rest("conformance", url, Key())
         self._supervisor = Supervisor(
             "conformance",
             session,
             ReceiveClock(),
             url,
+            Key(),
             self._rest,
             lambda: next(numbers),
             lambda parts: None,
