@@ -19,8 +19,8 @@ NUMBERED = "+trade+book"
 # With this seed the first connection of each venue is cut at its first request, no later one.
 FLAP_SEED = 381
 TO_DATA_S = 2.0
-# So long without a frame is half open; time is looked at ten times a second.
-HALF_OPEN_S, TICK_S = 25.0, 0.2
+# After so long without a frame a line is half open, and left.
+HALF_OPEN_S = 25.0
 
 RUNS: dict[str, Callable[[Path], list[Proof]]] = {
     # The longest first.
@@ -130,7 +130,7 @@ def test_a_connection_without_a_sign_of_life_is_left_and_replaced(done: list[Pro
         if data["ts_recv"] < row["ts_recv"]
     ]
     silent_s = (row["ts_recv"] - max(before)) / 1e9
-    assert HALF_OPEN_S - TICK_S <= silent_s <= HALF_OPEN_S + TICK_S
+    assert HALF_OPEN_S / 2 < silent_s <= HALF_OPEN_S
 
 
 @judging("life", "flap")
