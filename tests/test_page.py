@@ -100,7 +100,7 @@ def test_the_page_shows_streams_stops_and_replays(
     page.mouse.down()
     page.mouse.move(520, 185, steps=5)
     page.mouse.up()
-    before = until(lambda: held(view, price), "a plot that was panned and holds")
+    before = until(lambda: still(view, price), "a plot that was panned and holds")
     until(lambda: view.plots()[price][2] > before[price][2] + 20, "more rows")
     until(lambda: view.plots()[spread][1] > before[spread][1] + 1000, "a neighbour that follows")
     assert view.plots()[price][:2] == before[price][:2]
@@ -140,7 +140,7 @@ def test_the_page_shows_streams_stops_and_replays(
     )
 
 
-def held(view: Watched, title: str) -> dict[str, tuple[float, float, int]] | None:
+def still(view: Watched, title: str) -> dict[str, tuple[float, float, int]] | None:
     """Return the plots once the time axis of `title` stands still while rows come."""
     first = view.plots()
     rows = first[title][2] + 5
