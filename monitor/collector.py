@@ -30,7 +30,7 @@ from monitor.recorder import Recorder, new_id
 
 DRAIN_WAIT_MS = 200
 # Long enough to make batches of what comes together, short enough not to be seen.
-DRAIN_LINGER_MS = 20
+DRAIN_LINGER_MS = 50
 TICK_MS = 100
 DRAIN_REST_S = 2.0
 # Status rows that a person who watches the terminal wants to read.

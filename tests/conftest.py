@@ -21,7 +21,7 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 ROOT = Path(__file__).resolve().parent.parent
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 Run = Callable[..., Any]
 
 QUIET = ("background-networking", "component-update", "sync", "gpu")
-WAIT_MS = 20_000
+WAIT_MS = 90_000
 
 
 class Watched:
