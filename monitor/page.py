@@ -158,7 +158,7 @@ class Page:
         document = pn.state.curdoc
         if document is None:
             return
-        with document.models.freeze():
+        with pn.io.hold(document):
             instrument = self._instrument(hub)
             if instrument is not None:
                 for plot in self._plots:
