@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.batches import DUPLICATE, Batch, column
+from monitor.batches import DUPLICATE, Batch, by_instrument, column
 
 # What counts for an instrument before a row says otherwise.
 FIRST = "native"
@@ -27,8 +27,8 @@ class Authority:
             self._origins |= {(venue, symbol): to for _, venue, symbol, to in switches}
             return rows
         usable = column(rows, "flags") & DUPLICATE == 0
-        origins = rows["origin"].to_numpy(zero_copy_only=False)
-        if self._origins or switches or (origins != FIRST).any():
+        origins = rows["origin"].dictionary_encode()
+        if self._origins or switches or origins.dictionary.to_pylist() != [FIRST]:
             usable &= self._counts(rows, origins, switches)
         return rows if usable.all() else rows.filter(pa.array(usable))
 
@@ -43,14 +43,18 @@ class Authority:
     def _counts(
         self,
         rows: pa.RecordBatch,
-        origins: npt.NDArray[np.object_],
+        origins: pa.DictionaryArray,
         switches: list[tuple[int, str, str, str]],
     ) -> npt.NDArray[np.bool_]:
-        ords, venues, symbols = (column(rows, name) for name in ("ord", "venue", "symbol"))
-        counting = np.full(len(ords), FIRST, dtype=object)
-        for (venue, symbol), origin in self._origins.items():
-            counting[(venues == venue) & (symbols == symbol)] = origin
+        names = origins.dictionary.to_pylist()
+        codes = {name: code for code, name in enumerate(names)}
+        at, instruments = by_instrument(rows)
+        first = [codes.get(self._origins.get(i, FIRST), -1) for i in instruments]
+        counting = np.array(first)[at]
+        ords = column(rows, "ord")
+        places = {instrument: place for place, instrument in enumerate(instruments)}
         for ord_, venue, symbol, origin in switches:
-            counting[(venues == venue) & (symbols == symbol) & (ords > ord_)] = origin
+            place = places.get((venue, symbol), -1)
+            counting[(at == place) & (ords > ord_)] = codes.get(origin, -1)
             self._origins[venue, symbol] = origin
-        return np.asarray(origins == counting)
+        return np.asarray(origins.indices.to_numpy(zero_copy_only=False) == counting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,6 +157,33 @@ def column(rows: pa.RecordBatch, name: str) -> np.ndarray:
         if array.null_count:
             array = array.fill_null(0)
     return np.asarray(array.to_numpy(zero_copy_only=False))
+
+
+def by_instrument(rows: pa.RecordBatch) -> tuple[np.ndarray, list[tuple[str, str]]]:
+    """Return each row's instrument as an index into the (venue, symbol) pairs that occur."""
+    venues, symbols = (rows.column(name).dictionary_encode() for name in ("venue", "symbol"))
+    venue_names, symbol_names = venues.dictionary.to_pylist(), symbols.dictionary.to_pylist()
+    codes = venues.indices.to_numpy(zero_copy_only=False).astype(np.int64) * len(symbol_names)
+    codes += symbols.indices.to_numpy(zero_copy_only=False)
+    used, index = np.unique(codes, return_inverse=True)
+    pairs = [divmod(code, len(symbol_names)) for code in used.tolist()]
+    return index, [(venue_names[venue], symbol_names[symbol]) for venue, symbol in pairs]
+
+
+def updates(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
+    """Count a batch's updates: quotes, trades, and book messages by their last row.
+
+    Gives an instrument, its count and its latest `ts_recv` in ns, once per kind.
+    """
+    for kind in ("quote", "trade", "book"):
+        rows = batch[kind]
+        if kind == "book":
+            rows = rows.filter(pa.array(column(rows, "flags") & LAST != 0))
+        if rows.num_rows:
+            codes, instruments = by_instrument(rows)
+            latest = np.zeros(len(instruments), np.int64)
+            np.maximum.at(latest, codes, column(rows, "ts_recv"))
+            yield from zip(instruments, np.bincount(codes).tolist(), latest.tolist(), strict=True)
 
 
 def concat(batches: Iterable[Batch]) -> Batch:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-from monitor.batches import Batch
+from monitor.batches import Batch, updates
 
 FAILED, DEGRADED = {"failed"}, {"stale", "polling", "initialising"}
 
@@ -41,9 +41,10 @@ class Health:
                 self._rows.labels(kind).inc(rows.num_rows)
             if "signal" not in batch:
                 self._now_ns = max(self._now_ns, batch.now_ns or 0)
-            for kind in ("quote", "trade"):
-                if kind in batch:
-                    self._count(batch[kind])
+            for instrument, count, last_ns in updates(batch):
+                source = self._source(*instrument)
+                source["updates"] += count
+                source["last_ns"] = max(source["last_ns"] or 0, last_ns)
             if "status" in batch:
                 self._follow_states(batch["status"])
 
@@ -92,20 +93,6 @@ class Health:
     def _age_ms(self, source: dict[str, Any]) -> float | None:
         last_ns = source["last_ns"]
         return None if last_ns is None else (self._now_ns - last_ns) / 1e6
-
-    def _count(self, rows: pa.RecordBatch) -> None:
-        table = pa.table({name: rows[name] for name in ("venue", "symbol", "ts_recv")})
-        grouped = table.group_by(["venue", "symbol"]).aggregate(
-            [("ts_recv", "max"), ("ts_recv", "count")]
-        )
-        for group in grouped.set_column(
-            grouped.column_names.index("ts_recv_max"),
-            "ts_recv_max",
-            grouped["ts_recv_max"].cast(pa.int64()),
-        ).to_pylist():
-            source = self._source(group["venue"], group["symbol"])
-            source["updates"] += group["ts_recv_count"]
-            source["last_ns"] = group["ts_recv_max"]
 
     def _follow_states(self, rows: pa.RecordBatch) -> None:
         for kind in pc.value_counts(rows["kind"]).to_pylist():

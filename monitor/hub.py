@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.authority import Authority
-from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column
+from monitor.batches import DUPLICATE, SNAPSHOT, Batch, by_instrument, column, updates
 
 WINDOW_ROWS = 20_000
 FIRST_ROWS = 1_024
@@ -140,6 +140,10 @@ class Hub:
                 self._take("quote", quotes)
             if "trade" in batch:
                 self._take("trade", batch["trade"])
+            for instrument, count, last_ns in updates(batch):
+                source = self._sources.setdefault(instrument, _Source())
+                source.updates += count
+                source.last_ns = max(source.last_ns, last_ns)
             if "status" in batch:
                 self._follow(batch["status"])
             if "stat" in batch:
@@ -194,7 +198,7 @@ class Hub:
 
     @property
     def updates(self) -> int:
-        """How many quotes and trades there have been."""
+        """How many quotes, trades and book messages there have been."""
         with self._lock:
             return sum(source.updates for source in self._sources.values())
 
@@ -220,23 +224,14 @@ class Hub:
         self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
 
     def _take(self, kind: str, rows: pa.RecordBatch) -> None:
-        venues, symbols = (rows[name].dictionary_encode() for name in ("venue", "symbol"))
-        venue_names, symbol_names = venues.dictionary.to_pylist(), symbols.dictionary.to_pylist()
-        codes = venues.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-        codes = codes * len(symbol_names) + symbols.indices.to_numpy(zero_copy_only=False)
+        codes, instruments = by_instrument(rows)
         columns = _columns(kind, rows)
         fresh = column(rows, "flags") & DUPLICATE == 0
-        for code in np.unique(codes):
-            venue, symbol = divmod(int(code), len(symbol_names))
-            instrument = (venue_names[venue], symbol_names[symbol])
+        for code, instrument in enumerate(instruments):
             at = np.flatnonzero((codes == code) & fresh)
-            if not len(at):
-                continue
-            ring = self._rings.setdefault((kind, *instrument), _Ring())
-            ring.extend({name: values[at] for name, values in columns.items()})
-            source = self._sources.setdefault(instrument, _Source())
-            source.updates += len(at)
-            source.last_ns = int(columns["ts_recv"][at[-1]])
+            if len(at):
+                ring = self._rings.setdefault((kind, *instrument), _Ring())
+                ring.extend({name: values[at] for name, values in columns.items()})
 
     def _follow(self, rows: pa.RecordBatch) -> None:
         times = column(rows, "ts_recv")

@@ -124,7 +124,7 @@ def test_frames_played_over_a_real_socket_are_recorded_and_replayed(
     live = background("record", f"{venue}:{source}", "--endpoint", endpoint)
     held = collector_of(folder)
     wanted = expected(captures / name, venue, with_recv=False)
-    until(lambda: _updates(held) >= len(wanted), f"{len(wanted)} rows", 60)
+    until(lambda: _ticks(held) >= len(wanted), f"{len(wanted)} rows", 60)
     live.terminate()
     digest = live.stdout.read().split()[-1]
     assert live.wait(10) == 0
@@ -137,8 +137,10 @@ def test_frames_played_over_a_real_socket_are_recorded_and_replayed(
     assert lock.holder(folder) is None
 
 
-def _updates(held: lock.Held) -> int:
+def _ticks(held: lock.Held) -> int:
+    """Return how many quotes and trades the collector has had."""
     import requests
 
-    report = requests.get(f"http://{held.address}/health", timeout=10).json()
-    return sum(source["updates"] for source in report["sources"])
+    text = requests.get(f"http://{held.address}/metrics", timeout=10).text
+    wanted = ('monitor_rows_total{kind="quote"}', 'monitor_rows_total{kind="trade"}')
+    return sum(int(float(line.split()[1])) for line in text.splitlines() if line.startswith(wanted))

@@ -14,22 +14,24 @@ from monitor.batches import SCHEMAS, Batch, concat, from_wire, to_wire
 from monitor.hooks.cross_venue import Hook
 from monitor.pipeline import Graph
 
+Row = tuple[int, str, float, float] | tuple[int, str, float, float, str]
 
-def quotes(*rows: tuple[int, str, float, float]) -> Batch:
-    """Quotes of BTC-USD as (ord, venue, bid, ask), one millisecond apart."""
+
+def quotes(*rows: Row) -> Batch:
+    """Quotes as (ord, venue, bid, ask[, symbol]), a millisecond per `ord`; of BTC-USD if not said."""
     made = [
         {
             "ord": number,
             "ts_recv": number * 1_000_000,
             "venue": venue,
-            "symbol": "BTC-USD",
+            "symbol": symbol[0] if symbol else "BTC-USD",
             "conn": 1,
             "flags": 0,
             "bid": bid,
             "ask": ask,
             "origin": "native",
         }
-        for number, venue, bid, ask in rows
+        for number, venue, bid, ask, *symbol in rows
     ]
     return Batch({"quote": pa.RecordBatch.from_pylist(made, schema=SCHEMAS["quote"])})
 
@@ -64,38 +66,45 @@ def test_a_stale_leg_gives_no_signal() -> None:
     assert signals is None
 
 
-def expected_onsets(rows: list[tuple[int, str, float, float]], fresh_ms: int) -> list[Any]:
+def expected_onsets(rows: list[tuple[int, str, float, float, str]], fresh_ms: int) -> list[Any]:
     """Fold the rows one by one, as the rule is worded."""
-    last: dict[str, tuple[int, float, float]] = {}
-    crossed: set[tuple[str, str]] = set()
+    last: dict[str, dict[str, tuple[int, float, float]]] = {}
+    crossed: set[tuple[str, str, str]] = set()
     onsets = []
-    for number, venue, bid, ask in rows:
-        last[venue] = (number, bid, ask)
-        for a, (a_at, a_bid, _) in last.items():
-            for b, (b_at, _, b_ask) in last.items():
+    for number, venue, bid, ask, symbol in rows:
+        legs = last.setdefault(symbol, {})
+        legs[venue] = (number, bid, ask)
+        for a, (a_at, a_bid, _) in legs.items():
+            for b, (b_at, _, b_ask) in legs.items():
                 fresh = number - a_at <= fresh_ms and number - b_at <= fresh_ms
                 if a == b:
                     continue
                 if fresh and (a_bid - b_ask) / b_ask * 1e4 >= 1.0:
-                    if (a, b) not in crossed:
-                        onsets.append((number, a))
-                    crossed.add((a, b))
+                    if (symbol, a, b) not in crossed:
+                        onsets.append((number, a, symbol))
+                    crossed.add((symbol, a, b))
                 else:
-                    crossed.discard((a, b))
+                    crossed.discard((symbol, a, b))
     return sorted(onsets)
 
 
-ROW = st.tuples(st.sampled_from("abc"), st.integers(95, 105), st.integers(1, 3), st.integers(1, 4))
+ROW = st.tuples(
+    st.sampled_from("abc"),
+    st.integers(95, 105),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.sampled_from(("BTC-USD", "ETH-USD", "SOL-USD")),
+)
 
 
-@given(st.lists(ROW, min_size=1, max_size=30), st.lists(st.integers(1, 5), min_size=1))
+@given(st.lists(ROW, min_size=1, max_size=60), st.lists(st.integers(1, 5), min_size=1))
 def test_signals_do_not_depend_on_where_batches_are_cut(
-    made: list[tuple[str, int, int, int]], cuts: list[int]
+    made: list[tuple[str, int, int, int, str]], cuts: list[int]
 ) -> None:
     rows, number = [], 0
-    for venue, bid, width, pause in made:
+    for venue, bid, width, pause, symbol in made:
         number += pause
-        rows.append((number, venue, float(bid), float(bid + width)))
+        rows.append((number, venue, float(bid), float(bid + width), symbol))
     hook = Hook(1.0, 6.0, "recorded")
     state, found, at = hook.start(), [], 0
     while at < len(rows):
@@ -103,7 +112,8 @@ def test_signals_do_not_depend_on_where_batches_are_cut(
         state, signals = hook.step(state, quotes(*rows[at : at + size]))
         found += signals.to_pylist() if signals is not None else []
         at += size
-    assert sorted((s["cause_ord"], s["venue"]) for s in found) == expected_onsets(rows, 6)
+    onsets = sorted((s["cause_ord"], s["venue"], s["symbol"]) for s in found)
+    assert onsets == expected_onsets(rows, 6)
 
 
 def test_a_batch_survives_the_wire() -> None:

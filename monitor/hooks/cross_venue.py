@@ -13,29 +13,44 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.authority import Authority
-from monitor.batches import SCHEMAS, Batch, column
+from monitor.batches import SCHEMAS, Batch, by_instrument, column
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass
-class Leg:
-    """A venue's last quote: prices (NaN once it ended) and its `ts_recv` in ns."""
-
-    bid: float = np.nan
-    ask: float = np.nan
-    ts_recv: int = 0
-
-
-@dataclass
 class State:
-    """Per symbol: the last leg of each venue, and the (bid venue, ask venue) pairs now crossed."""
+    """What is known at the end of a batch, by venue (first axis) and symbol (last axis).
 
-    legs: dict[str, dict[str, Leg]] = field(default_factory=dict)
-    crossed: set[tuple[str, str, str]] = field(default_factory=set)
+    `bid` and `ask` are NaN where there is no quote; `when` is its `ts_recv` in ns. `crossed` is
+    true where the bid of the first axis' venue stands above the ask of the second axis'.
+    """
+
+    venues: list[str] = field(default_factory=list)
+    symbols: dict[str, int] = field(default_factory=dict)
+    bid: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    ask: Floats = field(default_factory=lambda: np.empty((0, 0)))
+    when: Ints = field(default_factory=lambda: np.empty((0, 0), np.int64))
+    crossed: Bools = field(default_factory=lambda: np.empty((0, 0, 0), np.bool_))
     authority: Authority = field(default_factory=Authority)
+
+    def know(self, venues: list[str], symbols: list[str]) -> None:
+        """Make room for venues and symbols that are new."""
+        self.venues += [venue for venue in dict.fromkeys(venues) if venue not in self.venues]
+        for symbol in symbols:
+            self.symbols.setdefault(symbol, len(self.symbols))
+        venues_more = len(self.venues) - self.bid.shape[0]
+        symbols_more = len(self.symbols) - self.bid.shape[1]
+        if venues_more or symbols_more:
+            more = ((0, venues_more), (0, symbols_more))
+            self.bid, self.ask = (
+                np.pad(leg, more, constant_values=np.nan) for leg in (self.bid, self.ask)
+            )
+            self.when = np.pad(self.when, more)
+            self.crossed = np.pad(self.crossed, (more[0], *more))
 
 
 class Hook:
@@ -55,59 +70,56 @@ class Hook:
         quotes = state.authority.quotes(batch)
         if not quotes.num_rows:
             return state, None
-        symbols = quotes["symbol"].dictionary_encode()
-        codes = symbols.indices.to_numpy(zero_copy_only=False)
-        order = np.argsort(codes, kind="stable")
-        bounds = np.searchsorted(codes[order], np.arange(len(symbols.dictionary) + 1))
-        found: list[dict[str, Any]] = []
-        columns = {name: column(quotes, name) for name in ("venue", "bid", "ask", "ts_recv")}
-        for code, symbol in enumerate(symbols.dictionary.to_pylist()):
-            rows = order[bounds[code] : bounds[code + 1]]
-            mine = {name: values[rows] for name, values in columns.items()}
-            for at, venue, bps, text in self._step_symbol(state, symbol, mine):
-                found.append(self._signal(quotes, int(rows[at]), venue, bps, text))
+        codes, instruments = by_instrument(quotes)
+        state.know([venue for venue, _ in instruments], [symbol for _, symbol in instruments])
+        place = {venue: at for at, venue in enumerate(state.venues)}
+        venue = np.array([place[venue] for venue, _ in instruments])[codes]
+        symbol = np.array([state.symbols[symbol] for _, symbol in instruments])[codes]
+        # Symbol by symbol, in `ord` order within each.
+        order = np.argsort(symbol, kind="stable")
+        rows = {name: column(quotes, name)[order] for name in ("bid", "ask", "ts_recv")}
+        rows |= {"venue": venue[order], "symbol": symbol[order]}
+        found = [
+            self._signal(quotes, int(order[at]), bid_venue, bps, text)
+            for at, bid_venue, bps, text in self._fold(state, rows)
+        ]
         if not found:
             return state, None
         found.sort(key=lambda signal: (signal["cause_ord"], signal["text"]))
         return state, pa.RecordBatch.from_pylist(found, schema=SCHEMAS["signal"])
 
-    def _step_symbol(
-        self, state: State, symbol: str, rows: Columns
-    ) -> list[tuple[int, str, float, str]]:
-        """Fold one symbol's quotes of all venues, given in `ord` order.
+    def _fold(self, state: State, rows: Columns) -> list[tuple[int, str, float, str]]:
+        """Take in quotes, those of each symbol together.
 
         Returns, for each onset of a crossing, the row, the bid's venue, how far in bps, and a text.
         """
-        legs = state.legs.setdefault(symbol, {})
-        venues = sorted({*legs, *rows["venue"].tolist()})
-        if len(venues) == 1:
-            bid, ask, when = (rows[name][-1] for name in ("bid", "ask", "ts_recv"))
-            legs[venues[0]] = Leg(float(bid), float(ask), int(when))
-            return []
-        now = rows["ts_recv"]
-        filled = {venue: _fill(venue, rows, legs.get(venue, Leg())) for venue in venues}
-        for venue, (bids, asks, whens) in filled.items():
-            legs[venue] = Leg(float(bids[-1]), float(asks[-1]), int(whens[-1]))
+        symbol, now = rows["symbol"], rows["ts_recv"]
+        begins = np.flatnonzero(np.diff(symbol, prepend=-1))
+        ends = np.append(begins[1:], len(symbol)) - 1
+        first = np.repeat(begins, np.diff(begins, append=len(symbol)))
+        bid, ask, when = (
+            _fill(rows, first, name, known)
+            for name, known in (("bid", state.bid), ("ask", state.ask), ("ts_recv", state.when))
+        )
+        for known, filled in ((state.bid, bid), (state.ask, ask), (state.when, when)):
+            known[:, symbol[ends]] = filled[:, ends]
+        fresh = now - when <= self._fresh_ns
         found = []
-        for bid_venue, (bid, _, bid_when) in filled.items():
-            for ask_venue, (_, ask, ask_when) in filled.items():
-                if bid_venue == ask_venue:
-                    continue
-                fresh = (now - bid_when <= self._fresh_ns) & (now - ask_when <= self._fresh_ns)
-                bps = np.where(fresh, (bid - ask) / ask * 1e4, np.nan)
-                crossed = bps >= self._threshold_bps
-                key = (symbol, bid_venue, ask_venue)
-                onset = crossed & ~np.concatenate(([key in state.crossed], crossed[:-1]))
-                if crossed[-1]:
-                    state.crossed.add(key)
-                else:
-                    state.crossed.discard(key)
-                for at in np.flatnonzero(onset):
-                    text = (
-                        f"{bid_venue} bid {bid[at]:g} > {ask_venue} ask {ask[at]:g}"
-                        f" by {bps[at]:.2f} bps"
-                    )
-                    found.append((int(at), bid_venue, float(bps[at]), text))
+        for at_bid, bid_venue in enumerate(state.venues):
+            with np.errstate(invalid="ignore"):
+                bps = np.where(fresh & fresh[at_bid], (bid[at_bid] - ask) / ask * 1e4, np.nan)
+            crossed = bps >= self._threshold_bps
+            crossed[at_bid] = False
+            before = np.empty_like(crossed)
+            before[:, 1:] = crossed[:, :-1]
+            before[:, begins] = state.crossed[at_bid][:, symbol[begins]]
+            state.crossed[at_bid][:, symbol[ends]] = crossed[:, ends]
+            for at_ask, at in np.argwhere(crossed & ~before):
+                text = (
+                    f"{bid_venue} bid {bid[at_bid, at]:.10g} > {state.venues[at_ask]}"
+                    f" ask {ask[at_ask, at]:.10g} by {bps[at_ask, at]:.2f} bps"
+                )
+                found.append((int(at), bid_venue, float(bps[at_ask, at]), text))
         return found
 
     def _signal(
@@ -128,12 +140,12 @@ class Hook:
         }
 
 
-def _fill(venue: str, rows: Columns, before: Leg) -> tuple[Floats, Floats, Ints]:
-    """Carry a venue's last bid, ask and `ts_recv` forward over the rows of all venues."""
-    mine = rows["venue"] == venue
-    last = np.maximum.accumulate(np.where(mine, np.arange(len(mine)), -1))
-    known = last >= 0
-    bid = np.where(known, rows["bid"][last], before.bid)
-    ask = np.where(known, rows["ask"][last], before.ask)
-    when = np.where(known, rows["ts_recv"][last], before.ts_recv)
-    return bid, ask, when
+def _fill(rows: Columns, first: Ints, name: str, known: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Carry every venue's last value forward over the rows of all venues: venue by row.
+
+    `first` is, for each row, the first of its symbol; before a venue's first row, `known` holds.
+    """
+    venues = np.arange(len(known))[:, None]
+    last = np.where(rows["venue"] == venues, np.arange(len(first)), -1)
+    last = np.maximum.accumulate(last, axis=1)
+    return np.where(last >= first, rows[name][last], known[:, rows["symbol"]])
