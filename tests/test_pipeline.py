@@ -18,7 +18,7 @@ Row = tuple[int, str, float, float] | tuple[int, str, float, float, str]
 
 
 def quotes(*rows: Row) -> Batch:
-    """Quotes as (ord, venue, bid, ask[, symbol]), a millisecond per `ord`; of BTC-USD if not said."""
+    """Quotes as (ord, venue, bid, ask[, symbol]), a millisecond per `ord`; BTC-USD by default."""
     made = [
         {
             "ord": number,
