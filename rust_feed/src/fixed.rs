@@ -71,12 +71,23 @@ impl Fixed {
         if self.mantissa <= EXACT_MANTISSA {
             return self.mantissa as f64 / EXACT_POWERS[usize::from(self.decimals)];
         }
-        format!("{}e-{}", self.mantissa, self.decimals).parse().unwrap_or(f64::NAN)
+        self.nearest()
     }
 
     /// Whether the text had more digits than a double keeps.
+    #[inline]
     pub fn is_rounded(self) -> bool {
-        self.mantissa > EXACT_MANTISSA && loses_digits(&self.mantissa.to_string(), self.value())
+        self.mantissa > EXACT_MANTISSA && self.is_cut()
+    }
+
+    #[cold]
+    fn nearest(self) -> f64 {
+        format!("{}e-{}", self.mantissa, self.decimals).parse().unwrap_or(f64::NAN)
+    }
+
+    #[cold]
+    fn is_cut(self) -> bool {
+        loses_digits(&self.mantissa.to_string(), self.value())
     }
 
     /// The digits without point and leading zeros, padded or cut to `precision` places if given.

@@ -43,6 +43,8 @@ def binance(count: int, seed: int = 1) -> tuple[str, list[str]]:
                 place = int(draw.expovariate(1 / BINANCE_REACH))
                 if place < BINANCE_LEVELS and place not in places:
                     places.append(place)
+            # As in every captured message, the best level comes first.
+            places.sort()
         bids, asks = side(True, near[0], BINANCE_DELETED), side(False, near[1], BINANCE_DELETED)
         messages.append(
             '{"stream":"ethusdt@depth@100ms","data":{"e":"depthUpdate",'

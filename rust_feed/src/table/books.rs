@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, TimestampNanosecondArray, UInt32Array, UInt64Array};
-use arrow_buffer::NullBuffer;
+use arrow_buffer::{BooleanBufferBuilder, NullBuffer};
 
 use super::{Column, string_array};
 use crate::row::{BookLevel, BookMessage, LAST};
@@ -103,11 +103,11 @@ fn nulls<'a>(
     if !messages.iter().any(&is_valid) {
         return Some(NullBuffer::new_null(rows));
     }
-    let mut valid = Vec::with_capacity(rows);
+    let mut valid = BooleanBufferBuilder::new(rows);
     for message in messages {
-        valid.extend(std::iter::repeat_n(is_valid(message), message.rows()));
+        valid.append_n(message.rows(), is_valid(message));
     }
-    Some(NullBuffer::from(valid))
+    Some(NullBuffer::new(valid.finish()))
 }
 
 /// A clearing row has neither price nor size.
@@ -135,8 +135,8 @@ fn sides(messages: &VecDeque<BookMessage>, rows: usize) -> ArrayRef {
             offsets.push(bytes.len() as i32);
         }
         push_offsets(&mut offsets, SIDE_BYTES, message.levels.len());
-        for level in &message.levels {
-            bytes.extend_from_slice(level.side.text().as_bytes());
+        for same in message.levels.chunk_by(|a, b| a.side == b.side) {
+            bytes.extend_from_slice(same[0].side.text().repeat(same.len()).as_bytes());
         }
     }
     string_array(offsets, bytes, clearing_nulls(messages, rows))
@@ -152,14 +152,12 @@ fn clearing_nulls(messages: &VecDeque<BookMessage>, rows: usize) -> Option<NullB
     if messages.iter().all(|message| !message.clears) {
         return None;
     }
-    let mut valid = Vec::with_capacity(rows);
+    let mut valid = BooleanBufferBuilder::new(rows);
     for message in messages {
-        if message.clears {
-            valid.push(false);
-        }
-        valid.extend(std::iter::repeat_n(true, message.levels.len()));
+        valid.append_n(usize::from(message.clears), false);
+        valid.append_n(message.levels.len(), true);
     }
-    Some(NullBuffer::from(valid))
+    Some(NullBuffer::new(valid.finish()))
 }
 
 fn texts<'a>(
