@@ -15,6 +15,8 @@ from monitor.batches import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX = ".open"
+# Left to itself it keeps all that it wrote in memory, up to most of the machine's.
+WRITER: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 RECORDING_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -49,7 +51,7 @@ class Segment:
         self.file = file
         self._about = about
         self._open_file = file.with_name(file.name + OPEN_SUFFIX)
-        self._con = duckdb.connect(str(self._open_file), config={"threads": "1"})
+        self._con = duckdb.connect(str(self._open_file), config=WRITER)
         for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
             empty = schema.empty_table()
             self._con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM empty")

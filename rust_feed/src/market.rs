@@ -8,7 +8,7 @@ use crate::buffer::Buffer;
 use crate::quality::{Contiguous, Covered, Growing, Recent, Verdict};
 use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows};
 use crate::stat::Meter;
-use crate::subscription::{CHANNELS, Channel, Fetch};
+use crate::subscription::{Ask, CHANNELS, Channel};
 use crate::tick::{Instrument, Notice, QuoteTick};
 use crate::venue::Profile;
 
@@ -57,7 +57,7 @@ pub struct Market {
     pub takes_polled: bool,
     pub notices: Vec<Notice>,
     /// What an answer leads to asking next.
-    pub asks: Vec<Fetch>,
+    pub asks: Vec<Ask>,
     pub followed: Vec<Followed>,
     pub list: Option<FxHashMap<String, Instrument>>,
     /// Valid frames of channels that make no rows.

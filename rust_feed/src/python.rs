@@ -305,7 +305,7 @@ fn venues(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         about.set_item("channels", channels)?;
         let list_path = match profile.instruments {
             venue::InstrumentList::Rest(path) => path.split('?').next(),
-            _ => None,
+            venue::InstrumentList::InBand { .. } | venue::InstrumentList::None => None,
         };
         about.set_item("list_path", list_path)?;
         let key = profile.key.as_ref().map(|key| (key.variable, key.query, key.header));

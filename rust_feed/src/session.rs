@@ -157,9 +157,7 @@ impl Session {
             ..Watch::default()
         };
         match self.market.profile.instruments {
-            InstrumentList::InBand(text) if self.market.list.is_none() => {
-                self.pacer.add(text.into());
-            }
+            InstrumentList::InBand { ask, .. } => self.pacer.add(ask.into()),
             _ => self.subscribe(),
         }
         self.finish()

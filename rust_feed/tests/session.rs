@@ -106,6 +106,65 @@ fn a_refused_subscription_fails_its_symbol_and_leaves_the_others() {
 }
 
 #[test]
+fn products_refused_with_another_one_are_asked_for_again() {
+    let (mut session, buffer) = session("coinbase-exchange", &["BTC-USD", "NOPE-USD"]);
+    let sent = session.opened(1, START, "ws://x");
+    let texts = |actions: &[Action]| -> Vec<String> {
+        let text = |action: &Action| match action {
+            Action::Send(text) => Some(text.clone()),
+            _ => None,
+        };
+        actions.iter().filter_map(text).collect()
+    };
+    assert!(texts(&sent).iter().all(|text| text.contains("NOPE-USD")));
+    let refusal = r#"{"type":"error","message":"Failed to subscribe","reason":"NOPE-USD is not a valid product"}"#;
+    // One for each request: heartbeats and three channels.
+    let sent = session.receive(&framed(refusal).repeat(4), START + SECOND);
+    let sent = [sent, session.tick(START + 2 * SECOND)].concat();
+    let expected = ["heartbeat", "ticker", "matches", "level2_batch"].map(|channel| {
+        format!(r#"{{"channels":["{channel}"],"product_ids":["BTC-USD"],"type":"subscribe"}}"#)
+    });
+    assert_eq!(texts(&sent), expected);
+    pass(&mut session, 3, 3);
+    let rows = drained(&buffer);
+    let failed: Vec<_> =
+        states(&rows).into_iter().filter(|(state, _)| *state == "failed").collect();
+    assert_eq!(failed, [("failed", "refused".to_string())]);
+}
+
+#[test]
+fn a_market_that_may_be_closed_keeps_its_line_without_data() {
+    let (mut session, _buffer) = session("finnhub", &["AAPL"]);
+    session.opened(1, START, "ws://x");
+    for second in 1..=600 {
+        let actions = session.tick(START + second * SECOND);
+        session.receive(&framed(r#"{"type":"ping"}"#), START + second * SECOND);
+        assert!(!actions.iter().any(|action| matches!(action, Action::Reconnect(_))), "{second} s");
+    }
+}
+
+#[test]
+fn polled_symbols_of_kraken_are_those_of_its_list_by_rest() {
+    let (mut session, buffer) = session("kraken", &["XBT/USD", "NOPE-USD"]);
+    session.fall_back(0, START, "by request");
+    let asked = session.tick(START);
+    let path = "/0/public/AssetPairs";
+    assert_eq!(asked, [Action::Fetch(Fetch::get(path))]);
+    // <https://docs.kraken.com/api/docs/rest-api/get-tradable-asset-pairs>, shortened.
+    let body = r#"{"error":[],"result":{"XXBTZUSD":{"altname":"XBTUSD","wsname":"XBT/USD",
+        "base":"XXBT","quote":"ZUSD","pair_decimals":1,"lot_decimals":8,"tick_size":"0.1",
+        "status":"online"}}}"#;
+    session.fetched(0, path, body, START, 0);
+    let asked = pass(&mut session, 1, 3);
+    let ticker = Action::Fetch(Fetch::get("/0/public/Ticker?pair=BTC/USD"));
+    assert_eq!(asked.first(), Some(&ticker));
+    let rows = drained(&buffer);
+    assert!(rows.statuses.iter().any(|s| s.state == "failed" && &*s.kind == "refused"));
+    assert!(rows.statuses.iter().all(|s| &*s.kind != "symbol_assumed"));
+    assert_eq!(rows.instruments.iter().map(|i| i.price_precision).collect::<Vec<_>>(), [1.0]);
+}
+
+#[test]
 fn an_acknowledged_symbol_without_data_is_told_as_silent() {
     let (mut session, buffer) = session("binance", &["BTC-USDT"]);
     session.opened(1, START, "ws://x");

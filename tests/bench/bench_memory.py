@@ -16,6 +16,8 @@ import requests
 from monitor import lock
 
 ROWS, WARM_ROWS, RATE, PORT, EVERY_S = 5_000_000, 2_000_000, 20_000, 5098, 5
+# The quote asset of each venue's markets.
+VENUES = {"binance": "USDT", "kraken": "USD", "coinbase": "USD"}
 
 
 def resident_mb(pid: int) -> float:
@@ -36,16 +38,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         exchange = subprocess.Popen(
-            [*run, "simulate", "--rate", str(RATE)], stdout=subprocess.PIPE, text=True
+            [*run, "simulate", *VENUES, "--rate", str(RATE)], stdout=subprocess.PIPE, text=True
         )
         assert exchange.stdout is not None
         endpoints = []
-        for _ in range(3):
+        for _ in VENUES:
             venue, ws, http = exchange.stdout.readline().split()
             endpoints += ["--endpoint", f"{venue}={ws},{http}"]
         sources = [
             f"{venue}:{base}-{quote}"
-            for venue, quote in (("binance", "USDT"), ("kraken", "USD"), ("coinbase", "USD"))
+            for venue, quote in VENUES.items()
             for base in ("BTC", "ETH", "SOL", "XRP", "DOGE")
         ]
         where = ["--recordings", name]

@@ -6,19 +6,18 @@ use crate::subscription::Ask;
 impl Session {
     /// Hand over the rows, and what may be asked of the venue now.
     pub(super) fn finish(&mut self) -> Vec<Action> {
+        let mut asks = std::mem::take(&mut self.market.asks);
         if self.watch.subscribed && !self.watch.leaving {
             let due = self.market.due_snapshots();
             if !due.is_empty() {
-                for ask in self.dialect.resync(&due) {
-                    match ask {
-                        Ask::Send(text) => self.pacer.add(text),
-                        Ask::Fetch(fetch) => self.fetches.add(fetch),
-                    }
-                }
+                asks.extend(self.dialect.resync(&due));
             }
         }
-        for fetch in std::mem::take(&mut self.market.asks) {
-            self.fetches.add(fetch);
+        for ask in asks {
+            match ask {
+                Ask::Send(text) => self.pacer.add(text),
+                Ask::Fetch(fetch) => self.fetches.add(fetch),
+            }
         }
         self.market.flush();
         let mut actions = Vec::new();

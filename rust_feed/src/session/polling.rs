@@ -1,7 +1,7 @@
 //! REST in place of the stream: taken up when the socket cannot be had, given back when it is healthy.
 
 use super::{MS, SECOND, Session};
-use crate::subscription::Channel;
+use crate::subscription::{Channel, Fetch};
 use crate::venue::InstrumentList;
 
 /// How long a socket must bring data before REST gives back to it.
@@ -27,10 +27,13 @@ impl Session {
             return;
         }
         self.begin(conn, now_ns);
-        if let InstrumentList::Rest(path) = self.market.profile.instruments
-            && self.market.list.is_none()
-        {
-            self.fetches.add(crate::subscription::Fetch::get(path));
+        match self.market.profile.instruments {
+            InstrumentList::Rest(path) | InstrumentList::InBand { path, .. }
+                if self.market.list.is_none() =>
+            {
+                self.fetches.add(Fetch::get(path));
+            }
+            _ => {}
         }
         let detail = Some(why.to_owned());
         self.market.status("connection", None, "polling", "fallback", detail, [None; 3]);

@@ -44,7 +44,10 @@ impl Session {
                 [None; 3],
             );
             self.leave(why, actions);
-        } else if dataless_ns >= DATA_FRAME_NS && !self.subscriptions.is_empty() {
+        } else if dataless_ns >= DATA_FRAME_NS
+            && !self.subscriptions.is_empty()
+            && !self.market.profile.closes
+        {
             self.leave(format!("no data for {} s", dataless_ns / SECOND), actions);
         } else if dataless_ns >= NO_DATA_NS
             && !self.watch.no_data_told

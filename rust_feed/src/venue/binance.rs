@@ -50,6 +50,7 @@ pub const PROFILE: Profile = Profile {
     fetches_per_second: 2,
     poll_ms: 1000,
     key: None,
+    closes: false,
     ping: None,
     seq_scope: "symbol",
     quote_seq_grows: true,

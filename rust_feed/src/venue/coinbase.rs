@@ -41,6 +41,7 @@ pub const PROFILE: Profile = Profile {
     fetches_per_second: 5,
     poll_ms: 1000,
     key: None,
+    closes: false,
     ping: None,
     seq_scope: "connection",
     quote_seq_grows: false,

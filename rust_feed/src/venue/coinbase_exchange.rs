@@ -5,7 +5,7 @@
 //! `sequence` is that of the full feed: it grows with skips that are no gaps. `level2_batch`, which is
 //! acknowledged as `level2_50`, has neither number nor checksum: its books cannot be proved.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 
@@ -44,7 +44,8 @@ pub const PROFILE: Profile = Profile {
 
 #[derive(Default)]
 struct CoinbaseExchange {
-    asked: HashSet<String>,
+    /// The requests made: a channel's name, and its products that were not refused.
+    asked: Vec<(&'static str, Vec<String>)>,
     /// The last trade of each product by its last heartbeat.
     told: HashMap<String, u64>,
     levels: Levels,
@@ -52,31 +53,27 @@ struct CoinbaseExchange {
 
 impl Dialect for CoinbaseExchange {
     fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
-        self.asked = wanted.iter().map(|(_, product)| product.clone()).collect();
-        let mut products: Vec<&str> = self.asked.iter().map(String::as_str).collect();
+        let mut products: Vec<String> = wanted.iter().map(|(_, product)| product.clone()).collect();
         products.sort_unstable();
+        products.dedup();
         let mut requests = Vec::new();
         for chunk in products.chunks(PRODUCTS_PER_REQUEST) {
-            let text = request("subscribe", "heartbeat", chunk);
-            requests.push(Request { id: requests.len() as u64, text, covers: Vec::new() });
+            requests.push(self.ask("heartbeat", chunk.to_vec(), Vec::new()));
         }
         for channel in PROFILE.channels {
             let indices: Vec<usize> =
                 (0..wanted.len()).filter(|at| wanted[*at].0 == *channel).collect();
             for covers in indices.chunks(PRODUCTS_PER_REQUEST) {
-                let products: Vec<&str> = covers.iter().map(|at| wanted[*at].1.as_str()).collect();
-                let text = request("subscribe", name(*channel), &products);
-                let id = requests.len() as u64;
-                requests.push(Request { id, text, covers: covers.to_vec() });
+                let products = covers.iter().map(|at| wanted[*at].1.clone()).collect();
+                requests.push(self.ask(name(*channel), products, covers.to_vec()));
             }
         }
         requests
     }
 
     fn resync(&mut self, raw_symbols: &[String]) -> Vec<Ask> {
-        let products: Vec<&str> = raw_symbols.iter().map(String::as_str).collect();
         let mut asks = Vec::new();
-        for chunk in products.chunks(PRODUCTS_PER_REQUEST) {
+        for chunk in raw_symbols.chunks(PRODUCTS_PER_REQUEST) {
             for kind in ["unsubscribe", "subscribe"] {
                 asks.push(Ask::Send(request(kind, name(Channel::Book), chunk)));
             }
@@ -105,7 +102,7 @@ impl Dialect for CoinbaseExchange {
                 Ok(())
             }
             "error" => {
-                market.notices.push(self.refusal(read(frame)?));
+                self.refused(read(frame)?, market);
                 Ok(())
             }
             _ => {
@@ -167,15 +164,31 @@ impl CoinbaseExchange {
         }
     }
 
-    /// A refusal names its product, if any, in words.
-    fn refusal(&self, wire: WireError) -> Notice {
+    fn ask(&mut self, channel: &'static str, products: Vec<String>, covers: Vec<usize>) -> Request {
+        let text = request("subscribe", channel, &products);
+        self.asked.push((channel, products));
+        Request { id: self.asked.len() as u64, text, covers }
+    }
+
+    /// A refusal names its product, if any, in words; the others of the request are refused with it.
+    fn refused(&mut self, wire: WireError, market: &mut Market) {
         let reason = wire.reason.or(wire.message).unwrap_or_else(|| "no reason given".into());
-        match reason.split(' ').find(|word| self.asked.contains(*word)) {
-            Some(product) => {
-                Notice::Channel { channel: None, raw_symbol: product.into(), refused: Some(reason) }
-            }
-            None => Notice::Error(reason),
+        let mut named = reason.split(' ').filter_map(|word| {
+            let names = |(_, asked): &(&str, Vec<String>)| asked.iter().any(|one| one == word);
+            Some((self.asked.iter().position(names)?, word.to_owned()))
+        });
+        let Some((at, product)) = named.next() else {
+            drop(named);
+            return market.notices.push(Notice::Error(reason));
+        };
+        drop(named);
+        let (channel, asked) = &mut self.asked[at];
+        asked.retain(|other| *other != product);
+        if !asked.is_empty() {
+            market.asks.push(Ask::Send(request("subscribe", channel, asked)));
         }
+        let refused = Some(reason);
+        market.notices.push(Notice::Channel { channel: None, raw_symbol: product, refused });
     }
 }
 
@@ -195,7 +208,7 @@ fn name(channel: Channel) -> &'static str {
     }
 }
 
-fn request(kind: &str, channel: &str, products: &[&str]) -> String {
+fn request(kind: &str, channel: &str, products: &[String]) -> String {
     serde_json::json!({"type": kind, "product_ids": products, "channels": [channel]}).to_string()
 }
 

@@ -40,6 +40,7 @@ pub const PROFILE: Profile = Profile {
         header: "X-Finnhub-Token",
         connections: 1,
     }),
+    closes: true,
     ping: None,
     seq_scope: "none",
     quote_seq_grows: false,

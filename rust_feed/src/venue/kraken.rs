@@ -40,9 +40,10 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://ws.kraken.com"),
     ws_path: "/v2",
     rest_url: "https://api.kraken.com",
-    instruments: InstrumentList::InBand(
-        r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
-    ),
+    instruments: InstrumentList::InBand {
+        ask: r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
+        path: "/0/public/AssetPairs",
+    },
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     streams_per_connection: 600,
@@ -51,6 +52,7 @@ pub const PROFILE: Profile = Profile {
     fetches_per_second: 1,
     poll_ms: 1000,
     key: None,
+    closes: false,
     ping: Some(r#"{"method":"ping"}"#),
     seq_scope: "none",
     quote_seq_grows: false,
@@ -189,7 +191,7 @@ impl Dialect for Kraken {
     }
 
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        rest::fetched(url, body, &mut self.levels, market)
+        rest::fetched(url, body, wsname, &mut self.levels, market)
     }
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
@@ -244,6 +246,12 @@ impl Kraken {
         };
         market.book(symbol, tick, &self.levels);
     }
+}
+
+/// A pair's name on this stream, from its name on that of v1.
+fn wsname(name: &str) -> Option<String> {
+    let (base, quote) = split_at(name, '/')?;
+    Some(format!("{base}/{quote}"))
 }
 
 fn snapshot_flag(head: &Head) -> u32 {

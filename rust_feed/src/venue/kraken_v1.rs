@@ -9,18 +9,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::kraken::{self, rest};
-use super::{
-    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, level, number, split_at,
-    tick_of,
-};
+use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, level, number};
 use crate::book::Levels;
 use crate::market::Market;
 use crate::subscription::{Ask, Channel, Fetch, Request};
-use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
+use crate::tick::{BookTick, Notice, QuoteTick, TradeTick};
 
 mod wire;
 
-use wire::{Event, Pairs, WireBook, WirePair, WireSpread, WireTrade};
+use wire::{Event, WireBook, WireSpread, WireTrade};
 
 const PAIRS_PER_REQUEST: usize = 100;
 /// The smallest depth that fills a `depth` row; the checksum covers the ten best levels.
@@ -114,13 +111,7 @@ impl Dialect for KrakenV1 {
     }
 
     fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        let path = url.split('?').next().unwrap_or_default();
-        if !path.ends_with("/AssetPairs") {
-            return rest::fetched(url, body, &mut self.levels, market);
-        }
-        let pairs = rest::result::<Pairs>(body)?.unwrap_or_default();
-        market.learn(pairs.into_values().filter_map(instrument).collect());
-        Ok(())
+        rest::fetched(url, body, |name| Some(name.to_owned()), &mut self.levels, market)
     }
 }
 
@@ -242,26 +233,6 @@ fn answer(event: &Event) -> Option<Notice> {
 
 fn reason(event: &Event) -> String {
     event.error_message.clone().unwrap_or_else(|| "no reason given".into())
-}
-
-/// Dark pools have no name on the stream, and no market data.
-fn instrument(wire: WirePair) -> Option<Instrument> {
-    let raw_symbol = wire.wsname?;
-    let (base, quote_asset) = split_at(&raw_symbol, '/')?;
-    let tick_size = wire.tick_size.and_then(|step| step.parse().ok());
-    Some(Instrument {
-        base: asset(&base),
-        quote_asset: asset(&quote_asset),
-        raw_symbol,
-        tick_size: tick_size.unwrap_or_else(|| tick_of(wire.pair_decimals)),
-        lot_size: tick_of(wire.lot_decimals),
-        price_precision: wire.pair_decimals,
-        size_precision: wire.lot_decimals,
-        trading_status: wire.status,
-        suffix: None,
-        alias: None,
-        source: None,
-    })
 }
 
 /// The text of a JSON string without escapes, such as the name of a channel or pair.

@@ -44,6 +44,8 @@ pub struct Profile {
     /// Time between two polls, unless the user says otherwise.
     pub poll_ms: u64,
     pub key: Option<Key>,
+    /// The markets have closing hours: a line without data may be as good as any.
+    pub closes: bool,
     /// The text of the venue's own ping; without one a WebSocket ping is sent.
     pub ping: Option<&'static str>,
     /// What `seq` counts.
@@ -83,8 +85,8 @@ pub struct Key {
 pub enum InstrumentList {
     /// A REST path.
     Rest(&'static str),
-    /// A text that asks for the list on the WebSocket itself.
-    InBand(&'static str),
+    /// A text that asks for the list on the WebSocket itself, and a REST path for want of that.
+    InBand { ask: &'static str, path: &'static str },
     /// No list can be had: symbols are taken at their word.
     None,
 }

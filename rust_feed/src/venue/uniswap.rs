@@ -55,6 +55,7 @@ pub const PROFILE: Profile = Profile {
     fetches_per_second: 10,
     poll_ms: 12_000,
     key: None,
+    closes: false,
     ping: None,
     seq_scope: "block",
     quote_seq_grows: false,
@@ -172,7 +173,7 @@ impl Uniswap {
                 let middle = from + (to - from) / 2;
                 let halves = [(*from, middle), (middle + 1, *to)];
                 let requests = halves.map(|(from, to)| self.logs_request(from, to));
-                market.asks.push(self.post(&requests));
+                market.asks.push(Ask::Fetch(self.post(&requests)));
                 return Ok(());
             }
             return Err(rpc::refusal(answer));

@@ -1,5 +1,7 @@
 //! Kraken by REST, where the stream cannot be had. Errors come with HTTP 200, in `error`.
 
+use std::collections::BTreeMap;
+
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -10,8 +12,8 @@ use crate::fixed::Fixed;
 use crate::market::Market;
 use crate::row::{Origin, REST, Side, TradeId};
 use crate::subscription::{Channel, Fetch};
-use crate::tick::{BookTick, QuoteTick, TradeTick};
-use crate::venue::{level, number, query};
+use crate::tick::{BookTick, Instrument, QuoteTick, TradeTick};
+use crate::venue::{asset, level, number, query, split_at, tick_of};
 
 const POLLED_LEVELS: usize = 100;
 const POLLED_TRADES: usize = 1000;
@@ -38,12 +40,20 @@ pub(in crate::venue) fn result<'a, T: Deserialize<'a>>(
 }
 
 /// Read an answer; a sole key within `result` is the venue's own name of the pair asked for.
+///
+/// `streamed` tells what a stream calls a pair that the list calls by its name on v1's stream.
 pub(in crate::venue) fn fetched(
     url: &str,
     body: &str,
+    streamed: fn(&str) -> Option<String>,
     levels: &mut Levels,
     market: &mut Market,
 ) -> Result<(), DecodeError> {
+    if url.split('?').next().is_some_and(|path| path.ends_with("/AssetPairs")) {
+        let listed = result::<BTreeMap<String, WirePair>>(body)?.unwrap_or_default();
+        market.learn(listed.into_values().filter_map(|wire| instrument(wire, streamed)).collect());
+        return Ok(());
+    }
     let pairs = result::<Pairs>(body)?.map_or_else(Vec::new, |Pairs(pairs)| pairs);
     let asked = query(url, "pair").map(|pair| pair.replace("%2F", "/"));
     let path = url.split('?').next().unwrap_or_default();
@@ -74,6 +84,24 @@ fn spelled(key: &str, market: &Market) -> String {
         Some((base, quote)) if !key.contains('/') => (profile.spell)(&base, &quote),
         _ => key.into(),
     }
+}
+
+/// Dark pools have no name on the stream, and no market data.
+fn instrument(wire: WirePair, streamed: fn(&str) -> Option<String>) -> Option<Instrument> {
+    let raw_symbol = streamed(&wire.wsname?)?;
+    let (base, quote_asset) = split_at(&raw_symbol, '/')?;
+    let tick_size = wire.tick_size.and_then(|step| step.parse().ok());
+    Some(Instrument {
+        base: asset(&base),
+        quote_asset: asset(&quote_asset),
+        raw_symbol,
+        tick_size: tick_size.unwrap_or_else(|| tick_of(wire.pair_decimals)),
+        lot_size: tick_of(wire.lot_decimals),
+        price_precision: wire.pair_decimals,
+        size_precision: wire.lot_decimals,
+        trading_status: wire.status,
+        ..Instrument::default()
+    })
 }
 
 fn quote(symbol: &str, wire: &RawValue, market: &mut Market) -> Result<(), DecodeError> {
@@ -151,6 +179,16 @@ fn trade(symbol: &str, wire: &WireTrade, market: &mut Market) -> Result<(), Deco
     };
     market.polled_trade(symbol, tick);
     Ok(())
+}
+
+/// A pair of the list, by a key that the stream does not know.
+#[derive(Deserialize)]
+struct WirePair {
+    wsname: Option<String>,
+    pair_decimals: f64,
+    lot_decimals: f64,
+    tick_size: Option<String>,
+    status: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -1,7 +1,5 @@
 //! Kraken's v1 messages as JSON, borrowed from the frame.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -73,15 +71,3 @@ pub(super) struct WireTrade<'a>(
     pub(super) IgnoredAny,
     pub(super) IgnoredAny,
 );
-
-/// The instrument list, by keys that the stream does not know.
-pub(super) type Pairs = BTreeMap<String, WirePair>;
-
-#[derive(Deserialize)]
-pub(super) struct WirePair {
-    pub(super) wsname: Option<String>,
-    pub(super) pair_decimals: f64,
-    pub(super) lot_decimals: f64,
-    pub(super) tick_size: Option<String>,
-    pub(super) status: Option<String>,
-}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::swap::{V2_SWAP, V3_SWAP};
 use super::{LIQUIDITY, RESERVES, SLOT0, Uniswap};
 use crate::market::Market;
-use crate::subscription::Fetch;
+use crate::subscription::{Ask, Fetch};
 use crate::venue::{Dialect, Version};
 
 /// Requests in one batch.
@@ -49,7 +49,7 @@ impl Uniswap {
             }
         }
         for batch in requests.chunks(BATCH) {
-            market.asks.push(self.post(batch));
+            market.asks.push(Ask::Fetch(self.post(batch)));
         }
     }
 
