@@ -44,7 +44,7 @@ def serve(
 ) -> None:
     """Serve the page; start a collector if none runs on the recordings folder."""
     cli_support.check_transport(transport)
-    settings, parsed, _ = cli_support.settings(config, source, endpoint)
+    _, parsed, _ = cli_support.settings(config, source, endpoint)
     if address not in ("127.0.0.1", "localhost"):
         cli_support.fail(
             f"expected a loopback address (there is no authentication), found {address}",
@@ -52,9 +52,8 @@ def serve(
         )
     from monitor import server
 
-    written = [str(item) for item in parsed] or settings.sources
-    arguments = ["record", *written, "--recordings", str(folder), "--started-by", "serve"]
-    arguments += ["--simulated"] if not written else []
+    arguments = ["record", *(source or []), "--recordings", str(folder), "--started-by", "serve"]
+    arguments += ["--simulated"] if not parsed else []
     arguments += ["--no-record"] if no_record else []
     arguments += ["--config", str(config)] if config else []
     for item in endpoint or []:

@@ -29,7 +29,7 @@ def settings(
 
     try:
         settings = settings_file.load(config)
-        parsed = [sources.parse(text) for text in source or settings.sources]
+        parsed = [sources.parse(text) for text in source or []] or settings.parsed()
         return settings, parsed, settings_file.endpoints(settings, endpoint or [])
     except ValueError as error:
         fail(str(error), USAGE)

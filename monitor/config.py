@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from monitor._rust_feed import venues
+from monitor.sources import Source, parse
 
 SCHEMES = ("ws", "wss", "http", "https")
 # Of a token's amounts.
@@ -61,6 +62,19 @@ class PoolSettings(BaseModel):
     inverted: bool = False
 
 
+Mode = Literal["auto", "ws", "rest"]
+Interval = Annotated[float, Field(ge=0.1, le=3600)]
+
+
+class SourceSettings(BaseModel):
+    """A source that is had in another way than the others of its venue."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: str
+    mode: Mode | None = None
+    interval_s: Interval | None = None
+
+
 class VenueSettings(BaseModel):
     """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
 
@@ -70,8 +84,8 @@ class VenueSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
     ws_url: Url | None = None
     rest_url: Url | None = None
-    mode: Literal["auto", "ws", "rest"] = "auto"
-    interval_s: float | None = Field(default=None, ge=0.1, le=3600)
+    mode: Mode = "auto"
+    interval_s: Interval | None = None
     fallback_after_s: float = Field(default=15.0, gt=0)
     api_key: SecretStr | None = None
     pools: list[PoolSettings] = []
@@ -92,9 +106,14 @@ class Settings(BaseSettings):
     """What a configuration file may say."""
 
     model_config = SettingsConfigDict(extra="forbid")
-    sources: list[str] = []
+    sources: list[str | SourceSettings] = []
     venues: dict[str, VenueSettings] = {}
     hooks: HookSettings = HookSettings()
+
+    def parsed(self) -> list[Source]:
+        """Return the sources; ValueError says what is wrong with one."""
+        written = [SourceSettings(source=s) if isinstance(s, str) else s for s in self.sources]
+        return [parse(s.source)._replace(mode=s.mode, interval_s=s.interval_s) for s in written]
 
     @classmethod
     def settings_customise_sources(

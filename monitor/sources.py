@@ -10,12 +10,15 @@ from monitor._rust_feed import venues
 class Source(NamedTuple):
     """What to follow: a symbol, canonical or in the venue's spelling, or a pattern with `*`.
 
-    No channels stands for all that the venue has.
+    No channels stands for all that the venue has; without a mode (`auto`, `ws`, `rest`) or an
+    interval between polls the venue's settings hold.
     """
 
     venue: str
     symbol: str
     channels: tuple[str, ...] = ()
+    mode: str | None = None
+    interval_s: float | None = None
 
     def __str__(self) -> str:
         return "+".join((f"{self.venue}:{self.symbol}", *self.channels))

@@ -24,7 +24,8 @@ HOMES = {
 # Each may import only what stands before it.
 LAYERS = [
     "_rust_feed lock",
-    "batches sources config",
+    "batches sources",
+    "config",
     "authority feeds pipeline segments publisher health",
     "hooks hub recorder recordings control follower seen",
     "replay queries query_worker views probe",

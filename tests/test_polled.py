@@ -89,6 +89,34 @@ def test_the_mock_venue_brings_its_own_exchange(tmp_path: Path, background: Run)
     assert not told(rows, "gap")
 
 
+def test_sources_of_one_venue_may_be_had_in_different_ways(tmp_path: Path, background: Run) -> None:
+    folder = tmp_path / "recordings"
+    exchange = background("simulate", "kraken")
+    file = settings(
+        tmp_path,
+        'sources = ["kraken:BTC-USD+quote", '
+        '{ source = "kraken:ETH-USD+quote", mode = "rest", interval_s = 0.5 }]\n',
+    )
+    live = background("record", "--config", file, "--endpoint", simulator_urls(exchange))
+    wanted = ("BTC-USD", "ETH-USD")
+    wait_for(folder, lambda s: all(s.get(n, {}).get("updates", 0) > 5 for n in wanted), "updates")
+    held = collector_of(folder)
+    states = {source["symbol"]: source["state"] for source in health(held.address)["sources"]}
+    assert states == {"BTC-USD": "connected", "ETH-USD": "polling"}
+    answer = requests.post(
+        f"http://{held.address}/sources",
+        json={"action": "add", "sources": ["mock:BTC-USD"]},
+        headers={"Authorization": f"Bearer {held.token}"},
+        timeout=10,
+    )
+    assert answer.status_code == 400
+    assert "expected an address of mock (--endpoint), found none" in answer.text
+    rows = ended(live, folder)
+    origins = {(row["symbol"], row["origin"]) for row in rows["quote"]}
+    assert origins == {("BTC-USD", "native"), ("ETH-USD", "rest")}
+    assert not told(rows, "symbol_assumed")
+
+
 def test_a_chain_gives_quotes_of_each_block_and_the_swaps_within_their_spread(
     tmp_path: Path, background: Run
 ) -> None:

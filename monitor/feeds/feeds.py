@@ -1,4 +1,4 @@
-"""All feeds of a collector: one supervisor per venue, one buffer, one clock."""
+"""All feeds of a collector: a supervisor per connection, one buffer, one clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -21,6 +22,15 @@ from monitor.sources import Source
 
 CAPACITY_ROWS = 1_000_000
 JOIN_S = 2.0
+NOWHERE = Endpoint(None, None)
+
+
+class Way(NamedTuple):
+    """How sources of a venue are had; those that are had alike share connections."""
+
+    venue: str
+    mode: str
+    interval_s: float | None
 
 
 class Feeds:
@@ -42,9 +52,9 @@ class Feeds:
         self._clock = ReceiveClock()
         self._conns = itertools.count(1)
         self._rests: dict[str, Rest] = {}
-        self._supervisors: dict[tuple[str, int], Supervisor] = {}
-        # How many connections each venue turned out to want; written by the connections' threads.
-        self._parts: dict[str, int] = {}
+        self._supervisors: dict[tuple[Way, int], Supervisor] = {}
+        # How many connections turned out to be wanted; written by the connections' threads.
+        self._parts: dict[Way, int] = {}
         self._running = False
 
     @property
@@ -60,27 +70,31 @@ class Feeds:
         """Connect to every venue of the sources."""
         with self._lock:
             self._running = True
-            for venue in dict.fromkeys(source.venue for source in self._sources):
-                self._open(venue, 0)
+            self._open_all({source.venue for source in self._sources})
 
     def stop(self) -> None:
         """Leave every venue; the sources become `stopped`."""
         with self._lock:
             self._running = False
-            self._leave({venue for venue, _ in self._supervisors})
+            self._leave({way.venue for way, _ in self._supervisors})
 
     def add(self, source: Source) -> None:
-        """Follow one more source; its venue is connected to anew."""
+        """Follow one more source; its venue is connected to anew.
+
+        ValueError if the venue has no address: it must be given when the collector starts.
+        """
+        if not self._address(source.venue):
+            raise ValueError(f"expected an address of {source.venue} (--endpoint), found none")
         with self._lock:
-            if source not in self._sources:
+            if not self._followed(source):
                 self._sources.append(source)
                 self._reopen(source.venue)
 
     def remove(self, source: Source) -> None:
         """Follow a source no longer; what is left of its venue is connected to anew."""
         with self._lock:
-            if source in self._sources:
-                self._sources.remove(source)
+            for followed in self._followed(source):
+                self._sources.remove(followed)
                 self._reopen(source.venue)
 
     def drain(self, wait_ms: int, linger_ms: int) -> Batch | None:
@@ -117,40 +131,57 @@ class Feeds:
         self.stop()
         self._feed.close()
 
-    def _open(self, venue: str, part: int) -> None:
-        mine = [source for source in self._sources if source.venue == venue]
-        if not mine or (venue, part) in self._supervisors:
+    def _followed(self, source: Source) -> list[Source]:
+        return [one for one in self._sources if str(one) == str(source)]
+
+    def _way(self, source: Source) -> Way:
+        settings = self._settings.get(source.venue, VenueSettings())
+        interval_s = source.interval_s or settings.interval_s
+        return Way(source.venue, source.mode or settings.mode, interval_s)
+
+    def _address(self, venue: str) -> str:
+        return str(self._endpoints.get(venue, NOWHERE).http or venues()[venue]["rest_url"])
+
+    def _open_all(self, names: set[str]) -> None:
+        for way in dict.fromkeys(map(self._way, self._sources)):
+            if way.venue in names:
+                self._open(way, 0)
+
+    def _open(self, way: Way, part: int) -> None:
+        mine = [source for source in self._sources if self._way(source) == way]
+        if not mine or (way, part) in self._supervisors:
             return
+        venue = way.venue
         wanted = [{"symbol": source.symbol, "channels": list(source.channels)} for source in mine]
         settings = self._settings.get(venue, VenueSettings())
-        interval_ms = round((settings.interval_s or 0) * 1000)
-        profile, endpoint = venues()[venue], self._endpoints.get(venue, Endpoint(None, None))
-        base, address = endpoint.ws or profile["ws_url"], endpoint.http or profile["rest_url"]
+        profile, endpoint = venues()[venue], self._endpoints.get(venue, NOWHERE)
+        base, address = endpoint.ws or profile["ws_url"], self._address(venue)
         pools = [pool.model_dump() for pool in settings.pools]
         options = {
             "sources": wanted,
             "live": True,
             "raw": self._raw,
             "part": part,
-            "interval_ms": interval_ms,
+            "interval_ms": round((way.interval_s or 0) * 1000),
             "setup": {"rest_path": urlsplit(address).path, "pools": pools},
         }
         session = Session(self._feed, venue, json.dumps(options))
         key = keys.find(profile["key"], settings)
         if venue not in self._rests:
             self._rests[venue] = Rest(venue, address, key)
+        name = venue if way.mode == settings.mode else f"{venue}-{way.mode}"
         supervisor = Supervisor(
-            venue if part == 0 else f"{venue}-{part + 1}",
+            name if part == 0 else f"{name}-{part + 1}",
             session,
             self._clock,
             base and profile["ws_url"] and _join(base, profile["ws_path"], key.parameters),
             key,
             self._rests[venue],
             lambda: next(self._conns),
-            lambda parts: self._parts.__setitem__(venue, parts),
-            Policy(settings.mode, settings.fallback_after_s),
+            lambda parts: self._parts.__setitem__(way, parts),
+            Policy(way.mode, settings.fallback_after_s),
         )
-        self._supervisors[venue, part] = supervisor
+        self._supervisors[way, part] = supervisor
         supervisor.start()
 
     def _open_parts(self) -> None:
@@ -158,18 +189,18 @@ class Feeds:
             return
         with self._lock:
             parts, self._parts = self._parts, {}
-            for venue, count in parts.items():
+            for way, count in parts.items():
                 for part in range(1, count if self._running else 0):
-                    self._open(venue, part)
+                    self._open(way, part)
 
     def _reopen(self, venue: str) -> None:
         if self._running:
             self._leave({venue})
-            self._open(venue, 0)
+            self._open_all({venue})
 
     def _leave(self, names: set[str]) -> None:
         """Leave the venues, all their connections together, and their REST sessions last."""
-        keys = [key for key in self._supervisors if key[0] in names]
+        keys = [key for key in self._supervisors if key[0].venue in names]
         leaving = [self._supervisors.pop(key) for key in keys]
         for supervisor in leaving:
             supervisor.stop()

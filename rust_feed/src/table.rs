@@ -290,7 +290,9 @@ fn conditions(trades: &VecDeque<Trade>) -> ArrayRef {
 
 fn lists(depths: &VecDeque<Depth>, list: impl Fn(&Depth) -> &[f64]) -> ArrayRef {
     let mut values = Vec::with_capacity(depths.iter().map(|depth| list(depth).len()).sum());
-    depths.iter().for_each(|depth| values.extend_from_slice(list(depth)));
+    for depth in depths {
+        values.extend_from_slice(list(depth));
+    }
     let offsets = OffsetBuffer::from_lengths(depths.iter().map(|depth| list(depth).len()));
     let item = Arc::new(Field::new_list_field(DataType::Float64, true));
     Arc::new(ListArray::new(item, offsets, Arc::new(Float64Array::from(values)), None))
