@@ -24,11 +24,12 @@ struct Node {
     forked: u64,
     liquidity: u64,
     log_blocks: u64,
+    chain: &'static str,
 }
 
 impl Node {
     fn new(head: u64) -> Self {
-        Node { head, fork: "b", forked: u64::MAX, liquidity: 1, log_blocks: 1000 }
+        Node { head, fork: "b", forked: u64::MAX, liquidity: 1, log_blocks: 1000, chain: "0x1" }
     }
 
     fn hash(&self, number: u64) -> String {
@@ -49,6 +50,7 @@ impl Node {
     fn execute(&self, asked: &Value) -> Value {
         let first = &asked["params"][0];
         let result = match asked["method"].as_str() {
+            Some("eth_chainId") => json!(self.chain),
             Some("eth_getBlockByNumber") => {
                 self.block(if first == "latest" { self.head } else { quantity(first) })
             }
@@ -221,6 +223,21 @@ fn blocks_that_are_too_old_after_an_outage_are_a_gap() {
     polled.poll(&Node::new(100));
     polled.poll(&Node::new(5000));
     assert_eq!(polled.told("gap"), [[Some(101), Some(4001), Some(3900)]]);
+}
+
+#[test]
+fn a_node_of_another_chain_is_told_and_asked_for_no_pools() {
+    let mut polled = Polled::new();
+    for head in 100..103 {
+        let asked = polled.poll(&Node { chain: "0x2105", ..Node::new(head) });
+        assert_eq!(asked[0]["method"], "eth_chainId");
+        assert_eq!(asked.len(), 2);
+    }
+    let rows = polled.rows();
+    assert!(rows.quotes.is_empty() && rows.trades.is_empty());
+    let failed: Vec<_> = rows.statuses.iter().filter(|s| &*s.kind == "fetch_failed").collect();
+    let why = "expected a node of Ethereum, chain 0x1, found 0x2105";
+    assert_eq!(failed.iter().map(|s| s.detail.as_deref()).collect::<Vec<_>>(), [Some(why)]);
 }
 
 #[test]

@@ -69,6 +69,8 @@ pub const PROFILE: Profile = Profile {
     open: || Box::new(Uniswap::default()),
 };
 
+const ETHEREUM: u64 = 1;
+
 #[derive(Default)]
 struct Uniswap {
     pools: Pools,
@@ -81,6 +83,8 @@ struct Uniswap {
     traded: Vec<String>,
     /// Pools without liquidity at their price: nothing can be had for it.
     empty: HashSet<String>,
+    /// Which chain the node says it is of.
+    chain_id: Option<u64>,
     next_id: u64,
     asked: HashMap<u64, Asked>,
 }
@@ -112,8 +116,12 @@ impl Dialect for Uniswap {
             }
             Some(_) => Vec::new(),
             None => {
-                let head = self.request("eth_getBlockByNumber", &json!(["latest", false]));
-                vec![self.post(&[head])]
+                let mut requests =
+                    vec![self.request("eth_getBlockByNumber", &json!(["latest", false]))];
+                if self.chain_id != Some(ETHEREUM) {
+                    requests.insert(0, self.request("eth_chainId", &json!([])));
+                }
+                vec![self.post(&requests)]
             }
         }
     }
@@ -179,6 +187,16 @@ impl Uniswap {
             return Err(rpc::refusal(answer));
         };
         match asked {
+            Asked::Chain => {
+                let text: &str = read(result.get())?;
+                self.chain_id = abi::quantity(text);
+                if self.chain_id == Some(ETHEREUM) {
+                    return Ok(());
+                }
+                let found =
+                    format!("expected a node of Ethereum, chain {ETHEREUM:#x}, found {text}");
+                Err(DecodeError::Refused(found))
+            }
             Asked::Block { latest } => {
                 let wire: WireBlock = read(result.get())?;
                 let block = Block::read(&wire).ok_or_else(|| broken("number", wire.number))?;
@@ -211,6 +229,8 @@ impl Uniswap {
             self.tell(&replaced, market);
         }
         match head {
+            // Another chain has other contracts at these addresses.
+            Head::New if self.chain_id.is_some_and(|id| id != ETHEREUM) => {}
             Head::New => self.ask_at(block.number, market),
             Head::Behind { expected, told: false } => {
                 let detail = Some("a node that is behind answered; its block is ignored".into());

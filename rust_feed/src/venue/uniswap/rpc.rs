@@ -15,6 +15,7 @@ const SHOWN: usize = 200;
 
 #[derive(Debug)]
 pub(super) enum Asked {
+    Chain,
     Block {
         latest: bool,
     },
@@ -37,9 +38,10 @@ impl Asked {
     /// Blocks tell the times of the rest; `liquidity()`, whose selector is lower, what `slot0()` is worth.
     pub(super) fn order(&self) -> (u8, &[u8], &str) {
         match self {
-            Asked::Block { .. } => (0, &[], ""),
-            Asked::Call { data, to, .. } => (1, data, to),
-            Asked::Logs { .. } => (2, &[], ""),
+            Asked::Chain => (0, &[], ""),
+            Asked::Block { .. } => (1, &[], ""),
+            Asked::Call { data, to, .. } => (2, data, to),
+            Asked::Logs { .. } => (3, &[], ""),
         }
     }
 }
@@ -62,6 +64,9 @@ pub(super) fn remember(text: &str, asked: &mut HashMap<u64, Asked>) {
 }
 
 fn read(request: &WireRequest) -> Option<Asked> {
+    if request.method == "eth_chainId" {
+        return Some(Asked::Chain);
+    }
     let first = request.params.first()?.get();
     match request.method {
         "eth_call" => {
