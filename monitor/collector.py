@@ -27,6 +27,7 @@ from monitor.health import Health
 from monitor.pipeline import Graph, Sink
 from monitor.publisher import CHUNK_EVERY_S, Publisher
 from monitor.recorder import Recorder, new_id
+from monitor.upkeep import Upkeep
 
 DRAIN_WAIT_MS = 200
 # Long enough to make batches of what comes together, short enough not to be seen.
@@ -74,11 +75,14 @@ class Collector:
         if options.record:
             name = new_id(options.folder, time.time_ns())
             written = [str(source) for source in options.sources]
-            self._recorder = Recorder(options.folder / name, written, self._on_recorder)
+            self._recorder = Recorder(
+                options.folder / name, written, self._on_recorder, options.settings.recorder
+            )
             sinks["recorder"] = self._recorder
         sinks |= {"publisher": self.publisher, "health": self._health, "terminal": Terminal()}
         self._graph = Graph(sinks, hooks.load(options.settings.hooks, "recorded"))
         self._announced = 1
+        self._upkeep = Upkeep(options.folder, options.settings.retention)
         self._draining = threading.Event()
         self._pump = threading.Thread(target=self._drain, name="pump", daemon=True)
 
@@ -95,6 +99,7 @@ class Collector:
 
     def close(self) -> str:
         """Leave the venues, let what is buffered flow, seal; return the recording's digest."""
+        self._upkeep.close()
         self._feeds.close()
         self._draining.set()
         self._pump.join(DRAIN_REST_S)
@@ -106,6 +111,7 @@ class Collector:
     def tick(self) -> None:
         """Every 100 ms: the clock row, and instrument rows for a segment that has none yet."""
         self._feeds.tick(self._recorder.lag_ms if self._recorder else 0.0)
+        self._upkeep.tick()
         if self._recorder and self._recorder.segment_number != self._announced:
             self._announced = self._recorder.segment_number
             self._feeds.announce()
@@ -128,6 +134,7 @@ class Collector:
             "sources": [str(source) for source in self._feeds.sources],
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
+            "trouble": self._trouble(),
             "nodes": {name: count._asdict() for name, count in self._graph.counters().items()},
         }
 
@@ -154,6 +161,19 @@ class Collector:
         if self._recorder is None:
             raise FileNotFoundError("expected a recorder, found none (--no-record)")
         return str(self._recorder.snapshot().resolve())
+
+    def _trouble(self) -> str:
+        """Say what is wrong with the recorder, in words for a banner."""
+        recorder = self._recorder
+        if recorder is None:
+            return ""
+        if recorder.state == "failed":
+            return f"NOT RECORDING: {recorder.trouble} ({recorder.unrecorded_rows:,} rows lost)"
+        if recorder.is_space_low:
+            return "DISK SPACE IS LOW"
+        if recorder.unrecorded_rows:
+            return f"{recorder.unrecorded_rows:,} ROWS WERE NOT RECORDED"
+        return ""
 
     def _drain(self) -> None:
         while True:

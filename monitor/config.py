@@ -91,6 +91,23 @@ class VenueSettings(BaseModel):
     pools: list[PoolSettings] = []
 
 
+class RecorderSettings(BaseModel):
+    """When a segment is full, and how much of the disk should stay free."""
+
+    model_config = ConfigDict(extra="forbid")
+    segment_s: float = Field(default=3600.0, gt=0)
+    segment_mb: float = Field(default=256.0, gt=0)
+    reserve_mb: int = Field(default=1024, ge=0)
+
+
+class RetentionSettings(BaseModel):
+    """What is removed of old recordings, by the age of its last row or by size; nothing if None."""
+
+    model_config = ConfigDict(extra="forbid")
+    days: float | None = Field(default=None, gt=0)
+    total_gb: float | None = Field(default=None, gt=0)
+
+
 class CrossVenueSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
     threshold_bps: float = Field(default=1.0, ge=0)
@@ -109,6 +126,8 @@ class Settings(BaseSettings):
     sources: list[str | SourceSettings] = []
     venues: dict[str, VenueSettings] = {}
     hooks: HookSettings = HookSettings()
+    recorder: RecorderSettings = RecorderSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def parsed(self) -> list[Source]:
         """Return the sources; ValueError says what is wrong with one."""

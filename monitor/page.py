@@ -263,6 +263,8 @@ class Page:
             badges.append(("live", f"LIVE ({_mode(hub)}) — {updates}"))
         else:
             badges.append(("stopped", f"STOPPED for everyone — {updates}"))
+        if about.get("trouble"):
+            badges.append(("waiting", escape(about["trouble"])))
         recording = about.get("recording")
         told = f"recording {escape(recording)}" if recording else "not recording"
         return _bar(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections import deque
@@ -11,13 +12,13 @@ from pathlib import Path
 
 from monitor._rust_feed import Digest
 from monitor.batches import Batch, concat
-from monitor.segments import FILE_ERRORS, About, Segment
+from monitor.config import RecorderSettings
+from monitor.segments import FILE_ERRORS, About, Segment, line, recover, sync
 
 QUEUE_BYTES = 256 << 20
-SEGMENT_BYTES = 256 << 20
-SEGMENT_S = 3600.0
 COMMIT_EVERY_S = 0.1
 RETRY_EVERY_S = 2.0
+LOOK_EVERY_S = 1.0
 CLOSE_S = 4.5
 
 # Told of a change for the worse or the better: state, kind, detail, count of rows.
@@ -32,21 +33,28 @@ class Recorder:
         folder: Path,
         sources: list[str],
         on_status: OnStatus,
-        segment_bytes: int = SEGMENT_BYTES,
-        segment_s: float = SEGMENT_S,
+        settings: RecorderSettings | None = None,
     ) -> None:
         self.folder = folder
-        self.unrecorded_rows = 0
         self.segment_number = 0
         self.state = "recording"
+        # Why nothing is recorded.
+        self.trouble = ""
+        self.is_space_low = False
+        # Rows that could not be written, and the segments that failed with them.
+        self._lost_rows = 0
+        self._abandoned: list[Path] = []
         self._sources = sources
         self._on_status = on_status
-        self._segment_bytes, self._segment_s = segment_bytes, segment_s
+        self._settings = settings or RecorderSettings()
         self._started = time.time_ns()
         self._digest = Digest()
         self._lock = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued_bytes = 0
+        # Rows that found the queue full, and how many of them were told.
+        self._refused_rows = self._told_rows = 0
+        self._looked_s = 0.0
         self._closing = False
         self._snapshots: deque[tuple[Path, Future[Path]]] = deque()
         self._segment: Segment | None = None
@@ -56,6 +64,7 @@ class Recorder:
     def start(self) -> None:
         """Open the first segment, so that a folder that cannot be written is told at once."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        sync(self.folder.parent)
         self._open_segment()
         self._thread.start()
 
@@ -64,10 +73,15 @@ class Recorder:
         size = batch.nbytes
         with self._lock:
             if self._closing or self._queued_bytes + size > QUEUE_BYTES:
-                self.unrecorded_rows += batch.row_count
+                self._refused_rows += batch.row_count
                 return
             self._queue.append((time.monotonic(), batch))
             self._queued_bytes += size
+
+    @property
+    def unrecorded_rows(self) -> int:
+        """How many rows came and were not recorded."""
+        return self._lost_rows + self._refused_rows
 
     @property
     def lag_ms(self) -> float:
@@ -102,27 +116,32 @@ class Recorder:
         while True:
             with self._lock:
                 closing = self._lock.wait_for(self._wanted, COMMIT_EVERY_S) and self._closing
+                refused_rows = self._refused_rows
                 queued, self._queue = self._queue, deque()
                 self._queued_bytes = 0
                 snapshots, self._snapshots = self._snapshots, deque()
             if queued:
                 self._write(concat(batch for _, batch in queued))
+            if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+                self._looked_s = time.monotonic()
+                self._tell_refused(refused_rows)
+                self._look_at_space()
             for path, wanted in snapshots:
                 self._copy(path, wanted)
             if closing:
                 self._seal()
                 return
             if self._segment and self._is_full(self._segment):
+                # The next rows open the next one, or fail to.
                 self._seal()
-                self._open_segment()
 
     def _wanted(self) -> bool:
         return self._closing or bool(self._snapshots)
 
     def _is_full(self, segment: Segment) -> bool:
-        if time.monotonic() - self._opened_s >= self._segment_s:
+        if time.monotonic() - self._opened_s >= self._settings.segment_s:
             return True
-        return segment.size_bytes() >= self._segment_bytes
+        return segment.size_bytes() >= self._settings.segment_mb * (1 << 20)
 
     def _open_segment(self) -> None:
         number = self.segment_number
@@ -137,7 +156,7 @@ class Recorder:
         try:
             if self._segment is None:
                 if time.monotonic() < self._retry_s:
-                    self.unrecorded_rows += batch.row_count
+                    self._lost_rows += batch.row_count
                     return
                 self._open_segment()
             assert self._segment is not None
@@ -147,19 +166,37 @@ class Recorder:
             return
         self._digest.update(dict(batch.kinds))
         if self.state == "failed":
-            self.state = "recording"
+            self.state, self.trouble = "recording", ""
             self._on_status("connected", "recording", "recording again", self.unrecorded_rows)
+            while self._abandoned:
+                self._on_status("connected", "recovered", recover(self._abandoned.pop()), None)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
-        self.unrecorded_rows += batch.row_count
+        self._lost_rows += batch.row_count
         self._retry_s = time.monotonic() + RETRY_EVERY_S
         if self._segment is not None:
             self._segment.abandon()
+            self._abandoned.append(self._segment.open_file)
             self._segment = None
         if self.state != "failed":
-            self.state = "failed"
-            why = str(error).splitlines()[0]
-            self._on_status("failed", "unrecorded", why, self.unrecorded_rows)
+            self.state, self.trouble = "failed", line(error)
+            self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
+
+    def _tell_refused(self, rows: int) -> None:
+        if rows != self._told_rows:
+            self._told_rows = rows
+            why = f"the disk is too slow: {QUEUE_BYTES >> 20} MB were waiting to be written"
+            self._on_status("connected", "unrecorded", why, self.unrecorded_rows)
+
+    def _look_at_space(self) -> None:
+        try:
+            free = shutil.disk_usage(self.folder).free >> 20
+        except OSError:
+            return
+        was, self.is_space_low = self.is_space_low, free < self._settings.reserve_mb
+        if self.is_space_low and not was:
+            why = f"expected {self._settings.reserve_mb} MB free in reserve, found {free} MB"
+            self._on_status("connected", "low_space", why, None)
 
     def _seal(self) -> None:
         if self._segment is None:

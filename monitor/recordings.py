@@ -13,17 +13,32 @@ import requests
 
 from monitor import lock
 from monitor.batches import KINDS, SCHEMAS, Batch
-from monitor.segments import FILE_ERRORS, OPEN_SUFFIX, About, iso, last_about, recover
+from monitor.segments import (
+    FILE_ERRORS,
+    OPEN_SUFFIX,
+    About,
+    iso,
+    last_about,
+    line,
+    ord_span,
+    recover,
+    recv_span,
+    superseded,
+)
 
 BATCH_ROWS = 20_000
 SNAPSHOT_TIMEOUT_S = 15
 
 
 class Part(NamedTuple):
-    """A file that holds rows of a recording, and what it says of itself; None if unreadable."""
+    """A file that holds rows of a recording, and what it says of itself; None if unreadable.
+
+    `ords` are the first and the last of its rows, (0, -1) if there are none.
+    """
 
     file: Path
     about: About | None
+    ords: tuple[int, int] = (0, -1)
 
 
 class Recording:
@@ -39,8 +54,8 @@ class Recording:
                 self._stack.callback(con.close)
                 con.execute("SET TimeZone = 'UTC'")
                 self._cons.append(con)
-        self._spans = [_ord_span(con) for con in self._cons]
-        times = [time for con in self._cons for time in _time_span(con) if time is not None]
+        self._spans = [part.ords for part in parts if part.about is not None]
+        times = [time for con in self._cons for time in recv_span(con) or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
     def close(self) -> None:
@@ -92,7 +107,9 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
             # A collector that has just ended sealed the segment instead.
             if lock.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
-    parts = [_part(file) for file in sorted(path.glob("*.duckdb"))]
+    found = [_part(file) for file in sorted(path.glob("*.duckdb"))]
+    old = superseded([part.ords for part in found])
+    parts = [part for at, part in enumerate(found) if at not in old]
     try:
         yield [*parts, _part(copy)] if copy else parts
     finally:
@@ -106,13 +123,7 @@ def recover_all(folder: Path) -> list[str]:
     for stale in folder.glob("*/.snapshot-*"):
         stale.unlink(missing_ok=True)
     for open_file in sorted(folder.glob(f"*/*.duckdb{OPEN_SUFFIX}")):
-        where = f"{open_file.parent.name}/{open_file.name}"
-        try:
-            recover(open_file)
-            lines.append(f"{where}: recovered and sealed as unclean")
-        except (*FILE_ERRORS, IndexError) as error:
-            open_file.rename(open_file.with_name(open_file.name + ".damaged"))
-            lines.append(f"{where}: expected a readable segment, found {_line(error)}; set aside")
+        lines.append(recover(open_file))
     return lines
 
 
@@ -166,7 +177,7 @@ def describe(folder: Path, path: Path) -> dict[str, Any]:
 def _part(file: Path) -> Part:
     try:
         with duckdb.connect(str(file), read_only=True) as con:
-            return Part(file, last_about(con))
+            return Part(file, last_about(con), ord_span(con))
     except (*FILE_ERRORS, IndexError):
         return Part(file, None)
 
@@ -181,7 +192,7 @@ def _ask_for_copy(held: lock.Held) -> Path:
         answer.raise_for_status()
         return Path(answer.json()["path"])
     except (requests.RequestException, KeyError) as error:
-        raise OSError(f"expected a copy of the open segment, found {_line(error)}") from error
+        raise OSError(f"expected a copy of the open segment, found {line(error)}") from error
 
 
 def _read(
@@ -193,23 +204,6 @@ def _read(
         table = con.sql(query).to_arrow_table().cast(SCHEMAS[kind])
         if table.num_rows:
             yield kind, table.combine_chunks().to_batches()[0]
-
-
-def _ord_span(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
-    """Return the first and last `ord` of a file; (0, -1) if it has no rows."""
-    kinds = [kind for kind in KINDS if kind != "signal"]
-    ends = " UNION ALL ".join(f"SELECT min(ord) AS a, max(ord) AS b FROM {kind}" for kind in kinds)
-    (row,) = con.sql(f"SELECT min(a), max(b) FROM ({ends})").fetchall()
-    return (0, -1) if row[0] is None else (int(row[0]), int(row[1]))
-
-
-def _time_span(con: duckdb.DuckDBPyConnection) -> tuple[int | None, int | None]:
-    kinds = [kind for kind in KINDS if kind != "signal"]
-    ends = " UNION ALL ".join(
-        f"SELECT min(ts_recv) AS a, max(ts_recv) AS b FROM {kind}" for kind in kinds
-    )
-    (row,) = con.sql(f"SELECT epoch_ns(min(a)), epoch_ns(max(b)) FROM ({ends})").fetchall()
-    return row[0], row[1]
 
 
 def _ord_window(
@@ -237,7 +231,3 @@ def _ord_window(
 def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
     (row,) = con.sql(query).fetchall()
     return int(row[0])
-
-
-def _line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

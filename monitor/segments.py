@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +16,7 @@ from monitor import __version__
 from monitor.batches import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
-OPEN_SUFFIX = ".open"
+OPEN_SUFFIX, LOG_SUFFIX, DAMAGED_SUFFIX = ".open", ".wal", ".damaged"
 # Left to itself it keeps all that it wrote in memory, up to most of the machine's.
 WRITER: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 RECORDING_SCHEMA = pa.schema(
@@ -50,13 +52,24 @@ class Segment:
     def __init__(self, file: Path, about: About) -> None:
         self.file = file
         self._about = about
-        self._open_file = file.with_name(file.name + OPEN_SUFFIX)
-        self._con = duckdb.connect(str(self._open_file), config=WRITER)
-        for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
-            empty = schema.empty_table()
-            self._con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM empty")
-            del empty
-        self._tell(about)
+        self.open_file = file.with_name(file.name + OPEN_SUFFIX)
+        is_new = not self.open_file.exists()
+        try:
+            self._con = duckdb.connect(str(self.open_file), config=WRITER)
+            self._con.execute("BEGIN")
+            for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
+                empty = schema.empty_table()
+                self._con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM empty")
+                del empty
+            self._tell(about)
+            self._con.execute("COMMIT")
+            sync(file.parent)
+        except FILE_ERRORS:
+            if is_new:
+                self.abandon()
+                self.open_file.unlink(missing_ok=True)
+                self.open_file.with_name(self.open_file.name + LOG_SUFFIX).unlink(missing_ok=True)
+            raise
 
     def write(self, batch: Batch) -> None:
         """Append all rows of a batch in one transaction."""
@@ -73,44 +86,98 @@ class Segment:
     def copy(self, to: Path) -> None:
         """Write a checkpointed copy of the segment, which other processes can open."""
         self._con.execute("CHECKPOINT")
-        with self._open_file.open("rb") as source, to.open("wb") as target:
+        with self.open_file.open("rb") as source, to.open("wb") as target:
             os.fchmod(target.fileno(), 0o600)
             while os.sendfile(target.fileno(), source.fileno(), None, 1 << 24):
                 pass
 
     def size_bytes(self) -> int:
-        return self._open_file.stat().st_size
+        return self.open_file.stat().st_size
 
     def seal(self, ended: int, digest: str | None, state: str = "sealed") -> None:
         """Checkpoint, close and rename: from now on the segment is never written again."""
         self._tell(self._about._replace(ended=ended, state=state, digest=digest))
         self._con.execute("CHECKPOINT")
         self._con.close()
-        _sync(self._open_file)
-        self._open_file.rename(self.file)
-        _sync(self.file.parent)
+        publish(self.open_file, self.file)
 
     def abandon(self) -> None:
         """Close what cannot be written any more."""
-        try:
+        with suppress(duckdb.Error, AttributeError):
             self._con.close()
-        except duckdb.Error:
-            return
 
     def _tell(self, about: About) -> None:
-        row = {**about._asdict(), "program_version": __version__, "schema_version": SCHEMA_VERSION}
-        told = pa.Table.from_pylist([row], schema=RECORDING_SCHEMA)
-        self._con.execute("INSERT INTO recording FROM told")
-        del told
+        tell(self._con, about)
 
 
-def recover(open_file: Path) -> None:
-    """Seal a segment that its collector left open: replay its log, mark it `unclean`, rename it."""
-    with duckdb.connect(str(open_file)) as con:
-        about = last_about(con)
-        ended = _last_recv(con)
+def tell(con: duckdb.DuckDBPyConnection, about: About) -> None:
+    """Append a row to the `recording` table; the last one counts."""
+    row = {**about._asdict(), "program_version": __version__, "schema_version": SCHEMA_VERSION}
+    told = pa.Table.from_pylist([row], schema=RECORDING_SCHEMA)
+    con.execute("INSERT INTO recording FROM told")
+    del told
+
+
+def recover(open_file: Path) -> str:
+    """Seal a segment that was left open: replay its log, mark it `unclean`, rename it.
+
+    A log that cannot be read is set aside, so that what came before it is kept; a file that cannot
+    be opened at all is set aside whole. Returns what was done, for people.
+    """
+    where = f"{open_file.parent.name}/{open_file.name}"
+    log = open_file.with_name(open_file.name + LOG_SUFFIX)
+    try:
+        return f"{where}: {_finish(open_file)}"
+    except (*FILE_ERRORS, IndexError) as error:
+        found = line(error)
+    if _is_readable(open_file):
+        return f"{where}: left as it is, for it cannot be written: {found}"
+    if log.exists():
+        _set_aside(log)
+        if _is_readable(open_file):
+            return f"{where}: its log set aside ({found}), {recover(open_file).partition(': ')[2]}"
+    _set_aside(open_file)
+    return f"{where}: expected a readable segment, found {found}; set aside"
+
+
+def _finish(open_file: Path) -> str:
     file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
+    if open_file.stat().st_size == 0:
+        open_file.unlink()
+        return "removed, for nothing was written yet"
+    with duckdb.connect(str(open_file), config=WRITER) as con:
+        (tables,) = con.sql("SELECT count(*) FROM duckdb_tables()").fetchall()
+        about = last_about(con) if tables[0] else None
+        span = recv_span(con) if tables[0] else None
+    if about is None:
+        open_file.unlink()
+        return "removed, for nothing was written yet"
+    if about.state == "sealed":
+        publish(open_file, file)
+        return "was sealed, and has its name now"
+    ended = span[1] if span else about.started
     Segment(file, about._replace(state="unclean", ended=ended)).seal(ended, None, "unclean")
+    return "recovered and sealed as unclean"
+
+
+def publish(open_file: Path, file: Path) -> None:
+    """Give a closed segment its name, which a power cut leaves under the one or the other."""
+    sync(open_file)
+    open_file.rename(file)
+    sync(file.parent)
+
+
+def _is_readable(file: Path) -> bool:
+    try:
+        with duckdb.connect(str(file), read_only=True) as con:
+            last_about(con)
+    except (*FILE_ERRORS, IndexError):
+        return False
+    return True
+
+
+def _set_aside(file: Path) -> None:
+    file.rename(file.with_name(file.name + DAMAGED_SUFFIX))
 
 
 def last_about(con: duckdb.DuckDBPyConnection) -> About:
@@ -132,18 +199,48 @@ def last_about(con: duckdb.DuckDBPyConnection) -> About:
     return About(**row)
 
 
-def _last_recv(con: duckdb.DuckDBPyConnection) -> int:
-    latest = " UNION ALL ".join(f"SELECT max(ts_recv) AS t FROM {kind}" for kind in KINDS)
-    (row,) = con.sql(f"SELECT epoch_ns(max(t)) FROM ({latest})").fetchall()
-    return int(row[0]) if row[0] is not None else 0
+def ord_span(con: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return the first and last `ord` of a file; (0, -1) if it has no rows."""
+    kinds = [kind for kind in KINDS if kind != "signal"]
+    ends = " UNION ALL ".join(f"SELECT min(ord) AS a, max(ord) AS b FROM {kind}" for kind in kinds)
+    (row,) = con.sql(f"SELECT min(a), max(b) FROM ({ends})").fetchall()
+    return (0, -1) if row[0] is None else (int(row[0]), int(row[1]))
 
 
-def _sync(path: Path) -> None:
+def recv_span(con: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
+    """Return the first and last `ts_recv` of a file in ns, None if it has no rows."""
+    kinds = [kind for kind in KINDS if kind != "signal"]
+    ends = " UNION ALL ".join(
+        f"SELECT min(ts_recv) AS a, max(ts_recv) AS b FROM {kind}" for kind in kinds
+    )
+    (row,) = con.sql(f"SELECT epoch_ns(min(a)), epoch_ns(max(b)) FROM ({ends})").fetchall()
+    return None if row[0] is None else (int(row[0]), int(row[1]))
+
+
+def superseded(spans: Sequence[tuple[int, int]]) -> set[int]:
+    """Return which files of a recording hold only rows that a larger one holds, by their `ord`s.
+
+    A compaction that was cut short leaves such files.
+    """
+    return {
+        at
+        for at, (first, last) in enumerate(spans)
+        if first <= last
+        and any(a <= first and last <= b and (a, b) != (first, last) for a, b in spans)
+    }
+
+
+def sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its name."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def iso(ns: int | None) -> str | None:

@@ -12,7 +12,7 @@ LINES = 400
 FILES = sorted((ROOT / "monitor").rglob("*.py"))
 HOMES = {
     "streamz": {"pipeline"},
-    "duckdb": {"segments", "recordings", "queries", "query_worker"},
+    "duckdb": {"segments", "recordings", "upkeep", "queries", "query_worker"},
     "websocket": {"feeds/transport"},
     "panel": {"app", "page", "server", "sql_pane", "views"},
     "holoviews": {"app", "views"},
@@ -27,7 +27,7 @@ LAYERS = [
     "batches sources",
     "config",
     "authority feeds pipeline segments publisher health",
-    "hooks hub recorder recordings control follower seen",
+    "hooks hub recorder upkeep recordings control follower seen",
     "replay queries query_worker views probe",
     "collector sql_pane",
     "page",

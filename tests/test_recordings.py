@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from monitor import lock, recordings
 from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.config import RecorderSettings
 from monitor.recorder import Recorder
 from monitor.replay import Player
 
@@ -91,10 +92,10 @@ def test_a_replay_gives_what_was_recorded(
 
 
 def test_segments_are_sealed_by_size_and_read_as_one(tmp_path: Path) -> None:
-    recorder = Recorder(tmp_path / "x", ["test:X"], ignore, segment_bytes=1)
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore, RecorderSettings(segment_mb=1e-6))
     recorder.start()
     recorder(batch_of([("quote", row("quote", 0, 5))]))
-    until(lambda: recorder.segment_number > 1, "a second segment")
+    until((tmp_path / "x" / "000.duckdb").exists, "a sealed segment")
     recorder(batch_of([("quote", row("quote", 1, 6))]))
     recorder.close()
     assert len(list((tmp_path / "x").glob("*.duckdb"))) >= 2
