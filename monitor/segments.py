@@ -17,6 +17,8 @@ from monitor.batches import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX, LOG_SUFFIX, DAMAGED_SUFFIX = ".open", ".wal", ".damaged"
+# How closely the place of a wrong byte in a log is looked for.
+LOG_STEP = 4096
 # Left to itself it keeps all that it wrote in memory, up to most of the machine's.
 WRITER: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 RECORDING_SCHEMA = pa.schema(
@@ -80,7 +82,9 @@ class Segment:
                 del rows
             self._con.execute("COMMIT")
         except duckdb.Error:
-            self._con.execute("ROLLBACK")
+            # After some errors there is nothing left to roll back; what went wrong first is told.
+            with suppress(duckdb.Error):
+                self._con.execute("ROLLBACK")
             raise
 
     def copy(self, to: Path) -> None:
@@ -121,8 +125,8 @@ def tell(con: duckdb.DuckDBPyConnection, about: About) -> None:
 def recover(open_file: Path) -> str:
     """Seal a segment that was left open: replay its log, mark it `unclean`, rename it.
 
-    A log that cannot be read is set aside, so that what came before it is kept; a file that cannot
-    be opened at all is set aside whole. Returns what was done, for people.
+    Of a log that cannot be read what comes before the damage is kept, and the log set aside; a file
+    that cannot be opened at all is set aside whole. Returns what was done, for people.
     """
     where = f"{open_file.parent.name}/{open_file.name}"
     log = open_file.with_name(open_file.name + LOG_SUFFIX)
@@ -133,9 +137,11 @@ def recover(open_file: Path) -> str:
     if _is_readable(open_file):
         return f"{where}: left as it is, for it cannot be written: {found}"
     if log.exists():
+        content = log.read_bytes()
         _set_aside(log)
-        if _is_readable(open_file):
-            return f"{where}: its log set aside ({found}), {recover(open_file).partition(': ')[2]}"
+        if kept := _readable_part(open_file, log, content):
+            done = recover(open_file).partition(": ")[2]
+            return f"{where}: {kept:,} of {len(content):,} bytes of its log can be read; {done}"
     _set_aside(open_file)
     return f"{where}: expected a readable segment, found {found}; set aside"
 
@@ -174,6 +180,23 @@ def _is_readable(file: Path) -> bool:
     except (*FILE_ERRORS, IndexError):
         return False
     return True
+
+
+def _readable_part(open_file: Path, log: Path, content: bytes) -> int:
+    """Cut a log down to what can be read of it; returns how many bytes that are.
+
+    The database leaves out a last entry that is not whole, but refuses a log with a wrong byte.
+    """
+    good, bad = 0, len(content)
+    while bad - good > LOG_STEP:
+        tried = (good + bad) // 2
+        log.write_bytes(content[:tried])
+        if _is_readable(open_file):
+            good = tried
+        else:
+            bad = tried
+    log.write_bytes(content[:good])
+    return good
 
 
 def _set_aside(file: Path) -> None:
