@@ -17,6 +17,8 @@ from monitor.batches import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX, LOG_SUFFIX, DAMAGED_SUFFIX = ".open", ".wal", ".damaged"
+# Three headers come first: a shorter file was never made whole, and holds nothing.
+HEADER_BYTES = 3 * 4096
 # How closely the place of a wrong byte in a log is looked for.
 LOG_STEP = 4096
 # Left to itself it keeps all that it wrote in memory, up to most of the machine's.
@@ -148,7 +150,7 @@ def recover(open_file: Path) -> str:
 
 def _finish(open_file: Path) -> str:
     file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
-    if open_file.stat().st_size == 0:
+    if open_file.stat().st_size < HEADER_BYTES:
         open_file.unlink()
         return "removed, for nothing was written yet"
     with duckdb.connect(str(open_file), config=WRITER) as con:
