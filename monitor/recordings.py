@@ -11,19 +11,25 @@ import duckdb
 import pyarrow as pa
 import requests
 
+from monitor import catalogue as segment_catalogue
 from monitor import lock
 from monitor.batches import KINDS, SCHEMAS, Batch
-from monitor.segments import FILE_ERRORS, OPEN_SUFFIX, About, iso, last_about, recover
+from monitor.catalogue import Entry
+from monitor.segments import FILE_ERRORS, OPEN_SUFFIX, About, iso, recover
 
 BATCH_ROWS = 20_000
 SNAPSHOT_TIMEOUT_S = 15
 
 
 class Part(NamedTuple):
-    """A file that holds rows of a recording, and what it says of itself; None if unreadable."""
+    """A file that holds rows of a recording, and what is known of it; None if unreadable."""
 
     file: Path
-    about: About | None
+    entry: Entry | None
+
+    @property
+    def about(self) -> About | None:
+        return self.entry.about if self.entry else None
 
 
 class Recording:
@@ -35,7 +41,7 @@ class Recording:
         self._cons: list[duckdb.DuckDBPyConnection] = []
         for part in parts:
             if part.about is not None:
-                con = duckdb.connect(str(part.file), read_only=True, config={"threads": "2"})
+                con = segment_catalogue.connect(part.file)
                 self._stack.callback(con.close)
                 con.execute("SET TimeZone = 'UTC'")
                 self._cons.append(con)
@@ -92,7 +98,7 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
             # A collector that has just ended sealed the segment instead.
             if lock.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
-    parts = [_part(file) for file in sorted(path.glob("*.duckdb"))]
+    parts = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
     try:
         yield [*parts, _part(copy)] if copy else parts
     finally:
@@ -118,25 +124,27 @@ def recover_all(folder: Path) -> list[str]:
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:
     """Describe every recording as `monitor recordings --json` prints it, the oldest first."""
+    described = []
+    for path in paths_of(folder):
+        with parts_of(folder, path) as parts:
+            described.append(describe(folder, path, parts))
+    return described
+
+
+def paths_of(folder: Path) -> list[Path]:
+    """Return the folders of all recordings, the oldest first."""
     if not folder.is_dir():
         return []
-    paths = [path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.duckdb*"))]
-    return [describe(folder, path) for path in sorted(paths)]
+    inside = (path for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path in inside if any(path.glob("*.duckdb*")))
 
 
-def describe(folder: Path, path: Path) -> dict[str, Any]:
-    with parts_of(folder, path) as parts:
-        rows = dict.fromkeys(KINDS, 0)
-        gaps, abouts = 0, []
-        damaged = any(part.about is None for part in parts)
-        for part in parts:
-            if part.about is None:
-                continue
-            abouts.append(part.about)
-            with duckdb.connect(str(part.file), read_only=True) as con:
-                for kind in KINDS:
-                    rows[kind] += _number(con, f"SELECT count(*) FROM {kind}")
-                gaps += _number(con, "SELECT count(*) FROM status WHERE kind = 'gap'")
+def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
+    """Describe one recording, given its parts."""
+    known = [part.entry for part in parts if part.entry]
+    rows = {kind: sum(entry.rows[kind] for entry in known) for kind in KINDS}
+    gaps, abouts = sum(entry.gaps for entry in known), [entry.about for entry in known]
+    damaged = len(known) < len(parts)
     held = lock.holder(folder)
     is_open = held is not None and held.recording == path.name
     left_open = any(path.glob(f"*{OPEN_SUFFIX}")) and not is_open
@@ -164,11 +172,7 @@ def describe(folder: Path, path: Path) -> dict[str, Any]:
 
 
 def _part(file: Path) -> Part:
-    try:
-        with duckdb.connect(str(file), read_only=True) as con:
-            return Part(file, last_about(con))
-    except (*FILE_ERRORS, IndexError):
-        return Part(file, None)
+    return Part(file, segment_catalogue.read(file))
 
 
 def _ask_for_copy(held: lock.Held) -> Path:
@@ -232,11 +236,6 @@ def _ord_window(
         (row,) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
         last = int(row[0]) if row[0] is not None else first - 1
     return first, last
-
-
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    (row,) = con.sql(query).fetchall()
-    return int(row[0])
 
 
 def _line(error: BaseException) -> str:
