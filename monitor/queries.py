@@ -10,20 +10,26 @@ import os
 import select
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor import recordings
-from monitor.query_worker import READY
+from monitor.query_worker import ORIGINS, READY
 
 # A result is held in memory: more rows than this want an aggregate, or a narrower window.
 MAX_ROWS = 5_000_000
+MAX_BYTES = 1 << 30
+# Each attached segment costs memory and an open file.
+MAX_SEGMENTS = 2000
 WALL_S = 5.0
 START_S = 30.0
+CANCEL_EVERY_S = 0.05
 MEMORY_LIMIT = "1GB"
 ADDRESS_BYTES = 4 << 30
 FORMATS = ("table", "csv", "json", "parquet")
@@ -40,6 +46,16 @@ class Result(NamedTuple):
     truncated: bool
 
 
+class _Scope(NamedTuple):
+    """What a statement can see: segments by recording, and what is known without opening them."""
+
+    files: list[tuple[str, str]]
+    venues: set[str]
+    # The last switches of authority in segments left out.
+    origins: list[dict[str, Any]]
+    listed: list[dict[str, Any]]
+
+
 def run(
     sql: str,
     folder: Path,
@@ -48,50 +64,85 @@ def run(
     to_ns: int | None = None,
     max_rows: int = MAX_ROWS,
     wall_s: float = WALL_S,
+    max_bytes: int = MAX_BYTES,
+    cancelled: Event | None = None,
 ) -> Result:
     """Run one statement over all recordings of `folder`, or one; of `max_rows` at most.
 
-    The tables are the kinds of the contract, each with a `recording` column, and `recordings`.
+    The tables are the kinds of the contract, each with a `recording` column, `recordings`, and the
+    views of `ready_made`. To set `cancelled`, from any thread, ends the statement.
     QueryError says in one line why a statement was refused or failed.
     """
     with ExitStack() as stack:
-        files: list[tuple[str, str]] = []
-        listed = recordings.catalogue(folder)
-        if recording is None:
-            paths = [folder / about["id"] for about in listed]
-        else:
-            paths = [recordings.find(folder, recording)[1]]
-        for path in paths:
-            parts = stack.enter_context(recordings.parts_of(folder, path))
-            name = path.name.removesuffix(".duckdb")
-            files += [(name, str(part.file.resolve())) for part in parts if part.about]
+        scope = _scope(stack, folder, recording, from_ns, to_ns)
+        if len(scope.files) > MAX_SEGMENTS:
+            raise QueryError(
+                f"expected at most {MAX_SEGMENTS} segments, found {len(scope.files)}:"
+                " narrow the time or name a recording"
+            )
         job = {
             "sql": sql,
-            "files": files,
-            "recordings": [{**about, "rows": sum(about["rows"].values())} for about in listed],
+            "files": scope.files,
+            "venues": sorted(scope.venues),
+            "origins": scope.origins,
+            "recordings": [
+                {**about, "rows": sum(about["rows"].values())} for about in scope.listed
+            ],
             "from_ns": from_ns,
             "to_ns": to_ns,
             "max_rows": max_rows,
+            "max_bytes": max_bytes,
             "memory_limit": MEMORY_LIMIT,
             "address_bytes": ADDRESS_BYTES,
             "cpu_s": math.ceil(wall_s) * 2,
         }
-        return _in_child(job, wall_s)
+        return _in_child(json.dumps(job).encode(), wall_s, cancelled or Event())
 
 
-def _in_child(job: dict[str, Any], wall_s: float) -> Result:
-    command = [sys.executable, "-m", "monitor.query_worker", json.dumps(job)]
+def _scope(
+    stack: ExitStack, folder: Path, recording: str | None, from_ns: int | None, to_ns: int | None
+) -> _Scope:
+    """Find the segments that hold rows of the window; none of them is opened if it is known."""
+    scope = _Scope([], set(), [], [])
+    only = None if recording is None else recordings.find(folder, recording)[1]
+    paths = recordings.paths_of(folder)
+    for path in [*paths, *([only] if only and only not in paths else [])]:
+        parts = stack.enter_context(recordings.parts_of(folder, path))
+        if path in paths:
+            scope.listed.append(recordings.describe(folder, path, parts))
+        if only not in (None, path):
+            continue
+        name = path.name.removesuffix(".duckdb")
+        for part in parts:
+            if part.entry is None:
+                continue
+            if _is_outside(part.entry.span_ns, from_ns, to_ns):
+                scope.origins.extend(
+                    dict(zip(ORIGINS, (name, *switch), strict=True))
+                    for switch in part.entry.origins
+                )
+            else:
+                scope.files.append((name, str(part.file.resolve())))
+                scope.venues.update(part.entry.venues)
+    return scope
+
+
+def _is_outside(span: tuple[int, int] | None, from_ns: int | None, to_ns: int | None) -> bool:
+    if span is None:
+        return True
+    first, last = span
+    return (from_ns is not None and last < from_ns) or (to_ns is not None and first > to_ns)
+
+
+def _in_child(job: bytes, wall_s: float, cancelled: Event) -> Result:
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "monitor.query_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as child:
         try:
-            assert child.stdout is not None
-            # The limit is the statement's: the child says when it begins.
-            if select.select([child.stdout], [], [], START_S)[0]:
-                os.read(child.stdout.fileno(), len(READY))
-            answer, complaint = child.communicate(timeout=wall_s)
-        except subprocess.TimeoutExpired:
-            raise QueryError(f"expected an answer within {wall_s:g} s, found none") from None
+            answer, complaint = _answer(child, job, wall_s, cancelled)
         finally:
             child.kill()
     if child.returncode:
@@ -101,6 +152,35 @@ def _in_child(job: dict[str, Any], wall_s: float) -> Result:
     table = pa.ipc.open_stream(answer).read_all()
     metadata = table.schema.metadata or {}
     return Result(table.replace_schema_metadata(None), metadata.get(b"truncated") == b"True")
+
+
+def _answer(
+    child: subprocess.Popen[bytes], job: bytes, wall_s: float, cancelled: Event
+) -> tuple[bytes, bytes]:
+    """Hand a child its job and take what it writes, within the limits."""
+    assert child.stdin is not None
+    assert child.stdout is not None
+    with suppress(BrokenPipeError), child.stdin as words:
+        words.write(job)
+    child.stdin = None
+    # The limit is the statement's: the child says when it begins.
+    end_s = time.monotonic() + START_S
+    while not select.select([child.stdout], [], [], CANCEL_EVERY_S)[0]:
+        _go_on(cancelled, end_s, START_S)
+    os.read(child.stdout.fileno(), len(READY))
+    end_s = time.monotonic() + wall_s
+    while True:
+        try:
+            return child.communicate(timeout=CANCEL_EVERY_S)
+        except subprocess.TimeoutExpired:
+            _go_on(cancelled, end_s, wall_s)
+
+
+def _go_on(cancelled: Event, end_s: float, limit_s: float) -> None:
+    if cancelled.is_set():
+        raise QueryError("the query was cancelled")
+    if time.monotonic() >= end_s:
+        raise QueryError(f"expected an answer within {limit_s:g} s, found none")
 
 
 def write(table: pa.Table, form: str, out: BinaryIO) -> None:

@@ -11,51 +11,36 @@ import duckdb
 import pyarrow as pa
 import requests
 
+from monitor import catalogue as segment_catalogue
 from monitor import lock
 from monitor.batches import KINDS, SCHEMAS, Batch
-from monitor.segments import (
-    FILE_ERRORS,
-    OPEN_SUFFIX,
-    About,
-    iso,
-    last_about,
-    line,
-    ord_span,
-    recover,
-    recv_span,
-    superseded,
-)
+from monitor.catalogue import Entry
+from monitor.segments import OPEN_SUFFIX, About, iso, line, recover, superseded
 
 BATCH_ROWS = 20_000
 SNAPSHOT_TIMEOUT_S = 15
 
 
 class Part(NamedTuple):
-    """A file that holds rows of a recording, and what it says of itself; None if unreadable.
-
-    `ords` are the first and the last of its rows, (0, -1) if there are none.
-    """
+    """A file that holds rows of a recording, and what is known of it; None if unreadable."""
 
     file: Path
-    about: About | None
-    ords: tuple[int, int] = (0, -1)
+    entry: Entry | None
+
+    @property
+    def about(self) -> About | None:
+        return self.entry.about if self.entry else None
 
 
 class Recording:
-    """A recording that is readable: its files in order, opened read-only."""
+    """A recording that is readable: its files in order, each opened read-only when it is wanted."""
 
     def __init__(self, name: str, parts: list[Part]) -> None:
         self.name = name
         self._stack = ExitStack()
-        self._cons: list[duckdb.DuckDBPyConnection] = []
-        for part in parts:
-            if part.about is not None:
-                con = duckdb.connect(str(part.file), read_only=True, config={"threads": "2"})
-                self._stack.callback(con.close)
-                con.execute("SET TimeZone = 'UTC'")
-                self._cons.append(con)
-        self._spans = [part.ords for part in parts if part.about is not None]
-        times = [time for con in self._cons for time in recv_span(con) or ()]
+        self._cons: dict[Path, duckdb.DuckDBPyConnection] = {}
+        self._parts = [(part.file, part.entry) for part in parts if part.entry is not None]
+        times = [time for _, entry in self._parts for time in entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
     def close(self) -> None:
@@ -63,13 +48,30 @@ class Recording:
 
     def batches(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive."""
-        for con, (first, last) in zip(self._cons, self._spans, strict=True):
-            low, high = _ord_window(con, first, last, from_ns, to_ns)
+        for file, entry in self._parts:
+            if not _overlap(entry, from_ns, to_ns):
+                continue
+            con = self._open(file)
+            low, high = _ord_window(con, *entry.ords, from_ns, to_ns)
             for start in range(low, high + 1, BATCH_ROWS):
                 stop = min(start + BATCH_ROWS, high + 1)
                 batch = Batch(dict(_read(con, start, stop)))
                 if batch.kinds:
                     yield batch
+
+    def _open(self, file: Path) -> duckdb.DuckDBPyConnection:
+        if file not in self._cons:
+            con = self._cons[file] = segment_catalogue.connect(file)
+            self._stack.callback(con.close)
+            con.execute("SET TimeZone = 'UTC'")
+        return self._cons[file]
+
+
+def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
+    if entry.span_ns is None:
+        return False
+    first, last = entry.span_ns
+    return (from_ns is None or last >= from_ns) and (to_ns is None or first <= to_ns)
 
 
 def find(folder: Path, name: str) -> tuple[str, Path]:
@@ -107,8 +109,8 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
             # A collector that has just ended sealed the segment instead.
             if lock.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
-    found = [_part(file) for file in sorted(path.glob("*.duckdb"))]
-    old = superseded([part.ords for part in found])
+    found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
+    old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
     parts = [part for at, part in enumerate(found) if at not in old]
     try:
         yield [*parts, _part(copy)] if copy else parts
@@ -129,25 +131,27 @@ def recover_all(folder: Path) -> list[str]:
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:
     """Describe every recording as `monitor recordings --json` prints it, the oldest first."""
+    described = []
+    for path in paths_of(folder):
+        with parts_of(folder, path) as parts:
+            described.append(describe(folder, path, parts))
+    return described
+
+
+def paths_of(folder: Path) -> list[Path]:
+    """Return the folders of all recordings, the oldest first."""
     if not folder.is_dir():
         return []
-    paths = [path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.duckdb*"))]
-    return [describe(folder, path) for path in sorted(paths)]
+    inside = (path for path in folder.iterdir() if path.is_dir())
+    return sorted(path for path in inside if any(path.glob("*.duckdb*")))
 
 
-def describe(folder: Path, path: Path) -> dict[str, Any]:
-    with parts_of(folder, path) as parts:
-        rows = dict.fromkeys(KINDS, 0)
-        gaps, abouts = 0, []
-        damaged = any(part.about is None for part in parts)
-        for part in parts:
-            if part.about is None:
-                continue
-            abouts.append(part.about)
-            with duckdb.connect(str(part.file), read_only=True) as con:
-                for kind in KINDS:
-                    rows[kind] += _number(con, f"SELECT count(*) FROM {kind}")
-                gaps += _number(con, "SELECT count(*) FROM status WHERE kind = 'gap'")
+def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
+    """Describe one recording, given its parts."""
+    known = [part.entry for part in parts if part.entry]
+    rows = {kind: sum(entry.rows[kind] for entry in known) for kind in KINDS}
+    gaps, abouts = sum(entry.gaps for entry in known), [entry.about for entry in known]
+    damaged = len(known) < len(parts)
     held = lock.holder(folder)
     is_open = held is not None and held.recording == path.name
     left_open = any(path.glob(f"*{OPEN_SUFFIX}")) and not is_open
@@ -175,11 +179,7 @@ def describe(folder: Path, path: Path) -> dict[str, Any]:
 
 
 def _part(file: Path) -> Part:
-    try:
-        with duckdb.connect(str(file), read_only=True) as con:
-            return Part(file, last_about(con), ord_span(con))
-    except (*FILE_ERRORS, IndexError):
-        return Part(file, None)
+    return Part(file, segment_catalogue.read(file))
 
 
 def _ask_for_copy(held: lock.Held) -> Path:
@@ -226,8 +226,3 @@ def _ord_window(
         (row,) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
         last = int(row[0]) if row[0] is not None else first - 1
     return first, last
-
-
-def _number(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    (row,) = con.sql(query).fetchall()
-    return int(row[0])

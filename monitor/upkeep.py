@@ -20,15 +20,14 @@ from typing import NamedTuple
 import duckdb
 
 from monitor.batches import KINDS
+from monitor.catalogue import INDEX, entries
 from monitor.config import RetentionSettings
 from monitor.segments import (
     FILE_ERRORS,
     WRITER,
     last_about,
     line,
-    ord_span,
     publish,
-    recv_span,
     superseded,
     sync,
     tell,
@@ -131,15 +130,9 @@ def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | Non
 
 def survey(recording: Path) -> Iterator[Sealed]:
     """Look at the sealed segments of a recording that can be read, in the order of their names."""
-    for file in sorted(recording.glob("*.duckdb")):
-        try:
-            with duckdb.connect(str(file), read_only=True, config=WRITER) as con:
-                times = recv_span(con)
-                ords = ord_span(con)
-        except FILE_ERRORS:
-            continue
-        if times is not None and ords[1] >= ords[0]:
-            yield Sealed(file, ords, times, file.stat().st_size)
+    for file, entry in entries(recording).items():
+        if entry is not None and entry.span_ns is not None:
+            yield Sealed(file, entry.ords, entry.span_ns, file.stat().st_size)
 
 
 def _join(parts: list[Sealed]) -> None:
@@ -193,9 +186,8 @@ def _remove(one: Sealed) -> None:
     written.rename(note)
     one.file.unlink()
     if not any(recording.glob("*.duckdb*")):
-        note.unlink()
-        for snapshot in recording.glob(".*"):
-            snapshot.unlink()
+        for left in (note, recording / INDEX, *recording.glob(".*")):
+            left.unlink(missing_ok=True)
         recording.rmdir()
 
 

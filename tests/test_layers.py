@@ -12,7 +12,7 @@ LINES = 400
 FILES = sorted((ROOT / "monitor").rglob("*.py"))
 HOMES = {
     "streamz": {"pipeline"},
-    "duckdb": {"segments", "recordings", "upkeep", "queries", "query_worker"},
+    "duckdb": {"segments", "catalogue", "recordings", "upkeep", "queries", "query_worker"},
     "websocket": {"feeds/transport"},
     "panel": {"app", "page", "server", "sql_pane", "views"},
     "holoviews": {"app", "views"},
@@ -26,9 +26,9 @@ LAYERS = [
     "_rust_feed lock",
     "batches sources",
     "config",
-    "authority feeds pipeline segments publisher health",
+    "authority feeds pipeline segments catalogue publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
-    "replay queries query_worker views probe",
+    "replay ready_made queries query_worker views probe",
     "collector sql_pane",
     "page",
     "app",

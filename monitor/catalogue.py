@@ -1,0 +1,145 @@
+"""What each segment of a recording holds, kept in a file beside the segments to be read at once.
+
+The file is derived: a segment whose size or time of change is another is read anew, a file that
+cannot be read is made again, and where none can be written the segments are read every time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+
+from monitor.batches import KINDS
+from monitor.segments import FILE_ERRORS, About, last_about, ord_span
+
+INDEX = "index.json"
+VERSION = 1
+
+
+class Entry(NamedTuple):
+    """What one segment holds, by its own account and by its rows."""
+
+    about: About
+    rows: dict[str, int]
+    gaps: int
+    # The first and the last `ts_recv` of all kinds, in ns since 1970; None without rows.
+    span_ns: tuple[int, int] | None
+    # The first and the last `ord`; (0, -1) without rows.
+    ords: tuple[int, int]
+    # The venues that quote.
+    venues: list[str]
+    # Which quotes count at its end: `ord` of the last switch, venue, symbol, origin.
+    origins: list[tuple[int, str, str, str]]
+
+
+def entries(path: Path) -> dict[Path, Entry | None]:
+    """Describe the sealed segments of a recording's folder in order; None is one unreadable."""
+    known = _load(path / INDEX)
+    found: dict[Path, Entry | None] = {}
+    kept: dict[str, Any] = {}
+    for file in sorted(path.glob("*.duckdb")):
+        stamp = _stamp(file)
+        if entry := _entry(known.get(file.name), stamp):
+            kept[file.name] = known[file.name]
+        elif (entry := read(file)) and stamp == _stamp(file):
+            kept[file.name] = {"stamp": stamp, **entry._asdict(), "about": entry.about._asdict()}
+        found[file] = entry
+    if kept != known:
+        _save(path / INDEX, kept)
+    return found
+
+
+def read(file: Path) -> Entry | None:
+    """Describe a segment from the file itself; None if it cannot be read."""
+    try:
+        with connect(file) as con:
+            return _read(con)
+    except (*FILE_ERRORS, IndexError):
+        return None
+
+
+def connect(file: Path) -> duckdb.DuckDBPyConnection:
+    """Open a segment read-only: DuckDB wants all of a process to open a file in the same way."""
+    return duckdb.connect(str(file), read_only=True, config={"threads": "2"})
+
+
+def _read(con: duckdb.DuckDBPyConnection) -> Entry:
+    counts = " UNION ALL ".join(
+        f"SELECT '{kind}', count(*), epoch_ns(min(ts_recv)), epoch_ns(max(ts_recv)) FROM {kind}"
+        for kind in KINDS
+    )
+    told = con.sql(counts).fetchall()
+    firsts = [int(first) for _, _, first, _ in told if first is not None]
+    lasts = [int(last) for _, _, _, last in told if last is not None]
+    (gaps,) = con.sql("SELECT count(*) FROM status WHERE kind = 'gap'").fetchall()
+    venues = con.sql("SELECT DISTINCT venue FROM quote WHERE venue IS NOT NULL ORDER BY 1")
+    switches = con.sql(
+        "SELECT max(ord), venue, symbol, arg_max(detail, ord) FROM status"
+        " WHERE kind = 'origin' AND detail IS NOT NULL GROUP BY venue, symbol ORDER BY 1"
+    )
+    return Entry(
+        about=last_about(con),
+        rows={kind: int(count) for kind, count, _, _ in told},
+        gaps=int(gaps[0]),
+        span_ns=(min(firsts), max(lasts)) if firsts else None,
+        ords=ord_span(con),
+        venues=[venue for (venue,) in venues.fetchall()],
+        origins=switches.fetchall(),
+    )
+
+
+def _stamp(file: Path) -> list[int]:
+    try:
+        about = file.stat()
+    except OSError:
+        return []
+    return [about.st_size, about.st_mtime_ns]
+
+
+def _entry(kept: Any, stamp: list[int]) -> Entry | None:
+    """Take what the index says of a segment, if it is of this very file."""
+    try:
+        if kept is None or kept["stamp"] != stamp:
+            return None
+        span = kept["span_ns"]
+        return Entry(
+            about=About(**kept["about"]),
+            rows={kind: int(kept["rows"][kind]) for kind in KINDS},
+            gaps=int(kept["gaps"]),
+            span_ns=(int(span[0]), int(span[1])) if span else None,
+            ords=(int(kept["ords"][0]), int(kept["ords"][1])),
+            venues=[str(venue) for venue in kept["venues"]],
+            origins=[(int(o), str(v), str(s), str(to)) for o, v, s, to in kept["origins"]],
+        )
+    except (KeyError, TypeError, ValueError, IndexError):
+        return None
+
+
+def _load(index: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(index.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(kept, dict) or kept.get("version") != VERSION:
+        return {}
+    segments = kept.get("segments")
+    return segments if isinstance(segments, dict) else {}
+
+
+def _save(index: Path, kept: dict[str, Any]) -> None:
+    text = json.dumps({"version": VERSION, "segments": kept}, separators=(",", ":"))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{INDEX}-", dir=index.parent)
+    except OSError:
+        return
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(index)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
