@@ -193,7 +193,7 @@ def sql(
             f"expected a format of {', '.join(queries.FORMATS)}, found {form!r}", cli_support.USAGE
         )
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
-    with cli_support.failures(queries.QueryError):
+    with cli_support.failures(*queries.ERRORS):
         result = queries.run(statement, folder, recording, from_ns, to_ns)
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
