@@ -15,7 +15,8 @@ from test_recordings import batch_of, record, row
 
 from monitor import queries
 
-WALL_S = 0.5
+# What takes too much is ended by this; all else ends by itself, however busy the machine is.
+WALL_S, PATIENT_S = 0.5, 60.0
 # The process has to start, twice as many as there are cores at once, and to be ended.
 STARTED_S = 20.0
 PARALLEL = 4
@@ -54,7 +55,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     def ask(sql: str) -> Outcome:
         begun = time.monotonic()
         try:
-            result = queries.run(sql, folder, wall_s=WALL_S, max_rows=MAX_ROWS)
+            wall_s = WALL_S if sql in hostile.TOO_MUCH else PATIENT_S
+            result = queries.run(sql, folder, wall_s=wall_s, max_rows=MAX_ROWS)
         except queries.QueryError as error:
             return Outcome(str(error), False, time.monotonic() - begun)
         assert result.table.num_rows <= MAX_ROWS
@@ -94,6 +96,7 @@ def test_a_hostile_statement_is_refused_or_ended_in_one_line(ran: Ran, sql: str)
     assert "\n" not in outcome.error
     assert "Traceback" not in outcome.error
     assert outcome.seconds < WALL_S + STARTED_S
+    assert sql in hostile.TOO_MUCH or "an answer within" not in outcome.error
 
 
 @pytest.mark.parametrize("sql", hostile.HARMLESS, ids=short)
