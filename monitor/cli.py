@@ -209,6 +209,27 @@ def sql(
 
 
 @app.command()
+def export(
+    recording: str,
+    to: Annotated[Path, typer.Option("--to", help="The folder for the files.")],
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Write a recording as plain files, one for each kind of row."""
+    from monitor.export import FORMATS
+    from monitor.export import export as write
+
+    if form not in FORMATS:
+        cli_support.fail(
+            f"expected a format of {', '.join(FORMATS)}, found {form!r}", cli_support.USAGE
+        )
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(), cli_support.bar(recording) as advance:
+        counts = write(folder, recording, to, form, advance)
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count), file=sys.stderr)
+
+
+@app.command()
 def ingest(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     venue: Annotated[str, typer.Option(help="The venue that sent the frames.")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator
@@ -86,6 +87,25 @@ def progress() -> Callable[[Collector], None]:
         )
 
     return show
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far the work is, on a terminal only; yield what is told of it: done, and in all."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def end_cleanly_when_told() -> None:
+    """Have SIGTERM end the program as Ctrl-C does: what is half done is put away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def table(names: list[str], rows: list[list[Any]]) -> None:
