@@ -238,6 +238,7 @@ def ingest(
 ) -> None:
     """Decode captured frames into a new sealed recording."""
     import time
+    import zlib
 
     from monitor.feeds.ingest import ingest as read
     from monitor.recorder import Recorder, new_id
@@ -250,14 +251,13 @@ def ingest(
         cli_support.fail(
             f"expected a capture file, found no file {missing[0]}", cli_support.FAILURE
         )
-    with cli_support.failures(EOFError):
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(EOFError, zlib.error):
         recorder = Recorder(
             folder / name, [f"{venue}:{file.name}" for file in files], cli_support.tell
         )
-        try:
-            done = read(files, venue, recorder, on_open=recorder.start)
-        finally:
-            recorder.close()
+        with cli_support.whole(recorder) as emit:
+            done = read(files, venue, emit, on_open=recorder.start)
     for line in done.bad_lines:
         print(line, file=sys.stderr)
     print(

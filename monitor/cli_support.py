@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,13 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
+    from monitor.recorder import Recorder
     from monitor.sources import Source
 
 USAGE, FAILURE = 2, 1
 TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
+# A capture is read faster than it can be written.
+RECORDER_LAG_MS = 500
 
 
 def settings(
@@ -106,6 +112,28 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def end_cleanly_when_told() -> None:
     """Have SIGTERM end the program as Ctrl-C does: what is half done is put away."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+@contextmanager
+def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
+    """Yield a sink that waits for the recorder; a recording that is not whole in the end goes."""
+
+    def emit(batch: Batch) -> None:
+        while recorder.lag_ms > RECORDER_LAG_MS and recorder.state == "recording":
+            time.sleep(0.01)
+        recorder(batch)
+
+    try:
+        yield emit
+        recorder.close()
+        if recorder.unrecorded_rows:
+            raise OSError(
+                f"expected all rows recorded, found {recorder.unrecorded_rows} that failed"
+            )
+    except BaseException:
+        recorder.close()
+        shutil.rmtree(recorder.folder, ignore_errors=True)
+        raise
 
 
 def table(names: list[str], rows: list[list[Any]]) -> None:
