@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 from test_corpus import expected, recorded
+from test_recordings import batch_of, ignore, row
 
-from monitor import recordings
+from monitor import cli_support, recordings
 from monitor.feeds.captured import Captured, parse
+from monitor.recorder import Recorder
 
 Run = Callable[..., Any]
 
@@ -138,3 +140,21 @@ def test_what_is_no_capture_leaves_no_recording(tmp_path: Path, monitor: Run) ->
         done = monitor("ingest", name, "--venue", "binance", "--recording", "x")
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
         assert not (tmp_path / "recordings" / "x").exists()
+
+
+def test_an_ingest_that_fails_half_way_leaves_no_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
+    with pytest.raises(RuntimeError, match="half way"), cli_support.whole(recorder) as emit:
+        recorder.start()
+        emit(batch_of([("quote", row("quote", 0, 5))]))
+        raise RuntimeError("half way")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ingest_that_could_not_write_every_row_leaves_no_recording(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
+    with pytest.raises(OSError, match="found 1 that"), cli_support.whole(recorder) as emit:
+        recorder.start()
+        emit(batch_of([("quote", row("quote", 0, 5))]))
+        recorder.unrecorded_rows += 1
+    assert list(tmp_path.iterdir()) == []
