@@ -25,7 +25,7 @@ USAGE, FAILURE = 2, 1
 TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
 # A capture is read faster than it can be written.
-RECORDER_LAG_MS = 500
+RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
 
 
 def settings(
@@ -119,7 +119,10 @@ def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
     """Yield a sink that waits for the recorder; a recording that is not whole in the end goes."""
 
     def emit(batch: Batch) -> None:
-        while recorder.lag_ms > RECORDER_LAG_MS and recorder.state == "recording":
+        end_s = time.monotonic() + RECORDER_WAIT_S
+        while recorder.lag_ms > RECORDER_LAG_MS and time.monotonic() < end_s:
+            if recorder.state != "recording":
+                break
             time.sleep(0.01)
         recorder(batch)
 
