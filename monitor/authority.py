@@ -7,10 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.batches import DUPLICATE, Batch, by_instrument, column
-
-# What counts for an instrument before a row says otherwise.
-FIRST = "native"
+from monitor.batches import DUPLICATE, FIRST_ORIGIN, Batch, by_instrument, column
 
 
 class Authority:
@@ -28,7 +25,7 @@ class Authority:
             return rows
         usable = column(rows, "flags") & DUPLICATE == 0
         origins = rows["origin"].dictionary_encode()
-        if self._origins or switches or origins.dictionary.to_pylist() != [FIRST]:
+        if self._origins or switches or origins.dictionary.to_pylist() != [FIRST_ORIGIN]:
             usable &= self._counts(rows, origins, switches)
         return rows if usable.all() else rows.filter(pa.array(usable))
 
@@ -49,7 +46,7 @@ class Authority:
         names = origins.dictionary.to_pylist()
         codes = {name: code for code, name in enumerate(names)}
         at, instruments = by_instrument(rows)
-        first = [codes.get(self._origins.get(i, FIRST), -1) for i in instruments]
+        first = [codes.get(self._origins.get(i, FIRST_ORIGIN), -1) for i in instruments]
         counting = np.array(first)[at]
         ords = column(rows, "ord")
         places = {instrument: place for place, instrument in enumerate(instruments)}

@@ -105,6 +105,9 @@ LAST, SNAPSHOT, BAD_TS_RECV, MAYBE_BAD_BOOK = 128, 32, 8, 4
 GAP, DUPLICATE, LATE, BACKFILL, REST = 256, 512, 1024, 2048, 4096
 SYNTHETIC, ROUNDED, INVALID, KEYFRAME = 8192, 16384, 32768, 65536
 
+# The origin of quotes that counts for an instrument before a row says otherwise.
+FIRST_ORIGIN = "native"
+
 WIRE_SCHEMA = pa.schema(
     [(kind, pa.list_(pa.struct(list(schema)))) for kind, schema in SCHEMAS.items()]
 )

@@ -192,7 +192,7 @@ def sql(
             f"expected a format of {', '.join(queries.FORMATS)}, found {form!r}", cli_support.USAGE
         )
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
-    with cli_support.failures(queries.QueryError):
+    with cli_support.failures(*queries.ERRORS):
         result = queries.run(statement, folder, recording, from_ns, to_ns)
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
@@ -208,6 +208,27 @@ def sql(
 
 
 @app.command()
+def export(
+    recording: str,
+    to: Annotated[Path, typer.Option("--to", help="The folder for the files.")],
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Write a recording as plain files, one for each kind of row."""
+    from monitor.export import FORMATS
+    from monitor.export import export as write
+
+    if form not in FORMATS:
+        cli_support.fail(
+            f"expected a format of {', '.join(FORMATS)}, found {form!r}", cli_support.USAGE
+        )
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(), cli_support.bar(recording) as advance:
+        counts = write(folder, recording, to, form, advance)
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count), file=sys.stderr)
+
+
+@app.command()
 def ingest(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     venue: Annotated[str, typer.Option(help="The venue that sent the frames.")],
@@ -216,6 +237,7 @@ def ingest(
 ) -> None:
     """Decode captured frames into a new sealed recording."""
     import time
+    import zlib
 
     from monitor.feeds.ingest import ingest as read
     from monitor.recorder import Recorder, new_id
@@ -228,14 +250,13 @@ def ingest(
         cli_support.fail(
             f"expected a capture file, found no file {missing[0]}", cli_support.FAILURE
         )
-    with cli_support.failures(EOFError):
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(EOFError, zlib.error):
         recorder = Recorder(
             folder / name, [f"{venue}:{file.name}" for file in files], cli_support.tell
         )
-        try:
-            done = read(files, venue, recorder, on_open=recorder.start)
-        finally:
-            recorder.close()
+        with cli_support.whole(recorder) as emit:
+            done = read(files, venue, emit, on_open=recorder.start)
     for line in done.bad_lines:
         print(line, file=sys.stderr)
     print(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,13 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
+    from monitor.recorder import Recorder
     from monitor.sources import Source
 
 USAGE, FAILURE = 2, 1
 TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
+# A capture is read faster than it can be written.
+RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
 
 
 def settings(
@@ -86,6 +93,50 @@ def progress() -> Callable[[Collector], None]:
         )
 
     return show
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far the work is, on a terminal only; yield what is told of it: done, and in all."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def end_cleanly_when_told() -> None:
+    """Have SIGTERM end the program as Ctrl-C does: what is half done is put away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
+@contextmanager
+def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
+    """Yield a sink that waits for the recorder; a recording that is not whole in the end goes."""
+
+    def emit(batch: Batch) -> None:
+        end_s = time.monotonic() + RECORDER_WAIT_S
+        while recorder.lag_ms > RECORDER_LAG_MS and time.monotonic() < end_s:
+            if recorder.state != "recording":
+                break
+            time.sleep(0.01)
+        recorder(batch)
+
+    try:
+        yield emit
+        recorder.close()
+        if recorder.unrecorded_rows:
+            raise OSError(
+                f"expected all rows recorded, found {recorder.unrecorded_rows} that failed"
+            )
+    except BaseException:
+        recorder.close()
+        shutil.rmtree(recorder.folder, ignore_errors=True)
+        raise
 
 
 def table(names: list[str], rows: list[list[Any]]) -> None:

@@ -25,6 +25,7 @@ from monitor.query_worker import ORIGINS, READY
 # A result is held in memory: more rows than this want an aggregate, or a narrower window.
 MAX_ROWS = 5_000_000
 MAX_BYTES = 1 << 30
+MAX_SQL_CHARS = 1_000_000
 # Each attached segment costs memory and an open file.
 MAX_SEGMENTS = 2000
 WALL_S = 5.0
@@ -37,6 +38,10 @@ FORMATS = ("table", "csv", "json", "parquet")
 
 class QueryError(Exception):
     """The statement was refused or failed; the message is one line."""
+
+
+# What a statement and the writing of its result may raise: not every value has a text.
+ERRORS = (QueryError, ValueError, OverflowError, NotImplementedError)
 
 
 class Result(NamedTuple):
@@ -73,6 +78,12 @@ def run(
     views of `ready_made`. To set `cancelled`, from any thread, ends the statement.
     QueryError says in one line why a statement was refused or failed.
     """
+    if len(sql) > MAX_SQL_CHARS:
+        raise QueryError(
+            f"expected a statement of at most {MAX_SQL_CHARS:,} characters, found {len(sql):,}"
+        )
+    if any("\ud800" <= letter <= "\udfff" for letter in sql):
+        raise QueryError("expected a statement in Unicode, found bytes that are none")
     with ExitStack() as stack:
         scope = _scope(stack, folder, recording, from_ns, to_ns)
         if len(scope.files) > MAX_SEGMENTS:
@@ -94,6 +105,7 @@ def run(
             "max_bytes": max_bytes,
             "memory_limit": MEMORY_LIMIT,
             "address_bytes": ADDRESS_BYTES,
+            "wall_s": wall_s,
             "cpu_s": math.ceil(wall_s) * 2,
         }
         return _in_child(json.dumps(job).encode(), wall_s, cancelled or Event())
@@ -207,6 +219,8 @@ def texts(table: pa.Table) -> pa.Table:
             zone = "" if column.type.tz is None else "Z"
             whole = pa.compute.strftime(column.cast(pa.timestamp(column.type.unit)))
             columns[name] = pa.compute.binary_join_element_wise(whole, zone or "Z", "")
+        elif pa.types.is_interval(column.type):
+            columns[name] = pa.array(map(_interval, column.to_pylist()), pa.string())
         elif pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
             columns[name] = column.cast(pa.string())
         elif pa.types.is_floating(column.type):
@@ -215,6 +229,17 @@ def texts(table: pa.Table) -> pa.Table:
         else:
             columns[name] = column
     return pa.table(columns)
+
+
+def _interval(value: pa.MonthDayNano | None) -> str | None:
+    """Write an interval as DuckDB does, to the ns."""
+    if value is None:
+        return None
+    seconds, ns = divmod(abs(value.nanoseconds), 1_000_000_000)
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ns:09d}"
+    sign = "-" if value.nanoseconds < 0 else ""
+    counts = ((value.months, "months"), (value.days, "days"))
+    return " ".join([*(f"{count} {unit}" for count, unit in counts if count), sign + clock])
 
 
 def _cell(value: Any) -> Any:

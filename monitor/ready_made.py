@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from monitor.authority import FIRST
-from monitor.batches import BACKFILL, DUPLICATE, LAST, REST, SNAPSHOT
+from monitor.batches import BACKFILL, DUPLICATE, FIRST_ORIGIN, LAST, REST, SNAPSHOT
 
 NAMES = (
     *("origins", "authoritative", "spread_bps", "best_quote"),
@@ -62,7 +61,7 @@ def _authoritative() -> str:
         SELECT q.* FROM quote AS q LEFT JOIN origins AS o
             ON q.recording = o.recording AND q.venue = o.venue AND q.symbol = o.symbol
             AND q.ord > o.after_ord AND q.ord <= coalesce(o.until_ord, {_NO_END})
-        WHERE q.flags & {DUPLICATE} = 0 AND q.origin = coalesce(o.origin, '{FIRST}')"""
+        WHERE q.flags & {DUPLICATE} = 0 AND q.origin = coalesce(o.origin, '{FIRST_ORIGIN}')"""
 
 
 def _spread_bps() -> str:

@@ -18,6 +18,7 @@ from monitor.catalogue import Entry
 from monitor.segments import OPEN_SUFFIX, About, iso, line, recover, superseded
 
 BATCH_ROWS = 20_000
+WINDOW_ORDS = 100_000
 SNAPSHOT_TIMEOUT_S = 15
 
 
@@ -58,6 +59,40 @@ class Recording:
                 batch = Batch(dict(_read(con, start, stop)))
                 if batch.kinds:
                     yield batch
+
+    def rows(
+        self,
+        kind: str,
+        venue: str | None = None,
+        symbol: str | None = None,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of one kind in order, `WINDOW_ORDS` at a time at most."""
+        equal = {"venue": venue, "symbol": symbol}
+        wanted = {f"{name} = ?": value for name, value in equal.items() if value is not None}
+        if from_ns is not None:
+            wanted["ts_recv >= make_timestamp_ns(?)"] = str(from_ns)
+        if to_ns is not None:
+            wanted["ts_recv <= make_timestamp_ns(?)"] = str(to_ns)
+        key = "coalesce(cause_ord, 0)" if kind == "signal" else "ord"
+        where = " AND ".join(["true", *wanted])
+        values: list[str | int] = list(wanted.values())
+        for file, entry in self._parts:
+            if not _overlap(entry, from_ns, to_ns):
+                continue
+            con = self._open(file)
+            ends = con.sql(
+                f"SELECT min({key}), max({key}) FROM {kind} WHERE {where}", params=values
+            )
+            ((first, last),) = ends.fetchall()
+            for start in range(first, last + 1, WINDOW_ORDS) if first is not None else ():
+                window = f"{where} AND {key} >= ? AND {key} < ?"
+                table = con.sql(
+                    f"FROM {kind} WHERE {window} ORDER BY {key}",
+                    params=[*values, start, start + WINDOW_ORDS],
+                ).to_arrow_table()
+                yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
 
     def _open(self, file: Path) -> duckdb.DuckDBPyConnection:
         if file not in self._cons:

@@ -29,7 +29,7 @@ LAYERS = [
     "authority feeds pipeline segments catalogue publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
     "replay ready_made queries query_worker views probe",
-    "collector sql_pane",
+    "collector sql_pane export api",
     "page",
     "app",
     "server simulate",

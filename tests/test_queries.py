@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import signal
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import panel as pn
+import pyarrow.parquet as pq
 import pytest
 from test_recordings import batch_of, record, row
 
 from monitor import queries
+from monitor.sql_pane import SqlPane
+
+Run = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -43,46 +53,69 @@ def test_what_is_written_can_be_read_back(folder: Path) -> None:
     assert out.getvalue() == b"ts_recv,bid\n1970-01-01T00:00:00.000000000Z,2.0\n"
 
 
-HOSTILE = [
-    "WITH a AS (COPY (SELECT 1) TO 'evil.csv') SELECT 1",
-    "WITH a AS (INSERT INTO quote SELECT * FROM quote) SELECT 1",
-    "COPY quote TO 'evil.csv'",
-    "SELECT * FROM read_csv('/etc/passwd')",
-    "SELECT * FROM read_text('/etc/passwd')",
-    "SELECT * FROM glob('/*')",
-    "ATTACH 'evil.db'",
-    "INSTALL httpfs",
-    "LOAD httpfs",
-    "SET memory_limit = '1TB'",
-    "PRAGMA database_list",
-    "DROP VIEW quote",
-    "CREATE TABLE evil AS SELECT 1",
-    "DELETE FROM segment_0.quote",
-    "UPDATE segment_0.quote SET bid = 0",
-    "EXPORT DATABASE 'evil'",
-    "CALL pragma_version()",
-    "SELECT 1; SELECT 2",
-    "",
-    "SELEC 1",
-]
+def test_an_interval_is_written_as_a_text(folder: Path) -> None:
+    sql = "SELECT max(ts_recv) - min(ts_recv) AS a, INTERVAL '-3 months 2 days' AS b FROM quote"
+    assert queries.texts(queries.run(sql, folder).table).to_pylist() == [
+        {"a": "00:00:09.000000000", "b": "-3 months 2 days 00:00:00.000000000"}
+    ]
 
 
-@pytest.mark.parametrize("sql", HOSTILE)
-def test_hostile_statements_are_refused_in_one_line(
-    folder: Path, sql: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_a_value_that_python_cannot_hold_is_told_in_one_line(monitor: Run) -> None:
+    done = monitor("sql", "FROM test_all_types()")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_result_cut_short_is_told_on_standard_error_alone(monitor: Run, tmp_path: Path) -> None:
+    sql = f"SELECT * FROM range({queries.MAX_ROWS + 1})"
+    done = monitor("sql", sql, "--format", "parquet", "--out", tmp_path / "n.parquet")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "monitor: truncated to 5,000,000 rows\n"
+    assert pq.read_metadata(tmp_path / "n.parquet").num_rows == queries.MAX_ROWS
+
+
+def test_a_result_of_too_many_bytes_is_refused(folder: Path) -> None:
+    with pytest.raises(queries.QueryError, match=r"at most 1,000 bytes, found \d"):
+        queries.run("SELECT repeat('a', 2000)", folder, max_bytes=1000)
+
+
+ENDLESS = "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r"
+
+
+def test_a_running_query_can_be_cancelled(folder: Path) -> None:
+    cancelled = threading.Event()
+    timer = threading.Timer(0.3, cancelled.set)
+    timer.start()
+    with pytest.raises(queries.QueryError, match="cancelled"):
+        queries.run(ENDLESS, folder, wall_s=60, cancelled=cancelled)
+    timer.join()
+
+
+def test_a_query_that_nobody_is_left_to_end_is_ended_by_the_system(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = {file: file.read_bytes() for file in folder.glob("*/*")}
-    with pytest.raises(queries.QueryError) as refused:
-        queries.run(sql, folder)
-    assert "\n" not in str(refused.value)
-    assert list(tmp_path.iterdir()) == []
-    assert {file: file.read_bytes() for file in folder.glob("*/*")} == before
+    monkeypatch.setattr(queries, "_go_on", lambda *_: None)
+    with pytest.raises(queries.QueryError, match=f"signal {signal.SIGALRM:d}"):
+        queries.run("SELECT pg_sleep(600)", folder, wall_s=0.1)
 
 
-@pytest.mark.parametrize(
-    "sql", ["SELECT length(repeat('a', 2000000000))", "SELECT count(*) FROM range(1000000000000)"]
-)
-def test_what_takes_too_much_is_ended(folder: Path, sql: str) -> None:
-    with pytest.raises(queries.QueryError):
-        queries.run(sql, folder, wall_s=2.5)
+@pytest.mark.filterwarnings("ignore:Widget.name is deprecated:PendingDeprecationWarning")
+def test_the_page_can_cancel_a_query(folder: Path) -> None:
+    result = pn.pane.HTML()
+    pane = SqlPane(folder, [], result)
+    text, run, cancel = pane.view[0]
+
+    async def ask_and_cancel() -> None:
+        text.value = ENDLESS
+        asked = asyncio.ensure_future(pane._ask(None))
+        await asyncio.sleep(0)
+        assert (run.disabled, cancel.disabled) == (True, False)
+        cancel.clicks += 1
+        await asked
+
+    asyncio.run(ask_and_cancel())
+    assert "the query was cancelled" in result.object
+    assert (run.disabled, cancel.disabled) == (False, True)
+    text.value = "SELECT 42 AS answer; -- again"
+    asyncio.run(pane._ask(None))
+    assert "42" in result.object

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from test_recordings import batch_of, ignore
 
-from monitor import queries, recordings
+from monitor import queries, ready_made, recordings
 from monitor.authority import Authority
 from monitor.batches import (
     BACKFILL,
@@ -239,3 +239,9 @@ def test_latency_is_that_of_what_the_stream_brought_unasked(folder: Path) -> Non
 def test_the_views_are_there_without_any_recording(tmp_path: Path) -> None:
     for name in ("bars_1s", "bars_1m", "spread_bps", "best_quote", "gaps", "latency"):
         assert ask(tmp_path, f"FROM {name}") == []
+
+
+def test_what_is_not_named_is_there_when_names_are_asked_for(folder: Path) -> None:
+    for sql in ("SELECT table_name AS name FROM information_schema.tables", "SHOW TABLES"):
+        names = {row["name"] for row in ask(folder, sql)}
+        assert names >= {*ready_made.NAMES, "quote", "recordings"}

@@ -12,25 +12,13 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 
 from monitor._rust_feed import Feed, Session, venues
-from monitor.batches import BAD_TS_RECV, Batch
+from monitor.batches import Batch
+from monitor.feeds.captured import Captured, parse
 
 DRAIN_FRAMES = 5000
 CAPACITY_ROWS = 10_000_000
 OPTIONS = json.dumps({"live": False})
 SHOWN_BAD_LINES = 5
-
-
-class Captured(NamedTuple):
-    """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows."""
-
-    ts_recv: int
-    flags: int
-    conn: str
-    kind: str
-    url: str
-    raw: str
-    # What the client asked with, for an answer that cannot be read without.
-    request: str | None
 
 
 class Ingested(NamedTuple):
@@ -52,12 +40,14 @@ def ingest(
 
     `on_open` is called once the files are read and found good.
 
-    Raises OSError for a file that cannot be read, ValueError for an unknown venue.
+    Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
     """
     feed = Feed(CAPACITY_ROWS)
     Session(feed, venue, OPTIONS)
     bad_lines: list[str] = []
     records = [record for file in files for record in _read(file, bad_lines)]
+    if bad_lines and not records:
+        raise ValueError(f"{bad_lines[0]}, and no frame in {len(bad_lines)} lines")
     on_open()
     records.sort(key=lambda record: record.ts_recv)
     streams = list(dict.fromkeys(record.conn for record in records if record.kind == "ws"))
@@ -119,30 +109,10 @@ def _read(file: Path, bad_lines: list[str]) -> Iterator[Captured]:
             if not line.strip():
                 continue
             try:
-                record = _captured(json.loads(line), previous_ns)
+                record = parse(line.strip(), previous_ns, file.name.removesuffix(".gz"))
             except (ValueError, TypeError, KeyError) as error:
                 bad_lines.append(f"{file.name}:{number}: expected a captured frame, found {error}")
                 continue
-            previous_ns = record.ts_recv
-            yield record
-
-
-def _captured(line: dict[str, object], previous_ns: int) -> Captured:
-    raw, kind = line["raw"], line.get("kind", "ws")
-    if not isinstance(raw, str) or kind not in ("ws", "http", "sent"):
-        raise ValueError(f"kind {kind!r} with a payload of type {type(raw).__name__}")
-    flags = 0
-    if isinstance(recv_ns := line.get("recv_ns"), int):
-        ts_recv = recv_ns
-    elif isinstance(recv_ts := line.get("recv_ts"), int | float):
-        ts_recv = round(recv_ts * 1e9)
-    elif isinstance(rx_ns := line.get("rx_ns"), int):
-        ts_recv, flags = rx_ns, BAD_TS_RECV
-    else:
-        ts_recv, flags = previous_ns, BAD_TS_RECV
-    conn, url = str(line.get("conn", "")), str(line.get("url") or "")
-    request = line.get("request")
-    if isinstance(request, dict | list):
-        request = json.dumps(request)
-    asked = request if isinstance(request, str) else None
-    return Captured(ts_recv, flags, conn, str(kind), url, raw, asked)
+            if record is not None:
+                previous_ns = record.ts_recv
+                yield record
