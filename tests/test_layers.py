@@ -25,9 +25,10 @@ HOMES = {
 LAYERS = [
     "_rust_feed lock",
     "batches sources config",
+    "fold checks coverage",
     "authority feeds pipeline segments publisher health",
     "hooks hub recorder recordings control follower seen",
-    "replay queries query_worker views probe",
+    "replay queries query_worker views probe verify",
     "collector sql_pane",
     "page",
     "app",
