@@ -209,6 +209,26 @@ def sql(
 
 
 @app.command()
+def verify(
+    recording: str,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Read all of a recording and say whether it is damaged, and how much of it is clean."""
+    from monitor.verify import verify as read
+
+    with cli_support.failures():
+        report = read(folder, recording)
+    found = report.document
+    if as_json:
+        print(json.dumps(found))
+    else:
+        cli_support.show_verified(found)
+    if report.is_damaged:
+        sys.exit(cli_support.FAILURE)
+
+
+@app.command()
 def ingest(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     venue: Annotated[str, typer.Option(help="The venue that sent the frames.")],

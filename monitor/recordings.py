@@ -46,12 +46,14 @@ class Recording:
     def close(self) -> None:
         self._stack.close()
 
-    def batches(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive."""
         for con, (first, last) in zip(self._cons, self._spans, strict=True):
             low, high = _ord_window(con, first, last, from_ns, to_ns)
-            for start in range(low, high + 1, BATCH_ROWS):
-                stop = min(start + BATCH_ROWS, high + 1)
+            for start in range(low, high + 1, batch_rows):
+                stop = min(start + batch_rows, high + 1)
                 batch = Batch(dict(_read(con, start, stop)))
                 if batch.kinds:
                     yield batch
