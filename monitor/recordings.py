@@ -58,6 +58,11 @@ class Recording:
                 if batch.kinds:
                     yield batch
 
+    def select(self, query: str) -> Iterator[pa.Table]:
+        """Run a SELECT over the kinds in each file, the files in order."""
+        for con in self._cons:
+            yield con.sql(query).to_arrow_table()
+
 
 def find(folder: Path, name: str) -> tuple[str, Path]:
     """Return id and path of a recording, given by either; ValueError if there is none."""

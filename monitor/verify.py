@@ -46,6 +46,8 @@ class Order:
         self.problems: list[str] = []
         # What the first row must be; None where nothing can be said.
         self.due: int | None = 0
+        # Whether all rows are there to be missed: a clip begins and ends within what was lost.
+        self._is_whole = True
         self._overflows: list[tuple[int, int, int]] = []
         self._unrecorded: list[tuple[int, int]] = []
 
@@ -55,6 +57,7 @@ class Order:
         if not kinds:
             return []
         ords = np.sort(np.concatenate(kinds).astype(np.int64))
+        self._is_whole &= self.due is not None
         due = int(ords[0]) if self.due is None else self.due
         steps = np.diff(ords, prepend=due - 1)
         for at in np.flatnonzero(steps <= 0).tolist()[:TOLD_PROBLEMS]:
@@ -98,7 +101,7 @@ class Order:
                         " row that tells of their loss, found neither"
                     )
         for (first, behind, count), missing in zip(self._overflows, told_of, strict=True):
-            if missing != count:
+            if self._is_whole and missing != count:
                 yield (
                     f"ord {first} to {behind - 1}: expected {count} rows lost as a status row"
                     f" tells, found {missing} missing"
@@ -149,6 +152,7 @@ class _Reader:
         self._checks = Checks(self._instruments)
         self._coverage = Coverage(self._instruments)
         self._span: tuple[int, int] | None = None
+        self._since_ns = 0
         self._is_whole = True
 
     def read(self, part: Part) -> None:
@@ -158,7 +162,8 @@ class _Reader:
             return
         self.states.add(about.state)
         if self._order.due == 0 and any(source.startswith(CLIPPED) for source in about.sources):
-            self._order.due = None
+            # What it restates is of before the window, and says nothing of its length.
+            self._order.due, self._since_ns = None, about.started
         try:
             with closing(Recording(about.id, [part])) as recording:
                 for batch in recording.batches(batch_rows=BATCH_ROWS):
@@ -200,6 +205,7 @@ class _Reader:
         problems += _lines(self._checks.mismatches)
         notes = self.notes + _lines(self._checks.missed)
         span = self._span or (0, 0)
+        span = max(span[0], self._since_ns), span[1]
         state = "open" if "open" in self.states else "sealed"
         if problems:
             state = "damaged"

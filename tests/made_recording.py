@@ -84,6 +84,12 @@ class Made:
         prices = {"bid": bid[1], "bid_size": bid[2], "ask": ask[1], "ask_size": ask[2]}
         return self.say("quote", at_s, origin=origin, **prices, **values)
 
+    def signal(self, at_s: float, cause: int) -> None:
+        """Add a signal, which has its cause's place instead of one of its own."""
+        self.say("signal", at_s, cause_ord=cause, hook="h", level="info", origin="recorded")
+        del self.rows[-1][1]["ord"]
+        self.order -= 1
+
     def batch(self, first: int = 0, behind: int | None = None) -> Batch:
         """Return the rows of some `ord`s."""
         kinds = {}
@@ -91,7 +97,7 @@ class Made:
             mine = [
                 row
                 for of, row in self.rows
-                if of == kind and first <= row["ord"] and (behind is None or row["ord"] < behind)
+                if of == kind and first <= _place(row) and (behind is None or _place(row) < behind)
             ]
             if mine:
                 kinds[kind] = pa.RecordBatch.from_pylist(mine, schema=SCHEMAS[kind])
@@ -99,12 +105,16 @@ class Made:
 
     def record(self, folder: Path, without: tuple[int, ...] = ()) -> Path:
         """Record the rows, but for some that are lost; return the file."""
-        self.rows = [(kind, row) for kind, row in self.rows if row["ord"] not in without]
+        self.rows = [(kind, row) for kind, row in self.rows if _place(row) not in without]
         recorder = Recorder(folder, ["made:by-hand"], lambda *_: None)
         recorder.start()
         recorder(self.batch())
         recorder.close()
         return folder / "000.duckdb"
+
+
+def _place(row: dict[str, Any]) -> int:
+    return int(row["ord"] if "ord" in row else row["cause_ord"])
 
 
 def alter(file: Path, statement: str) -> None:

@@ -29,7 +29,7 @@ LAYERS = [
     "authority feeds pipeline segments publisher health",
     "hooks hub recorder recordings control follower seen",
     "replay queries query_worker views probe verify",
-    "collector sql_pane",
+    "collector sql_pane clip",
     "page",
     "app",
     "server simulate",
