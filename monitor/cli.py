@@ -229,6 +229,52 @@ def export(
 
 
 @app.command()
+def verify(
+    recording: str,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Read all of a recording and say whether it is damaged, and how much of it is clean."""
+    from monitor.verify import verify as read
+
+    with cli_support.failures():
+        report = read(folder, recording)
+    found = report.document
+    if as_json:
+        print(json.dumps(found))
+    else:
+        cli_support.show_verified(found)
+    if report.is_damaged:
+        sys.exit(cli_support.FAILURE)
+
+
+@app.command()
+def clip(
+    recording: str,
+    from_time: Annotated[str, typer.Option("--from", help="ISO 8601.")],
+    to_time: Annotated[str, typer.Option("--to", help="ISO 8601, inclusive.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A new .duckdb file.")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Cut a window out into one file that replays and verifies anywhere; print its digest."""
+    from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
+    assert from_ns is not None and to_ns is not None
+    if from_ns > to_ns:
+        cli_support.fail(
+            f"expected --from before --to, found {from_time} and {to_time}", cli_support.USAGE
+        )
+    from monitor.clip import clip as cut
+
+    with cli_support.failures():
+        try:
+            done = cut(folder, recording, from_ns, to_ns, out)
+        except FileExistsError as error:
+            cli_support.fail(str(error), cli_support.USAGE)
+    print(f"{done.file}: {done.rows} rows, {done.restated} restated", file=sys.stderr)
+    print(done.digest)
+
+
+@app.command()
 def ingest(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
     venue: Annotated[str, typer.Option(help="The venue that sent the frames.")],

@@ -26,6 +26,7 @@ TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
 # A capture is read faster than it can be written.
 RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
+PERCENTAGES = ("verified_pct", "clean_pct")
 
 
 def settings(
@@ -148,6 +149,33 @@ def table(names: list[str], rows: list[list[Any]]) -> None:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False, markup=False).print(table)
+
+
+def show_verified(found: dict[str, Any]) -> None:
+    """Print what `verify` found, for people; problems come last."""
+
+    def listed(counts: dict[str, int]) -> str:
+        return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+    print(f"{found['id']}: {found['state']}, {found['started']} to {found['ended']}")
+    print(f"rows: {listed(found['rows'])}; missing: {found['missing']:,}")
+    print(f"told: {listed(found['told']) or 'nothing'}")
+    table(
+        ["venue", "symbol", "guard", "verified %", "clean %", "told", "compared", "mismatches"],
+        [
+            [
+                *(item[name] for name in ("venue", "symbol", "guard")),
+                *("" if item[n] is None else f"{item[n]:.2f}" for n in PERCENTAGES),
+                *(listed(item[name]) for name in ("told", "compared")),
+                item["mismatches"],
+            ]
+            for item in found["instruments"]
+        ],
+    )
+    for note in found["notes"]:
+        print(f"note: {note}")
+    for problem in found["problems"]:
+        print(f"damaged: {problem}")
 
 
 def seconds(text: str) -> float:

@@ -47,15 +47,17 @@ class Recording:
     def close(self) -> None:
         self._stack.close()
 
-    def batches(self, from_ns: int | None = None, to_ns: int | None = None) -> Iterator[Batch]:
+    def batches(
+        self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
+    ) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive."""
         for file, entry in self._parts:
             if not _overlap(entry, from_ns, to_ns):
                 continue
             con = self._open(file)
             low, high = _ord_window(con, *entry.ords, from_ns, to_ns)
-            for start in range(low, high + 1, BATCH_ROWS):
-                stop = min(start + BATCH_ROWS, high + 1)
+            for start in range(low, high + 1, batch_rows):
+                stop = min(start + batch_rows, high + 1)
                 batch = Batch(dict(_read(con, start, stop)))
                 if batch.kinds:
                     yield batch
@@ -93,6 +95,11 @@ class Recording:
                     params=[*values, start, start + WINDOW_ORDS],
                 ).to_arrow_table()
                 yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
+
+    def select(self, query: str) -> Iterator[pa.Table]:
+        """Run a SELECT over the kinds in each file, the files in order."""
+        for file, _ in self._parts:
+            yield self._open(file).sql(query).to_arrow_table()
 
     def _open(self, file: Path) -> duckdb.DuckDBPyConnection:
         if file not in self._cons:
