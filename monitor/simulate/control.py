@@ -3,7 +3,8 @@
 `GET /_simulate` answers with the faults injected since the start, as JSON:
 `{"faults": {"binance": {"gap": 3, "duplicate": 0, …}, …}, "tls": 0}`. Every venue has every name.
 A message fault counts once per message it befell, a line fault or `flap` once per connection it
-broke, an `http-` fault once per answer, `tls` once per handshake begun with the wrong certificate
+broke or whose end (`life`) it announced, an `http-` fault once per answer, `tls` once per
+handshake begun with the wrong certificate
 (a port speaks TLS before anybody says which venue is meant).
 
 `GET /_simulate/strikes?venue=V` answers with the messages that faults befell, the oldest first, the

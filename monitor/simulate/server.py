@@ -77,7 +77,10 @@ class Exchange:
         """Listen; return what `stop` wants, and the port."""
         self._started_s = asyncio.get_running_loop().time()
         http = faults.only(self._options.faults, faults.HTTP)
-        self._http_dice = Dice(http, f"{self._options.seed}/http", self._started_s)
+        self._http_dice = {
+            name: Dice(http, f"{self._options.seed}/http/{name}", self._started_s)
+            for name in self._venues
+        }
         tls = faults.only(self._options.faults, ["tls"])
         self._tls_dice = Dice(tls, f"{self._options.seed}/tls", self._started_s)
         app = web.Application()
@@ -180,7 +183,7 @@ class Exchange:
         venue, now_s = self._venues[name], asyncio.get_running_loop().time()
         if self._is_down(now_s):
             raise web.HTTPServiceUnavailable(text="down\n")
-        fault = self._http_dice.strikes(faults.HTTP, now_s)
+        fault = self._http_dice[name].strikes(faults.HTTP, now_s)
         if fault is not None:
             self._tally.faults[name][fault] += 1
             return _response(*venue.fault(int(fault.removeprefix("http-"))))
