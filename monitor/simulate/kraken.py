@@ -74,12 +74,14 @@ class Kraken:
         return kraken_rest.fault(status)
 
 
-class KrakenSession:
-    """One connection: its subscriptions by channel and symbol, and when it last said anything."""
+class KrakenLine:
+    """What a connection is in either version: its subscriptions, its heartbeats and its pace."""
 
-    def __init__(self, venue: Kraken, client: Client, now_ns: int) -> None:
+    heartbeat: str
+
+    def __init__(self, audience: Audience, client: Client, now_ns: int) -> None:
         self.client = client
-        self._venue = venue
+        self._audience = audience
         self._subscribed: dict[tuple[str, str], Key] = {}
         self._asked_ns = self._beat_ns = now_ns
         self._sent = 0
@@ -94,24 +96,46 @@ class KrakenSession:
         elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
             # No answer, yet spared like one: nobody could count a lost heartbeat.
-            self.client.reply('{"channel":"heartbeat"}')
+            self.client.reply(self.heartbeat)
             self._sent = self.client.sent
         if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
             self.client.close(1000, "idle")
 
     def closed(self) -> None:
         for key in self._subscribed.values():
-            self._venue.audience.drop(key, self.client)
+            self._audience.drop(key, self.client)
 
-    def receive(self, text: str, now_ns: int) -> None:
+    def _read(self, text: str, now_ns: int) -> dict[str, Any]:
+        """Return the fields of a request; none, if it is not one."""
         self._asked_ns = now_ns
         try:
             request = json.loads(text)
         except ValueError:
-            request = None
-        method = request.get("method") if isinstance(request, dict) else None
-        number = request.get("req_id") if isinstance(request, dict) else None
-        params = request.get("params", {}) if isinstance(request, dict) else {}
+            return {}
+        return request if isinstance(request, dict) else {}
+
+    def _listen(self, key: Key, instrument: Instrument) -> None:
+        self._subscribed[key.channel, key.symbol] = key
+        self._audience.add(key, self.client, instrument)
+
+    def _ignore(self, key: Key) -> None:
+        del self._subscribed[key.channel, key.symbol]
+        self._audience.drop(key, self.client)
+
+
+class KrakenSession(KrakenLine):
+    """One connection of WebSocket v2."""
+
+    heartbeat = '{"channel":"heartbeat"}'
+
+    def __init__(self, venue: Kraken, client: Client, now_ns: int) -> None:
+        super().__init__(venue.audience, client, now_ns)
+        self._venue = venue
+
+    def receive(self, text: str, now_ns: int) -> None:
+        request = self._read(text, now_ns)
+        method, number = request.get("method"), request.get("req_id")
+        params = request.get("params", {})
         if self._pace.exceeded(now_ns):
             self._answer(now_ns, number, error="Exceeded msg rate", method=method, success=False)
         elif method == "ping":
@@ -185,11 +209,9 @@ class KrakenSession:
         self._answer(now_ns, number, method=method, result=result, success=True)
         key = Key(channel, symbol, form)
         if method == "unsubscribe":
-            del self._subscribed[channel, symbol]
-            self._venue.audience.drop(key, self.client)
+            self._ignore(key)
             return
-        self._subscribed[channel, symbol] = key
-        self._venue.audience.add(key, self.client, self._venue.by_symbol[symbol])
+        self._listen(key, self._venue.by_symbol[symbol])
         if snapshot:
             self.client.reply(self._snapshot(key, now_ns))
 
