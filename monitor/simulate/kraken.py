@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate import kraken_book, kraken_rest, kraken_texts
@@ -15,6 +14,8 @@ from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer
 from monitor.simulate.wire import SECOND_NS, stamp
 
+# What the venue says of itself.
+SYSTEM = ("online", "maintenance", "post_only", "cancel_only")
 HEARTBEAT_NS, IDLE_NS = SECOND_NS, 60 * SECOND_NS
 TRADES_IN_SNAPSHOT = 50
 # The venue publishes no number; so many no sensible client sends.
@@ -26,10 +27,12 @@ TRIGGERS = ("trades", "bbo")
 class Kraken:
     """The venue: what it lists, and who listens."""
 
-    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+    cues = SYSTEM
+
+    def __init__(self, instruments: list[Instrument]) -> None:
         self.by_symbol = {item.listing.raw_symbol: item for item in instruments}
         self.audience = Audience()
-        self._random = random.Random(f"{seed}/kraken")
+        self._system = SYSTEM[0]
 
     def opens(self, path: str) -> bool:
         return path.rstrip("/") == "/v2"
@@ -38,14 +41,13 @@ class Kraken:
         self, client: Client, path: str, query: Mapping[str, str], now_ns: int
     ) -> KrakenSession:
         session = KrakenSession(self, client, now_ns)
-        # Larger than a signed 64-bit integer holds, as the venue's are.
-        connection_id = self._random.getrandbits(63) + (1 << 63)
-        client.reply(
-            '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online",'
-            f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],'
-            '"emergency":[]}]}'
-        )
+        client.reply(self._status(client))
         return session
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        self._system = name
+        for client in clients:
+            client.reply(self._status(client))
 
     def wanted(self) -> Iterable[Instrument]:
         symbols = self.audience.symbols()
@@ -72,6 +74,19 @@ class Kraken:
 
     def fault(self, status: int) -> Answer:
         return kraken_rest.fault(status)
+
+    def _status(self, client: Client) -> str:
+        return (
+            f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10",'
+            f'"system":"{self._system}","api_version":"v2",'
+            f'"connection_id":{connection_id(client)},"upcoming_maintenance":[],'
+            '"emergency":[]}]}'
+        )
+
+
+def connection_id(client: Client) -> int:
+    """Return a number larger than a signed 64-bit integer holds, as the venue's are."""
+    return (1 << 63) + id(client)
 
 
 class KrakenLine:

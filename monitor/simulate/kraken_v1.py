@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate import kraken_rest
 from monitor.simulate import kraken_v1_texts as texts
 from monitor.simulate.client import Client
-from monitor.simulate.kraken import KrakenLine
+from monitor.simulate.kraken import SYSTEM, KrakenLine, connection_id
 from monitor.simulate.kraken_book import DEPTHS, Audience, Key
 from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer
@@ -21,10 +20,12 @@ CHANNELS = ("ticker", "spread", "trade", "book")
 class KrakenV1:
     """The venue: what it lists, who listens, and when each level last changed."""
 
-    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+    cues = SYSTEM
+
+    def __init__(self, instruments: list[Instrument]) -> None:
         self.by_pair = {item.listing.raw_symbol: item for item in instruments}
         self.audience = Audience()
-        self._random = random.Random(f"{seed}/kraken-v1")
+        self._system = SYSTEM[0]
         self._channel_ids: dict[Key, int] = {}
         self._changed_ns: dict[Instrument, dict[tuple[bool, int], int]] = {
             item: {
@@ -41,12 +42,13 @@ class KrakenV1:
     def open(
         self, client: Client, path: str, query: Mapping[str, str], now_ns: int
     ) -> KrakenV1Session:
-        connection_id = self._random.getrandbits(63) + (1 << 63)
-        client.reply(
-            f'{{"connectionID":{connection_id},"event":"systemStatus","status":"online",'
-            '"version":"1.9.6"}'
-        )
+        client.reply(self._status(client))
         return KrakenV1Session(self, client, now_ns)
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        self._system = name
+        for client in clients:
+            client.reply(self._status(client))
 
     def wanted(self) -> Iterable[Instrument]:
         return [self.by_pair[pair] for pair in sorted(self.audience.symbols())]
@@ -96,6 +98,12 @@ class KrakenV1:
 
     def fault(self, status: int) -> Answer:
         return kraken_rest.fault(status)
+
+    def _status(self, client: Client) -> str:
+        return (
+            f'{{"connectionID":{connection_id(client)},"event":"systemStatus",'
+            f'"status":"{self._system}","version":"1.9.6"}}'
+        )
 
 
 class KrakenV1Session(KrakenLine):
