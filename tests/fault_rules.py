@@ -1,8 +1,10 @@
 """What each fault must leave in a recording: no more than the venue's own protocol lets be seen.
 
 Binance numbers trades and book changes, of its best quotes it only promises growing numbers. Kraken
-numbers trades, guards the ten best levels of a book by a checksum, and its ticker by nothing.
-Coinbase Advanced Trade numbers every message of a connection: one loss spoils all its books.
+numbers trades, guards the ten best levels of a book by a checksum, and its ticker by nothing; in
+WebSocket v1 its trades have no number. Coinbase Advanced Trade numbers every message of a
+connection: one loss spoils all its books. Coinbase Exchange numbers trades and tickers, its books
+by nothing. Finnhub's trades have neither number nor order.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ Key = tuple[str, str | None]
 JUDGED = (
     *("gap", "duplicate", "late", "checksum", "crossed", "resync", "undecodable"),
     *("disconnected", "half_open", "no_data", "silent", "refused", "overflow", "unrecorded"),
-    *("rate_limited", "geo_blocked", "auth_failed", "fetch_failed"),
+    *("rate_limited", "geo_blocked", "auth_failed", "fetch_failed", "head_back", "replaced"),
 )
 HTTP_KINDS = {
     "http-429": "rate_limited",
@@ -27,8 +29,18 @@ HTTP_KINDS = {
     "http-451": "geo_blocked",
     "http-403": "auth_failed",
 }
+CHAIN_KINDS = {"head-back": "head_back", "graphql-error": "fetch_failed"}
 LINE_FAULTS = ("reset", "half-open", "life", "flap")
-ANY = 1 << 30
+BINANCE = ("binance", "binance-us")
+# What a number of the venue proves: every trade, the order of quotes, every change of a book.
+NUMBERED_TRADES = (*BINANCE, "kraken", "coinbase-exchange")
+NUMBERED_QUOTES = (*BINANCE, "coinbase-exchange")
+NUMBERED_BOOKS = BINANCE
+CHECKED_BOOKS = ("kraken", "kraken-v1")
+# A book that lost a change shows nothing of it, unless it crosses.
+UNPROVABLE_BOOKS = ("coinbase-exchange",)
+# A message concerns more than one instrument.
+SHARED = ("coinbase", "finnhub")
 # Its ten best levels are all that Kraken's checksum covers.
 CHECKED_LEVELS, KRAKEN_DEPTH = 10, 25
 
@@ -59,6 +71,16 @@ def stream(venue: str, message: str) -> Stream:
         case "kraken":
             channels = {"trade": "trade", "ticker": "quote", "book": "book"}
             return Stream(channels[told["channel"]], told["data"][0]["symbol"], len(told["data"]))
+        case "kraken-v1":
+            _, payload, *_, channel, raw_symbol = told
+            channels = {"trade": "trade", "spread": "quote", "book": "book"}
+            return Stream(channels[channel.partition("-")[0]], raw_symbol, len(payload))
+        case "coinbase-exchange":
+            channels = {"match": "trade", "ticker": "quote", "l2update": "book"}
+            return Stream(channels[told["type"]], told["product_id"], 1)
+        case "finnhub":
+            # Trades of several symbols share a message.
+            return Stream(told["type"], "", len(told["data"]))
         case "coinbase":
             (event,) = told["events"]
             channels = {"market_trades": "trade", "ticker": "quote", "l2_data": "book"}
@@ -91,18 +113,16 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
                 _lose(venue, hit, symbols, certain, possible)
             case "duplicate" if venue == "coinbase":
                 certain["duplicate", None] += 1
-            case "duplicate" if venue != "kraken" or hit.channel == "trade":
+            case "duplicate" if _is_numbered(venue, hit.channel):
                 certain["duplicate", symbol] += hit.numbers
             case "reorder":
                 if venue == "coinbase":
                     certain["late", None] += 1
                 elif not is_out_of_order(venue, strike):
                     continue
-                elif hit.channel == "trade":
+                elif hit.channel != "book" and _is_numbered(venue, hit.channel):
                     certain["late", symbol] += hit.numbers
-                elif hit.channel == "quote" and venue != "kraken":
-                    certain["late", symbol] += 1
-                elif venue != "kraken":
+                elif _is_numbered(venue, hit.channel):
                     # A change that comes when its book is being rebuilt is only part of that.
                     possible["late", symbol] += 1
                 _lose(venue, hit, symbols, certain, possible)
@@ -114,18 +134,28 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
 
 def due_of_lines(venue: str, fault: str, count: int, symbols: Iterable[str]) -> Due:
     """Return what so many broken connections must leave; what was lost meanwhile may show."""
-    if fault == "life" and venue.startswith("binance"):
+    if fault == "life" and venue in BINANCE:
         # The venue says when it will close: a new connection is there before, and nothing is lost.
-        return Due(Counter(), Counter({("disconnected", None): ANY}))
+        # The last one's turn may come when the run has ended.
+        return Due(Counter({("replaced", None): count - 1}), Counter({("replaced", None): 1}))
     certain: Counter[Key] = Counter({("disconnected", None): count})
     if fault == "half-open":
         certain["half_open", None] = count
-    return Due(certain, Counter({("gap", symbol): count for symbol in symbols}))
+    numbered = symbols if venue in NUMBERED_TRADES else ()
+    return Due(certain, Counter({("gap", symbol): count for symbol in numbered}))
 
 
 def due_of_answers(fault: str, count: int) -> Due:
-    """Return what so many refused requests must leave."""
-    return Due(Counter({(HTTP_KINDS[fault], None): count}), Counter())
+    """Return what so many wrong answers must leave."""
+    kinds = HTTP_KINDS | CHAIN_KINDS
+    return Due(Counter({(kinds[fault], None): count}), Counter())
+
+
+def due_of_handshakes(is_polled: bool, count: int) -> tuple[range, tuple[Key, ...]]:
+    """Return how many rows so many refused certificates must leave, and which they may be."""
+    kinds: tuple[Key, ...] = (("disconnected", None), ("fetch_failed", None))
+    # The last handshake may be under way when the run ends; one failure of REST is told once.
+    return range(1 if is_polled else count - 1, count + 1), kinds
 
 
 def recorded(statuses: Iterable[Mapping[str, Any]], venue: str) -> Counter[Key]:
@@ -154,7 +184,7 @@ def problems(wanted: Due, found: Counter[Key]) -> list[str]:
 
 def checked_levels(venue: str, faults: Sequence[str]) -> int | None:
     """Return how many levels a side must be right in after these faults; None for all."""
-    if venue != "kraken":
+    if venue not in CHECKED_BOOKS:
         return None
     loses = {"gap", "corrupt", "reorder"} & set(faults)
     return CHECKED_LEVELS if loses else KRAKEN_DEPTH
@@ -173,12 +203,21 @@ def _lose(
         certain["gap", None] += 1
         for each in symbols.values():
             certain["resync", each] += 1
-    elif hit.channel == "trade":
+    elif hit.channel == "trade" and venue in NUMBERED_TRADES:
         certain["gap", symbol] += 1
-    elif hit.channel == "book" and venue == "kraken":
+    elif hit.channel == "book" and venue in CHECKED_BOOKS:
         # The next change may make it good, and the checksum does not see all levels.
         possible["checksum", symbol] += 1
+        possible["resync", symbol] += 1
+    elif hit.channel == "book" and venue in UNPROVABLE_BOOKS:
+        possible["crossed", symbol] += 1
         possible["resync", symbol] += 1
     elif hit.channel == "book":
         certain["gap", symbol] += 1
         certain["resync", symbol] += 1
+
+
+def _is_numbered(venue: str, channel: str) -> bool:
+    """Tell whether a repeated or late message of a stream shows by its own number."""
+    venues = {"trade": NUMBERED_TRADES, "quote": NUMBERED_QUOTES, "book": NUMBERED_BOOKS}
+    return venue in venues[channel]

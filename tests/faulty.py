@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import ssl
 import subprocess
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
+from fault_rules import NUMBERED_BOOKS, UNPROVABLE_BOOKS
 from recorded_books import Observation
 
 from monitor import lock, recordings
@@ -27,13 +29,25 @@ from monitor.simulate import Simulator
 from monitor.simulate.listings import listings
 from monitor.simulate.simulator import SEED
 
-VENUES = ("binance", "kraken", "coinbase")
+VENUES = (
+    *("binance", "binance-us", "kraken", "kraken-v1"),
+    *("coinbase", "coinbase-exchange", "finnhub"),
+)
+# What they have no stream for is polled.
+POLLED = {"uniswap": ("ETH-USDC",), "mock": ("BTC-USD", "ETH-USD", "SOL-USD")}
+BOOKLESS = ("finnhub", *POLLED)
+# Where the index of Uniswap's pools is asked in place of a node.
+SUBGRAPH = "/api/a_key/subgraphs/id/5zvR82QoaXYFyDEKLZ9t6v9adgnptxYpKpSbxtgVENFV"
+KEY = {"FINNHUB_API_KEY": "a-key"}
 # The first instruments of each venue: one more than are hit, so that one is left to be disturbed.
 INSTRUMENTS = 3
-RATE = 120
+# Messages per second of each venue.
+RATE = 40
 DEADLINE_S = 40.0
 # A state observed is taken for recorded when the collector's clock is so far beyond it.
 ARRIVED_NS = 300_000_000
+# Changes that wait to be sent together, without a number, have been sent so long after the last.
+BATCHED_NS = 75_000_000
 # Kinds whose rows are data.
 DATA = ("quote", "trade", "book")
 
@@ -75,6 +89,7 @@ class Run:
         settings: str = "",
         ports: tuple[int, int] | None = None,
         instruments: int = INSTRUMENTS,
+        path: str = "",
     ) -> None:
         self.folder, self.simulator, self.venues = folder, simulator, venues
         self.followed = {venue: canonical(venue, instruments) for venue in venues}
@@ -84,15 +99,23 @@ class Run:
         self.data: dict[tuple[str, str], tuple[int, int]] = {}
         self.now_ns = 0
         self._sequences: set[tuple[str, str, int]] = set()
-        self._has_books = not channels or "+book" in channels
+        self._with_books = [
+            venue
+            for venue in venues
+            if venue not in BOOKLESS and (not channels or "+book" in channels)
+        ]
         self._news = threading.Condition()
         self._questions = 0
-        self._command = self._arguments(channels, settings, ports or (simulator.port,) * 2)
+        self._command = self._arguments(channels, settings, ports or (simulator.port,) * 2, path)
         self._follower = Follower(lambda: lock.holder(folder), self._take)
 
     def __enter__(self) -> Run:
         self._process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **KEY},
         )
         self._follower.start()
         return self
@@ -140,10 +163,10 @@ class Run:
 
     def observe(self, states: int) -> None:
         """Look at the exchange's own books until each was seen in so many states that arrived."""
-        if not self._has_books:
+        if not self._with_books:
             return
         seen: dict[tuple[str, str], set[tuple[int | None, int]]] = {
-            (venue, raw): set() for venue in self.venues for raw in self.followed[venue]
+            (venue, raw): set() for venue in self._with_books for raw in self.followed[venue]
         }
 
         def wanting() -> list[tuple[str, str]]:
@@ -157,7 +180,8 @@ class Run:
             for venue, raw in wanting():
                 asked_ns = time.time_ns()
                 told = self._ask(f"/book?venue={venue}&symbol={raw}")
-                seen[venue, raw].add((told["sequence"], told["changed_ns"]))
+                if venue not in UNPROVABLE_BOOKS or asked_ns - told["changed_ns"] > BATCHED_NS:
+                    seen[venue, raw].add((told["sequence"], told["changed_ns"]))
                 symbol = self.followed[venue][raw]
                 self.observations.append(Observation(venue, symbol, asked_ns, told))
             return not wanting()
@@ -190,14 +214,21 @@ class Run:
 
     def _has(self, venue: str, raw: str, sequence: int | None) -> bool:
         """Tell whether a good book was in a state; messages of several changes pass over some."""
-        return sequence is None or (venue, self.followed[venue][raw], sequence) in self._sequences
+        if sequence is None or venue not in NUMBERED_BOOKS:
+            return True
+        return (venue, self.followed[venue][raw], sequence) in self._sequences
 
-    def _arguments(self, channels: str, settings: str, ports: tuple[int, int]) -> list[str]:
+    def _arguments(
+        self, channels: str, settings: str, ports: tuple[int, int], path: str
+    ) -> list[str]:
         command = [sys.executable, "-m", "monitor.cli", "record", "--recordings", str(self.folder)]
         s = self.simulator.ws_url("").partition(":")[0].removeprefix("ws")
         for venue in self.venues:
-            command += [f"{venue}:{name}{channels}" for name in self.followed[venue].values()]
-            urls = f"ws{s}://127.0.0.1:{ports[0]}/{venue},http{s}://127.0.0.1:{ports[1]}/{venue}"
+            chosen = "" if venue in BOOKLESS else channels
+            command += [f"{venue}:{name}{chosen}" for name in self.followed[venue].values()]
+            urls = f"http{s}://127.0.0.1:{ports[1]}/{venue}{path}"
+            if venue not in POLLED:
+                urls += f",ws{s}://127.0.0.1:{ports[0]}/{venue}"
             command += ["--endpoint", f"{venue}={urls}"]
         if settings:
             file = self.folder.with_suffix(".toml")
@@ -235,6 +266,8 @@ _PLACE = ("venue", "symbol", "conn", "flags")
 
 def canonical(venue: str, count: int = INSTRUMENTS) -> dict[str, str]:
     """Return the canonical names of the first instruments of a venue, by the venue's own."""
+    if venue in POLLED:
+        return {name: name for name in POLLED[venue][:count]}
     return {item.raw_symbol: f"{item.base}-{item.quote_asset}" for item in listings(venue)[:count]}
 
 
@@ -257,10 +290,11 @@ def collecting(
     settings: str = "",
     seed: int = SEED,
     instruments: int = INSTRUMENTS,
+    path: str = "",
 ) -> Iterator[Run]:
     """Run the exchange with these faults, and a collector on it."""
     with (
-        Simulator(venues, rate=RATE, seed=seed, faults=faults) as simulator,
-        Run(folder, simulator, venues, channels, settings, None, instruments) as run,
+        Simulator(venues, rate=RATE * len(venues), seed=seed, faults=faults) as simulator,
+        Run(folder, simulator, venues, channels, settings, None, instruments, path) as run,
     ):
         yield run

@@ -93,13 +93,16 @@ def _until(start_ns: int, times_ns: Iterable[int]) -> tuple[int, float]:
 
 def _index(folded: Sequence[Message], observation: Observation) -> int | None:
     """Find the last message that belongs to the state observed; None if no message ends there."""
-    sequence = observation.told["sequence"]
-    if sequence is not None:
+    sequence, changed_ns = observation.told["sequence"], observation.told["changed_ns"]
+    if sequence is not None and any(m.seq is not None for m in folded):
         known = [at for at, m in enumerate(folded) if m.seq is not None and m.seq <= sequence]
         # A message of several changes passes over the states between them.
         return known[-1] if known and folded[known[-1]].seq == sequence else None
-    until_ns = max(observation.asked_ns, observation.told["changed_ns"])
+    until_ns = max(observation.asked_ns, changed_ns)
     known = [at for at, m in enumerate(folded) if m.at_ns is not None and m.at_ns <= until_ns]
+    # A number that messages do not carry is one of changes that wait to be sent together.
+    if known and sequence is not None and (folded[known[-1]].at_ns or 0) < changed_ns:
+        return None
     return known[-1] if known else None
 
 

@@ -71,5 +71,11 @@ def injected(simulator: Simulator, venue: str) -> dict[str, int]:
     return told
 
 
+def cue(simulator: Simulator, venue: str, name: str) -> int:
+    """Have a venue do what it otherwise does of its own accord; return the answer's status."""
+    query = {"venue": venue, "cue": name}
+    return requests.post(_root(simulator) + "/cue", params=query, timeout=DEADLINE_S).status_code
+
+
 def _root(simulator: Simulator) -> str:
     return simulator.http_url("").removesuffix("/") + "/_simulate"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fault_proof import REST
-from faulty import RATE, VENUES, Recorded, Row, Run
+from faulty import RATE, Recorded, Row, Run
 from side_by_side import done, judging, side_by_side
 from tap import Asked, Tap
 
@@ -21,6 +21,7 @@ from monitor.simulate import Simulator
 
 __all__ = ["done"]
 
+VENUES = ("binance", "kraken", "coinbase")
 FALLBACK_S, INTERVAL_S = 2.0, 0.5
 # The supervisor looks at its clocks ten times a second, the venue's limits may hold a poll back.
 SLACK_S = 1.5
@@ -51,7 +52,7 @@ def fall_back(folder: Path) -> Tapped:
     # Books are left out: with few levels by REST they could not be compared with the stream's.
     settings = f"fallback_after_s = {FALLBACK_S}\ninterval_s = {INTERVAL_S}"
     with (
-        Simulator(VENUES, rate=RATE) as simulator,
+        Simulator(VENUES, rate=RATE * len(VENUES)) as simulator,
         Tap(simulator.port) as tap,
         Run(
             folder,
@@ -83,7 +84,7 @@ def poll(folder: Path) -> Tapped:
     """Follow one instrument's trades by REST alone."""
     venues = ["binance", "coinbase"]
     with (
-        Simulator(venues, rate=RATE) as simulator,
+        Simulator(venues, rate=RATE * len(venues)) as simulator,
         Tap(simulator.port) as tap,
         Run(folder, simulator, venues, "+trade", REST, (tap.port,) * 2, instruments=1) as run,
     ):
@@ -94,7 +95,7 @@ def poll(folder: Path) -> Tapped:
 def refuse(folder: Path, fault: str, kind: str, times: int, venues: list[str]) -> Tapped:
     """Have every request refused, until each venue told so often that it was."""
     with (
-        Simulator(venues, rate=RATE, faults=[fault]) as simulator,
+        Simulator(venues, rate=RATE * len(venues), faults=[fault]) as simulator,
         Tap(simulator.port) as tap,
         Run(folder, simulator, venues, "", 'mode = "ws"', (tap.port,) * 2) as run,
     ):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import requests
-from simulated_line import DEADLINE_S, connected, own_book
+from simulated_line import DEADLINE_S, connected, injected, own_book
 
 from monitor.simulate import Simulator
 
@@ -129,6 +129,8 @@ def test_a_shutdown_is_told_in_time_to_connect_anew(path):
                 assert "serverShutdown" not in str(line.next())
                 assert line.closing_code() == 1001
                 assert "serverShutdown" not in str(fresh.next())
+                # The notice is counted, the end that it told of is not counted once more.
+                assert injected(mortal, "binance-us")["life"] == 1
 
 
 def test_the_simulators_own_book_is_that_of_rest_at_the_same_update_id(simulator):

@@ -178,6 +178,20 @@ def test_refused_requests_are_counted_but_questions_to_the_simulator_are_never_r
         assert struck(simulator, "coinbase-exchange") == {"http-429": 3}
 
 
+def test_a_timed_refusal_befalls_the_next_request_of_each_venue():
+    venues = ["binance", "coinbase-exchange", "mock"]
+    with Simulator(venues, faults=["http-429@1"]) as simulator:
+
+        def status(venue: str) -> int:
+            return requests.get(simulator.http_url(venue), timeout=DEADLINE_S).status_code
+
+        first, *others = venues
+        while status(first) != 429:
+            continue
+        assert [status(venue) for venue in others] == [429, 429]
+        assert [struck(simulator, venue) for venue in venues] == [{"http-429": 1}] * 3
+
+
 @pytest.mark.parametrize(
     ("query", "expected"),
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate.binance_rest import Rest
@@ -28,6 +28,8 @@ _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "G
 
 class Binance:
     """The venue: who listens to which stream."""
+
+    cues = ("stale-snapshot",)
 
     def __init__(self, instruments: list[Instrument]) -> None:
         self.streams: dict[str, dict[BinanceSession, None]] = {}
@@ -99,6 +101,9 @@ class Binance:
 
     def fault(self, status: int) -> Answer:
         return self._rest.fault(status)
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        self._rest.keep_books()
 
     def _fan(self, name: str, text: Callable[[int], str]) -> None:
         """Send a stream's text to its listeners: one text for each unit of time."""

@@ -15,6 +15,9 @@ MINUTE_NS = 60 * SECOND_NS
 WEIGHT_PER_MINUTE = 6000
 PLACES = 8
 MS_NS = 1_000_000
+DEPTH_MAX = 5000
+# How late a book comes that is old already.
+LATE_S = 1.0
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 
 
@@ -24,11 +27,17 @@ class Rest:
     def __init__(self, instruments: list[Instrument]) -> None:
         self._by_symbol = {item.listing.raw_symbol: item for item in instruments}
         self._minute, self._weight = -1, 0
+        self._kept: dict[str, Any] = {}
+
+    def keep_books(self) -> None:
+        """Answer the next request for each book late, and with the one of now."""
+        self._kept = {symbol: _book(item, DEPTH_MAX) for symbol, item in self._by_symbol.items()}
 
     def get(self, path: str, query: Mapping[str, str], now_ns: int) -> Answer:
         minute, into_ns = divmod(now_ns, MINUTE_NS)
         if minute != self._minute:
             self._minute, self._weight = minute, 0
+        kept = self._kept.pop(query.get("symbol", ""), None) if path.endswith("/depth") else None
         status, value = self._resource(path, query, now_ns)
         headers = {
             "X-MBX-USED-WEIGHT": str(self._weight),
@@ -38,6 +47,8 @@ class Rest:
             wait_s = (MINUTE_NS - into_ns) // SECOND_NS + 1
             refused = self.fault(429)
             return refused._replace(headers={**headers, "Retry-After": str(wait_s)})
+        if kept is not None:
+            return answer(kept, 200, headers)._replace(after_s=LATE_S)
         return answer(value, status, headers)
 
     def fault(self, status: int) -> Answer:
@@ -95,18 +106,14 @@ class Rest:
         }
 
     def _depth(self, query: Mapping[str, str]) -> tuple[int, Any]:
-        limit = _limit(query, 100, 5000)
+        limit = _limit(query, 100, DEPTH_MAX)
         self._weight += next((w for most, w in _DEPTH_WEIGHTS if limit and limit <= most), 5)
         item = self._by_symbol.get(query.get("symbol", ""))
         if limit is None:
             return _BAD_LIMIT
         if item is None:
             return _BAD_SYMBOL if "symbol" in query else _NO_SYMBOL
-        bids, asks = (
-            [[_price(item, p), _size(item, s)] for p, s in side.top(limit)]
-            for side in (item.bids, item.asks)
-        )
-        return 200, {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
+        return 200, _book(item, limit)
 
     def _book_ticker(self, query: Mapping[str, str]) -> tuple[int, Any]:
         chosen = self._chosen(query)
@@ -174,6 +181,14 @@ class Rest:
 _BAD_SYMBOL = (400, {"code": -1121, "msg": "Invalid symbol."})
 _NO_SYMBOL = (400, {"code": -1102, "msg": "Mandatory parameter 'symbol' was not sent."})
 _BAD_LIMIT = (400, {"code": -1100, "msg": "Illegal characters found in parameter 'limit'."})
+
+
+def _book(item: Instrument, limit: int) -> dict[str, Any]:
+    bids, asks = (
+        [[_price(item, p), _size(item, s)] for p, s in side.top(limit)]
+        for side in (item.bids, item.asks)
+    )
+    return {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
 
 
 def _limit(query: Mapping[str, str], usual: int, most: int) -> int | None:

@@ -134,7 +134,8 @@ class Client:
         """Break the connection, unless it is broken in that way already."""
         if self.gone or (self.mute and fault == "half-open"):
             return
-        self._struck[fault] += 1
+        # An end that was announced counts from then on: who left in time was not broken off.
+        self._struck[fault] += not (fault == "life" and self._gave_notice)
         match fault:
             case "reset" | "flap":
                 self.reset()
@@ -149,6 +150,7 @@ class Client:
         if self._dice is None or self._gave_notice or not self._dice.is_near("life", now_s):
             return False
         self._gave_notice = True
+        self._struck["life"] += 1
         return True
 
     def close(self, code: int, reason: str) -> None:

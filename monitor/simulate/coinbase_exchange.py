@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate import coinbase_exchange_rest as rest
@@ -32,6 +32,8 @@ class CoinbaseExchange:
     The numbers on matches, tickers and heartbeats are those of the full feed, which counts every
     change of the book too: they rise, with holes.
     """
+
+    cues = ("slow-consumer",)
 
     def __init__(self, instruments: list[Instrument]) -> None:
         self.by_product = {item.listing.raw_symbol: item for item in instruments}
@@ -94,6 +96,10 @@ class CoinbaseExchange:
 
     def fault(self, status: int) -> Answer:
         return rest.fault(status)
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        for client in clients:
+            client.close(1008, "ErrSlowConsume")
 
 
 class CoinbaseExchangeSession:

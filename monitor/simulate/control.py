@@ -3,7 +3,8 @@
 `GET /_simulate` answers with the faults injected since the start, as JSON:
 `{"faults": {"binance": {"gap": 3, "duplicate": 0, …}, …}, "tls": 0}`. Every venue has every name.
 A message fault counts once per message it befell, a line fault or `flap` once per connection it
-broke, an `http-` fault once per answer, `tls` once per handshake begun with the wrong certificate
+broke or whose end (`life`) it announced, an `http-` fault once per answer, `tls` once per
+handshake begun with the wrong certificate
 (a port speaks TLS before anybody says which venue is meant).
 
 `GET /_simulate/strikes?venue=V` answers with the messages that faults befell, the oldest first, the
@@ -16,7 +17,14 @@ sizes are texts, best first, whole. `sequence` is the venue's number of that sta
 update id; Coinbase Exchange: the full feed's), null where it has none; `changed_ns` is the time of
 the event that led to it, which Kraken's book messages carry.
 
-Neither is ever befallen by a fault.
+`POST /_simulate/cue?venue=V&cue=NAME` has a venue do what it otherwise does of its own accord:
+- Binance, `stale-snapshot`: the next answer to each symbol's `depth` is the book of this moment,
+  and comes a second late.
+- Kraken, both versions, `maintenance`, `post_only`, `cancel_only` and `online`: it tells all
+  connections that this is its system's status, and later ones when they open. Data go on.
+- Coinbase Exchange, `slow-consumer`: it closes all connections as it does those that read too slow.
+
+None is ever befallen by a fault.
 """
 
 from __future__ import annotations
@@ -25,12 +33,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from monitor.simulate import faults
-from monitor.simulate.client import Strike
+from monitor.simulate.client import Client, Strike
 from monitor.simulate.market import Instrument
-from monitor.simulate.venue import Answer, answer
+from monitor.simulate.venue import Answer, Cued, Venue, answer
 from monitor.simulate.wire import decimal
 
 PATH, BOOK_PATH, STRIKES_PATH = "/_simulate", "/_simulate/book", "/_simulate/strikes"
+CUE_PATH = "/_simulate/cue"
+PATHS = (PATH, BOOK_PATH, STRIKES_PATH, CUE_PATH)
 # What befalls the port, not a venue.
 TLS = "tls"
 
@@ -54,6 +64,16 @@ def strikes(struck: Mapping[str, Iterable[Strike]], venue: str) -> Answer:
         known = ", ".join(struck)
         return _not_found(f"expected a venue of {known}, found {venue!r}")
     return answer([strike._asdict() for strike in struck[venue]])
+
+
+def cue(venue: Venue | None, name: str, clients: Sequence[Client]) -> Answer:
+    """Give a venue its cue."""
+    known = venue.cues if isinstance(venue, Cued) else ()
+    if not isinstance(venue, Cued) or name not in known:
+        expected = f"a cue of {', '.join(known)}" if known else "a venue that takes cues"
+        return _not_found(f"expected {expected}, found {name!r}")
+    venue.cue(name, clients)
+    return answer({})
 
 
 def book(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:

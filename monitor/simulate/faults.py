@@ -24,7 +24,8 @@ class Fault(NamedTuple):
     message of data, or timed from the connection's start; answers are spared. `flap` cuts a new
     connection at its first request, or takes the whole exchange down and up again every so many
     seconds. The `http-` ones befall any request, a WebSocket's opening one too; they are timed from
-    the exchange's start, as is `tls`: a handshake with a certificate that a client must refuse.
+    the exchange's start, for each venue by itself. So is `tls`, for all venues together: a
+    handshake with a certificate that a client must refuse.
     With `tls` the whole port speaks TLS. `head-back` befalls an answer that tells of the chain's
     head, `reorg` a new block, `graphql-error` a GraphQL answer.
     """

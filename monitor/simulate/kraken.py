@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate import kraken_book, kraken_rest, kraken_texts
@@ -15,6 +14,8 @@ from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer
 from monitor.simulate.wire import SECOND_NS, stamp
 
+# What the venue says of itself.
+SYSTEM = ("online", "maintenance", "post_only", "cancel_only")
 HEARTBEAT_NS, IDLE_NS = SECOND_NS, 60 * SECOND_NS
 TRADES_IN_SNAPSHOT = 50
 # The venue publishes no number; so many no sensible client sends.
@@ -26,10 +27,12 @@ TRIGGERS = ("trades", "bbo")
 class Kraken:
     """The venue: what it lists, and who listens."""
 
-    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+    cues = SYSTEM
+
+    def __init__(self, instruments: list[Instrument]) -> None:
         self.by_symbol = {item.listing.raw_symbol: item for item in instruments}
         self.audience = Audience()
-        self._random = random.Random(f"{seed}/kraken")
+        self._system = SYSTEM[0]
 
     def opens(self, path: str) -> bool:
         return path.rstrip("/") == "/v2"
@@ -38,14 +41,13 @@ class Kraken:
         self, client: Client, path: str, query: Mapping[str, str], now_ns: int
     ) -> KrakenSession:
         session = KrakenSession(self, client, now_ns)
-        # Larger than a signed 64-bit integer holds, as the venue's are.
-        connection_id = self._random.getrandbits(63) + (1 << 63)
-        client.reply(
-            '{"channel":"status","type":"update","data":[{"version":"2.0.10","system":"online",'
-            f'"api_version":"v2","connection_id":{connection_id},"upcoming_maintenance":[],'
-            '"emergency":[]}]}'
-        )
+        client.reply(self._status(client))
         return session
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        self._system = name
+        for client in clients:
+            client.reply(self._status(client))
 
     def wanted(self) -> Iterable[Instrument]:
         symbols = self.audience.symbols()
@@ -73,13 +75,28 @@ class Kraken:
     def fault(self, status: int) -> Answer:
         return kraken_rest.fault(status)
 
+    def _status(self, client: Client) -> str:
+        return (
+            f'{{"channel":"status","type":"update","data":[{{"version":"2.0.10",'
+            f'"system":"{self._system}","api_version":"v2",'
+            f'"connection_id":{connection_id(client)},"upcoming_maintenance":[],'
+            '"emergency":[]}]}'
+        )
 
-class KrakenSession:
-    """One connection: its subscriptions by channel and symbol, and when it last said anything."""
 
-    def __init__(self, venue: Kraken, client: Client, now_ns: int) -> None:
+def connection_id(client: Client) -> int:
+    """Return a number larger than a signed 64-bit integer holds, as the venue's are."""
+    return (1 << 63) + id(client)
+
+
+class KrakenLine:
+    """What a connection is in either version: its subscriptions, its heartbeats and its pace."""
+
+    heartbeat: str
+
+    def __init__(self, audience: Audience, client: Client, now_ns: int) -> None:
         self.client = client
-        self._venue = venue
+        self._audience = audience
         self._subscribed: dict[tuple[str, str], Key] = {}
         self._asked_ns = self._beat_ns = now_ns
         self._sent = 0
@@ -94,24 +111,46 @@ class KrakenSession:
         elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
             self._beat_ns = now_ns
             # No answer, yet spared like one: nobody could count a lost heartbeat.
-            self.client.reply('{"channel":"heartbeat"}')
+            self.client.reply(self.heartbeat)
             self._sent = self.client.sent
         if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
             self.client.close(1000, "idle")
 
     def closed(self) -> None:
         for key in self._subscribed.values():
-            self._venue.audience.drop(key, self.client)
+            self._audience.drop(key, self.client)
 
-    def receive(self, text: str, now_ns: int) -> None:
+    def _read(self, text: str, now_ns: int) -> dict[str, Any]:
+        """Return the fields of a request; none, if it is not one."""
         self._asked_ns = now_ns
         try:
             request = json.loads(text)
         except ValueError:
-            request = None
-        method = request.get("method") if isinstance(request, dict) else None
-        number = request.get("req_id") if isinstance(request, dict) else None
-        params = request.get("params", {}) if isinstance(request, dict) else {}
+            return {}
+        return request if isinstance(request, dict) else {}
+
+    def _listen(self, key: Key, instrument: Instrument) -> None:
+        self._subscribed[key.channel, key.symbol] = key
+        self._audience.add(key, self.client, instrument)
+
+    def _ignore(self, key: Key) -> None:
+        del self._subscribed[key.channel, key.symbol]
+        self._audience.drop(key, self.client)
+
+
+class KrakenSession(KrakenLine):
+    """One connection of WebSocket v2."""
+
+    heartbeat = '{"channel":"heartbeat"}'
+
+    def __init__(self, venue: Kraken, client: Client, now_ns: int) -> None:
+        super().__init__(venue.audience, client, now_ns)
+        self._venue = venue
+
+    def receive(self, text: str, now_ns: int) -> None:
+        request = self._read(text, now_ns)
+        method, number = request.get("method"), request.get("req_id")
+        params = request.get("params", {})
         if self._pace.exceeded(now_ns):
             self._answer(now_ns, number, error="Exceeded msg rate", method=method, success=False)
         elif method == "ping":
@@ -185,11 +224,9 @@ class KrakenSession:
         self._answer(now_ns, number, method=method, result=result, success=True)
         key = Key(channel, symbol, form)
         if method == "unsubscribe":
-            del self._subscribed[channel, symbol]
-            self._venue.audience.drop(key, self.client)
+            self._ignore(key)
             return
-        self._subscribed[channel, symbol] = key
-        self._venue.audience.add(key, self.client, self._venue.by_symbol[symbol])
+        self._listen(key, self._venue.by_symbol[symbol])
         if snapshot:
             self.client.reply(self._snapshot(key, now_ns))
 

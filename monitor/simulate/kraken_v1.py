@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from monitor.simulate import kraken_rest
 from monitor.simulate import kraken_v1_texts as texts
 from monitor.simulate.client import Client
-from monitor.simulate.kraken import HEARTBEAT_NS, IDLE_NS, REQUESTS_PER_S
+from monitor.simulate.kraken import SYSTEM, KrakenLine, connection_id
 from monitor.simulate.kraken_book import DEPTHS, Audience, Key
-from monitor.simulate.listeners import Pace
 from monitor.simulate.market import Event, Instrument
 from monitor.simulate.venue import Answer
 
@@ -22,10 +20,12 @@ CHANNELS = ("ticker", "spread", "trade", "book")
 class KrakenV1:
     """The venue: what it lists, who listens, and when each level last changed."""
 
-    def __init__(self, instruments: list[Instrument], seed: int) -> None:
+    cues = SYSTEM
+
+    def __init__(self, instruments: list[Instrument]) -> None:
         self.by_pair = {item.listing.raw_symbol: item for item in instruments}
         self.audience = Audience()
-        self._random = random.Random(f"{seed}/kraken-v1")
+        self._system = SYSTEM[0]
         self._channel_ids: dict[Key, int] = {}
         self._changed_ns: dict[Instrument, dict[tuple[bool, int], int]] = {
             item: {
@@ -42,12 +42,13 @@ class KrakenV1:
     def open(
         self, client: Client, path: str, query: Mapping[str, str], now_ns: int
     ) -> KrakenV1Session:
-        connection_id = self._random.getrandbits(63) + (1 << 63)
-        client.reply(
-            f'{{"connectionID":{connection_id},"event":"systemStatus","status":"online",'
-            '"version":"1.9.6"}'
-        )
+        client.reply(self._status(client))
         return KrakenV1Session(self, client, now_ns)
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        self._system = name
+        for client in clients:
+            client.reply(self._status(client))
 
     def wanted(self) -> Iterable[Instrument]:
         return [self.by_pair[pair] for pair in sorted(self.audience.symbols())]
@@ -98,43 +99,24 @@ class KrakenV1:
     def fault(self, status: int) -> Answer:
         return kraken_rest.fault(status)
 
+    def _status(self, client: Client) -> str:
+        return (
+            f'{{"connectionID":{connection_id(client)},"event":"systemStatus",'
+            f'"status":"{self._system}","version":"1.9.6"}}'
+        )
 
-class KrakenV1Session:
-    """One connection: its subscriptions by channel and pair, and when it last said anything."""
+
+class KrakenV1Session(KrakenLine):
+    """One connection of WebSocket v1."""
+
+    heartbeat = '{"event":"heartbeat"}'
 
     def __init__(self, venue: KrakenV1, client: Client, now_ns: int) -> None:
-        self.client = client
+        super().__init__(venue.audience, client, now_ns)
         self._venue = venue
-        self._subscribed: dict[tuple[str, str], Key] = {}
-        self._asked_ns = self._beat_ns = now_ns
-        self._sent = 0
-        self._pace = Pace(REQUESTS_PER_S)
-
-    def control(self, is_pong: bool, payload: bytes, now_ns: int) -> None:
-        self._asked_ns = now_ns
-
-    def tick(self, now_ns: int) -> None:
-        if self.client.sent != self._sent:
-            self._sent, self._beat_ns = self.client.sent, now_ns
-        elif self._subscribed and now_ns - self._beat_ns >= HEARTBEAT_NS:
-            self._beat_ns = now_ns
-            # No answer, yet spared like one: nobody could count a lost heartbeat.
-            self.client.reply('{"event":"heartbeat"}')
-            self._sent = self.client.sent
-        if not self._subscribed and now_ns - self._asked_ns >= IDLE_NS:
-            self.client.close(1000, "idle")
-
-    def closed(self) -> None:
-        for key in self._subscribed.values():
-            self._venue.audience.drop(key, self.client)
 
     def receive(self, text: str, now_ns: int) -> None:
-        self._asked_ns = now_ns
-        try:
-            request = json.loads(text)
-        except ValueError:
-            request = None
-        fields = request if isinstance(request, dict) else {}
+        fields = self._read(text, now_ns)
         event, number = fields.get("event"), fields.get("reqid")
         pairs, asked = fields.get("pair"), fields.get("subscription")
         if self._pace.exceeded(now_ns):
@@ -175,11 +157,9 @@ class KrakenV1Session:
             **about,
         )
         if event == "unsubscribe":
-            del self._subscribed[key.channel, pair]
-            self._venue.audience.drop(key, self.client)
+            self._ignore(key)
             return
-        self._subscribed[key.channel, pair] = key
-        self._venue.audience.add(key, self.client, self._venue.by_pair[pair])
+        self._listen(key, self._venue.by_pair[pair])
         first = self._venue.snapshot(key, now_ns)
         if first is not None:
             self.client.reply(first)

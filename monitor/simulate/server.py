@@ -1,7 +1,8 @@
 """The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate.
 
 `GET /_simulate` tells how many of each fault were injected, per venue, `GET /_simulate/strikes`
-which messages they befell, and `GET /_simulate/book` a venue's own book: `control.py` says how.
+which messages they befell, `GET /_simulate/book` a venue's own book, and `POST /_simulate/cue` has
+a venue do what it otherwise does of its own accord: `control.py` says how.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiohttp import WSMsgType, web
@@ -68,7 +69,7 @@ class Exchange:
         self._market = Market(simulated, options.seed, self._last_ns)
         self._tally = Tally(options.venues)
         self._venues: dict[str, Venue] = {name: self._venue(name) for name in options.venues}
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[Session, str] = {}
         self._wrong_certificates = 0
         self._started_s = 0.0
         self._connections = 0
@@ -77,7 +78,10 @@ class Exchange:
         """Listen; return what `stop` wants, and the port."""
         self._started_s = asyncio.get_running_loop().time()
         http = faults.only(self._options.faults, faults.HTTP)
-        self._http_dice = Dice(http, f"{self._options.seed}/http", self._started_s)
+        self._http_dice = {
+            name: Dice(http, f"{self._options.seed}/http/{name}", self._started_s)
+            for name in self._venues
+        }
         tls = faults.only(self._options.faults, ["tls"])
         self._tls_dice = Dice(tls, f"{self._options.seed}/tls", self._started_s)
         app = web.Application()
@@ -119,9 +123,9 @@ class Exchange:
             case "binance" | "binance-us":
                 return Binance(instruments)
             case "kraken":
-                return Kraken(instruments, options.seed)
+                return Kraken(instruments)
             case "kraken-v1":
-                return KrakenV1(instruments, options.seed)
+                return KrakenV1(instruments)
             case "coinbase":
                 return Coinbase(instruments)
             case "coinbase-exchange":
@@ -158,6 +162,11 @@ class Exchange:
         venue, symbol = (request.query.get(name, "") for name in ("venue", "symbol"))
         if request.path == control.STRIKES_PATH:
             return control.strikes(self._tally.strikes, venue)
+        if request.path == control.CUE_PATH:
+            if request.method != "POST":
+                raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+            clients = [session.client for session, at in self._sessions.items() if at == venue]
+            return control.cue(self._venues.get(venue), request.query.get("cue", ""), clients)
         return control.book(self._market.instruments, venue, symbol)
 
     def _now_ns(self) -> int:
@@ -166,8 +175,8 @@ class Exchange:
         return self._last_ns
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if request.path in (control.PATH, control.BOOK_PATH, control.STRIKES_PATH):
-            return _response(*self._control(request))
+        if request.path in control.PATHS:
+            return await _response(self._control(request))
         name, _, rest = request.path.removeprefix("/").partition("/")
         path = f"/{rest}"
         if name not in self._venues:
@@ -180,21 +189,21 @@ class Exchange:
         venue, now_s = self._venues[name], asyncio.get_running_loop().time()
         if self._is_down(now_s):
             raise web.HTTPServiceUnavailable(text="down\n")
-        fault = self._http_dice.strikes(faults.HTTP, now_s)
+        fault = self._http_dice[name].strikes(faults.HTTP, now_s)
         if fault is not None:
             self._tally.faults[name][fault] += 1
-            return _response(*venue.fault(int(fault.removeprefix("http-"))))
+            return await _response(venue.fault(int(fault.removeprefix("http-"))))
         query = dict(request.query)
         refusal = venue.refusal(query, request.headers) if isinstance(venue, Guarded) else None
         if refusal is not None:
-            return _response(*refusal)
+            return await _response(refusal)
         if request.headers.get("Upgrade", "").lower() == "websocket":
             if venue.opens(path):
                 return await self._talk(name, path, request)
             raise web.HTTPNotFound(text=f"no WebSocket at {request.path}\n")
         if request.method == "POST" and isinstance(venue, Posting):
-            return _response(*venue.post(path, await request.text(), self._now_ns()))
-        return _response(*venue.rest(path, query, self._now_ns()))
+            return await _response(venue.post(path, await request.text(), self._now_ns()))
+        return await _response(venue.rest(path, query, self._now_ns()))
 
     async def _talk(self, name: str, path: str, request: web.Request) -> web.StreamResponse:
         ws = web.WebSocketResponse(
@@ -216,7 +225,7 @@ class Exchange:
         flap = Dice(faults.only(self._options.faults, ["flap"]), f"{seed}/flap", now_s)
         session = self._venues[name].open(client, path, dict(request.query), self._now_ns())
         client.flush()
-        self._sessions[session] = None
+        self._sessions[session] = name
         is_first = True
         try:
             async for message in ws:
@@ -293,6 +302,10 @@ class Exchange:
         return faults.is_down(self._options.faults, now_s - self._started_s)
 
 
-def _response(status: int, body: str, headers: Mapping[str, str]) -> web.Response:
-    kind = {} if "Content-Type" in headers else {"Content-Type": "application/json"}
-    return web.Response(status=status, body=body.encode(), headers={**headers, **kind})
+async def _response(told: Answer) -> web.Response:
+    kind = {} if "Content-Type" in told.headers else {"Content-Type": "application/json"}
+    if told.after_s:
+        await asyncio.sleep(told.after_s)
+    return web.Response(
+        status=told.status, body=told.body.encode(), headers={**told.headers, **kind}
+    )

@@ -39,7 +39,7 @@ class Uniswap(Polled):
         self._random = random.Random(f"{seed}/uniswap/batches")
         self._chain = Chain(walks, seed, self._dice, struck, now_ns)
         self._struck = struck
-        self._told = self._chain.head.number
+        self._told: int | None = None
 
     def tick(self, now_ns: int) -> None:
         self._chain.tick(now_ns)
@@ -83,9 +83,10 @@ class Uniswap(Polled):
     def _head(self, asked: bool, now_ns: int) -> Block:
         """Return the head as this request shall see it: by a fault, older than one told before."""
         head = self._chain.head
-        if asked and self._dice.strikes(["head-back"], now_ns / SECOND_NS):
+        told = self._told
+        if asked and told and self._dice.strikes(["head-back"], now_ns / SECOND_NS):
             self._struck["head-back"] += 1
-            back = self._told - 1 - self._dice.below(BACK_BLOCKS)
+            back = told - 1 - self._dice.below(BACK_BLOCKS)
             return self._chain.at(back) or self._chain.blocks[0]
         if asked:
             self._told = head.number

@@ -11,11 +11,12 @@ from monitor.simulate.market import Event, Instrument
 
 
 class Answer(NamedTuple):
-    """The answer to a REST request."""
+    """The answer to a REST request, and how long it takes to come."""
 
     status: int
     body: str
     headers: Mapping[str, str] = {}
+    after_s: float = 0.0
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
@@ -79,6 +80,16 @@ class Posting(Protocol):
 
     def post(self, path: str, body: str, now_ns: int) -> Answer:
         """Answer a POST request."""
+
+
+@runtime_checkable
+class Cued(Protocol):
+    """A venue that does some things of its own accord, here on cue."""
+
+    cues: Sequence[str]
+
+    def cue(self, name: str, clients: Sequence[Client]) -> None:
+        """Do what a cue says, to those who are connected."""
 
 
 class Polled:

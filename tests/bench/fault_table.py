@@ -1,6 +1,6 @@
 """What each fault of the simulated exchange comes to in a recording, as a table in Markdown.
 
-Run: .venv/bin/python tests/bench/fault_table.py [--venues binance,kraken,coinbase]
+Run: .venv/bin/python tests/bench/fault_table.py [--venues binance,kraken] [--faults gap,reset]
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fault_proof import Proof, prove_answers, prove_lines, prove_messages
-from fault_rules import is_out_of_order, stream
-from faulty import VENUES
+from fault_proof import Proof, prove_answers, prove_handshakes, prove_lines, prove_messages
+from fault_rules import CHECKED_BOOKS, is_out_of_order, stream
+from faulty import POLLED, SUBGRAPH, VENUES
 
 # Losses this far apart find each book good again: a venue is asked for one at growing intervals.
-MESSAGE_EVERY_S, LINE_EVERY_S, ANSWER_EVERY_S = 5, 12, 1.5
+MESSAGE_EVERY_S, LINE_EVERY_S, ANSWER_EVERY_S, CHAIN_EVERY_S = 5, 12, 1.5, 4
 STRIKES = 3
 # Best quotes carry no number by which a lost one could be seen.
 NUMBERED = "+trade+book"
@@ -29,8 +29,8 @@ HEADINGS = (
     *("fault", "venue", "injected", "recorded as", "as it must be", "books equal"),
     *("worst time to data (s)", "others disturbed"),
 )
-# With this seed the first connection of each venue is cut at its first request, no later one.
-FLAP_SEED = 381
+# With this seed the first nine connections are cut at their first request, no later ones.
+FLAP_SEED = 657547
 
 Prove = Callable[[Path, Sequence[str]], list[Proof]]
 
@@ -38,29 +38,23 @@ Prove = Callable[[Path, Sequence[str]], list[Proof]]
 def main() -> int:
     """Print the table, and on standard error what is not as it must be; 1 if anything is not."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--venues", default=",".join(VENUES), help="separated by commas")
-    venues = parser.parse_args().venues.split(",")
+    parser.add_argument("--venues", default=",".join((*VENUES, *POLLED)), help="with commas")
+    parser.add_argument("--faults", default="", help="with commas; all, if none is named")
+    chosen = parser.parse_args()
+    venues = chosen.venues.split(",")
     failed = 0
     print(_row(HEADINGS), _row(["---"] * len(HEADINGS)), sep="\n", flush=True)
-    for name, prove in proofs(venues).items():
+    for name, (prove, concerned) in PROOFS.items():
+        mine = [venue for venue in venues if venue in concerned]
+        if not mine or (chosen.faults and name not in chosen.faults.split(",")):
+            continue
         with tempfile.TemporaryDirectory() as folder:
-            for proof in prove(Path(folder) / "recordings", venues):
+            for proof in prove(Path(folder) / "recordings", mine):
                 print(_row(cells(proof)), flush=True)
                 failed += bool(proof.failures)
                 for failure in proof.failures:
-                    print(f"{name}, {proof.venue}: {failure}", file=sys.stderr)
+                    print(f"{name}, {proof.venue}: {failure}", file=sys.stderr, flush=True)
     return int(failed > 0)
-
-
-def proofs(venues: Sequence[str]) -> dict[str, Prove]:
-    """Return the proof of each fault, in the order of the table."""
-    found: dict[str, Prove] = {fault: _messages(fault) for fault in MESSAGE_FAULTS}
-    if "kraken" in venues:
-        found["crc"] = lambda folder, _: _messages("crc")(folder, ["kraken"])
-    for fault, strikes in (("reset", 2), ("life", 2), ("half-open", 1)):
-        found[fault] = _lines(fault, strikes)
-    found["flap"] = lambda folder, venues: prove_lines(folder, "flap:0.5", 1, venues, FLAP_SEED)
-    return found | {fault: _answers(fault) for fault in HTTP_FAULTS}
 
 
 def cells(proof: Proof) -> list[str]:
@@ -105,8 +99,29 @@ def _answers(fault: str) -> Prove:
     return lambda folder, venues: prove_answers(folder, f"{fault}@{ANSWER_EVERY_S}", 1, venues)
 
 
+def _chain(fault: str, path: str = "") -> Prove:
+    return lambda folder, venues: prove_answers(
+        folder, f"{fault}@{CHAIN_EVERY_S}", STRIKES, venues, path
+    )
+
+
 def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
+
+
+# The proof of each fault and the venues that it concerns, in the order of the table.
+PROOFS: dict[str, tuple[Prove, Sequence[str]]] = {
+    **{fault: (_messages(fault), VENUES) for fault in MESSAGE_FAULTS},
+    "crc": (_messages("crc"), CHECKED_BOOKS),
+    "reset": (_lines("reset", 2), VENUES),
+    "life": (_lines("life", 2), VENUES),
+    "half-open": (_lines("half-open", 1), VENUES),
+    "flap": (lambda folder, venues: prove_lines(folder, "flap:0.5", 1, venues, FLAP_SEED), VENUES),
+    **{fault: (_answers(fault), (*VENUES, *POLLED)) for fault in HTTP_FAULTS},
+    "head-back": (_chain("head-back"), ["uniswap"]),
+    "graphql-error": (_chain("graphql-error", SUBGRAPH), ["uniswap"]),
+    "tls": (prove_handshakes, (*VENUES, *POLLED)),
+}
 
 
 if __name__ == "__main__":
