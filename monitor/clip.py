@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from monitor import recordings
 from monitor._rust_feed import Digest
-from monitor.authority import FIRST
 from monitor.batches import (
     BAD_TS_RECV,
     DUPLICATE,
+    FIRST_ORIGIN,
     KEYFRAME,
     LAST,
     LATE,
@@ -150,7 +150,7 @@ def _before(recording: Recording, begin: int, start_ns: int) -> Batch:
         if row["kind"] == "origin"
     }
     counts = [
-        row["origin"] == counting.get((row["venue"], row["symbol"]), FIRST)
+        row["origin"] == counting.get((row["venue"], row["symbol"]), FIRST_ORIGIN)
         for row in _plain(quotes)
     ]
     said = {

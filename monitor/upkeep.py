@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -178,7 +178,7 @@ def _remove(one: Sealed) -> None:
     """Remove a segment, having written down what goes."""
     recording = one.file.parent
     note = recording / REMOVED
-    told = json.loads(note.read_text()) if note.exists() else []
+    told = removed(recording)
     told.append({"segment": one.file.name, "ords": one.ords, "times_ns": one.times})
     written = note.with_name(f".{REMOVED}")
     written.write_text(json.dumps(told))
@@ -189,6 +189,13 @@ def _remove(one: Sealed) -> None:
         for left in (note, recording / INDEX, *recording.glob(".*")):
             left.unlink(missing_ok=True)
         recording.rmdir()
+
+
+def removed(recording: Path) -> list[dict[str, Any]]:
+    """Return what retention took of a recording: `segment`, its `ords`, its `times_ns`."""
+    note = recording / REMOVED
+    told: list[dict[str, Any]] = json.loads(note.read_text()) if note.exists() else []
+    return told
 
 
 def _recordings(folder: Path) -> list[Path]:

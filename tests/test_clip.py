@@ -28,6 +28,7 @@ from monitor.batches import (
     SYNTHETIC,
 )
 from monitor.clip import clip, default_file
+from monitor.config import RecorderSettings
 from monitor.recorder import Recorder
 from monitor.verify import verify
 
@@ -229,7 +230,9 @@ def test_rows_lost_in_the_window_are_explained_in_the_clip(tmp_path: Path) -> No
 
 def test_a_clip_reaches_back_over_segments(tmp_path: Path) -> None:
     made = market()
-    recorder = Recorder(tmp_path / "x", ["made:by-hand"], lambda *_: None, segment_bytes=1)
+    recorder = Recorder(
+        tmp_path / "x", ["made:by-hand"], lambda *_: None, RecorderSettings(segment_mb=1e-6)
+    )
     recorder.start()
     bounds = [0, 8, 13, 16, 18, None]
     for first, behind in pairwise(bounds):

@@ -13,6 +13,7 @@ from monitor._rust_feed import Digest
 from monitor.batches import Batch
 from monitor.segments import About, Segment
 from monitor.upkeep import COMPACTING_SUFFIX, DAY_NS, REMOVED, compact, retain
+from monitor.verify import verify
 
 MONDAY = 20_000 * DAY_NS
 HOUR_NS = 3_600_000_000_000
@@ -102,6 +103,10 @@ def test_the_oldest_segments_go_by_age_and_by_size(tmp_path: Path) -> None:
     assert list(retain(tmp_path, now_ns, 2.5, None)) == ["a/000.duckdb: removed, too old"]
     (told,) = json.loads((tmp_path / "a" / REMOVED).read_text())
     assert (told["segment"], told["ords"]) == ("000.duckdb", [0, 14])
+    report = verify(tmp_path, "a")
+    assert not report.is_damaged
+    (note,) = report.document["notes"]
+    assert note == "000.duckdb: removed to keep the folder small, so without a digest"
     size = sum(file.stat().st_size for file in tmp_path.glob("*/*.duckdb"))
     deeds = list(retain(tmp_path, now_ns, None, size - 1))
     assert deeds == ["a/001.duckdb: removed, too large a folder"]

@@ -14,6 +14,7 @@ from test_recordings import KILLED
 
 from monitor import lock, recordings
 from monitor.batches import DUPLICATE, MAYBE_BAD_BOOK
+from monitor.config import RecorderSettings
 from monitor.verify import verify
 
 Run = Callable[..., Any]
@@ -224,7 +225,9 @@ def test_a_recording_of_several_segments_lacks_none(tmp_path: Path) -> None:
     from monitor.recorder import Recorder
 
     made = good_book()
-    recorder = Recorder(tmp_path / "x", ["made:by-hand"], lambda *_: None, segment_bytes=1)
+    recorder = Recorder(
+        tmp_path / "x", ["made:by-hand"], lambda *_: None, RecorderSettings(segment_mb=1e-6)
+    )
     recorder.start()
     # A message is never cut by the end of a segment.
     for first, behind in ((0, 6), (6, 12), (12, None)):
