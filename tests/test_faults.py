@@ -31,9 +31,9 @@ RUNS: dict[str, Callable[[Path], list[Proof]]] = {
     "half-open": lambda folder: prove_lines(
         folder, "half-open@8", 1, ["kraken", "kraken-v1", "coinbase-exchange"]
     ),
-    "reset": lambda folder: prove_lines(folder, "reset@6", 1),
-    "gap": lambda folder: prove_messages(folder, ["gap@3"], 2, channels=NUMBERED),
-    "corrupt": lambda folder: prove_messages(folder, ["corrupt@3"], 2, channels=NUMBERED),
+    "reset": lambda folder: prove_lines(folder, "reset@8", 1),
+    "gap": lambda folder: prove_messages(folder, ["gap@4"], 2, channels=NUMBERED),
+    "corrupt": lambda folder: prove_messages(folder, ["corrupt@4"], 2, channels=NUMBERED),
     "numbers": lambda folder: prove_messages(
         folder, ["reorder@3", "duplicate@4"], 2, ["coinbase"], "+quote+book"
     ),
