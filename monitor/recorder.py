@@ -132,8 +132,8 @@ class Recorder:
                 self._seal()
                 return
             if self._segment and self._is_full(self._segment):
-                # The next rows open the next one, or fail to.
                 self._seal()
+                self._go_on()
 
     def _wanted(self) -> bool:
         return self._closing or bool(self._snapshots)
@@ -151,6 +151,12 @@ class Recorder:
         self._segment = Segment(self.folder / f"{number:03d}.duckdb", about)
         self.segment_number = number + 1
         self._opened_s = time.monotonic()
+
+    def _go_on(self) -> None:
+        try:
+            self._open_segment()
+        except FILE_ERRORS as error:
+            self._fail(Batch({}), error)
 
     def _write(self, batch: Batch) -> None:
         try:
