@@ -110,7 +110,10 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
                 _lose(venue, hit, symbols, certain, possible)
             case "corrupt":
                 certain["undecodable", None] += 1
-                _lose(venue, hit, symbols, certain, possible)
+                if hit.channel == "book" and venue in UNPROVABLE_BOOKS:
+                    certain["resync", symbol] += 1
+                else:
+                    _lose(venue, hit, symbols, certain, possible)
             case "duplicate" if venue == "coinbase":
                 certain["duplicate", None] += 1
             case "duplicate" if _is_numbered(venue, hit.channel):

@@ -242,6 +242,24 @@ fn a_crossed_coinbase_exchange_book_is_asked_for_anew_and_stands_unproved() {
 }
 
 #[test]
+fn a_coinbase_exchange_change_that_cannot_be_read_spoils_the_book_that_it_names() {
+    let (mut session, buffer) = coinbase_exchange();
+    session.opened(1, START, "ws://x");
+    let snapshot = r#"{"type":"snapshot","product_id":"BTC-USD","bids":[["10101.10","0.45054140"]],"asks":[["10102.55","0.57753524"]]}"#;
+    let cut = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","679"#;
+    let change = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","10101.00","1.00000000"]],"time":"2022-08-04T15:25:05.010758Z"}"#;
+    let frames = [snapshot, cut, change].map(framed).concat();
+    let asked = sent(&session.receive(&frames, START));
+    let types: Vec<_> = asked.iter().map(|text| text["type"].clone()).collect();
+    assert_eq!(types, ["unsubscribe", "subscribe"]);
+    let rows = drained(&buffer);
+    assert_eq!(told(&rows, "undecodable").len(), 1);
+    let flags: Vec<_> =
+        rows.books.iter().map(|book| book.header.flags & row::MAYBE_BAD_BOOK).collect();
+    assert_eq!(flags, [0, row::MAYBE_BAD_BOOK]);
+}
+
+#[test]
 fn a_repeated_ticker_is_a_duplicate_unless_its_quote_had_ended() {
     let (mut session, buffer) = coinbase_exchange();
     let ticker = r#"{"type":"ticker","sequence":37475248783,"product_id":"BTC-USD","price":"1285.22","best_bid":"1285.04","best_bid_size":"0.46688654","best_ask":"1285.27","best_ask_size":"1.56637040","side":"buy","time":"2022-10-19T23:28:22.061769Z","trade_id":370843401,"last_size":"11.4396987"}"#;

@@ -158,6 +158,17 @@ impl Market {
         }
     }
 
+    /// A message was lost that was about books of the instruments `named`, or, if none is, of any.
+    pub fn doubt_books(&mut self, named: impl Fn(&str) -> bool) {
+        let stands = |at: &usize| self.followed[*at].book.health.stands();
+        let all: Vec<usize> = (0..self.followed.len()).filter(stands).collect();
+        let hit = |at: &&usize| named(&self.followed[**at].instrument.raw_symbol);
+        let those: Vec<usize> = all.iter().filter(hit).copied().collect();
+        for at in if those.is_empty() { all } else { those } {
+            self.spoil(at);
+        }
+    }
+
     /// No book of the connection can be believed: one loss that its own status row tells of.
     pub(super) fn spoil_all_books(&mut self) {
         for at in 0..self.followed.len() {

@@ -86,6 +86,32 @@ impl Dialect for CoinbaseExchange {
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let done = self.take_message(frame, market);
+        if matches!(done, Err(DecodeError::Json { .. })) && frame.contains("\"l2update\"") {
+            // Nothing else would ever show that the book lacks what it said.
+            market.doubt_books(|product| frame.contains(product));
+        }
+        done
+    }
+
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let path = url.split('?').next().unwrap_or_default();
+        let (_, resource) = path.split_once("/products").unwrap_or_default();
+        match resource.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
+            Some((product, "book")) => rest::book(product, url, body, &mut self.levels, market)?,
+            Some((product, "trades")) => rest::trades(product, body, market)?,
+            None if path.ends_with("/products") => {
+                let products: Vec<WireProduct> = read(body)?;
+                market.learn(products.into_iter().map(instrument).collect());
+            }
+            _ => market.ignored_frames += 1,
+        }
+        Ok(())
+    }
+}
+
+impl CoinbaseExchange {
+    fn take_message(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         let head: Head = read(frame)?;
         match head.kind {
             "l2update" => self.update(&read(frame)?, market),
@@ -112,23 +138,6 @@ impl Dialect for CoinbaseExchange {
         }
     }
 
-    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        let path = url.split('?').next().unwrap_or_default();
-        let (_, resource) = path.split_once("/products").unwrap_or_default();
-        match resource.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
-            Some((product, "book")) => rest::book(product, url, body, &mut self.levels, market)?,
-            Some((product, "trades")) => rest::trades(product, body, market)?,
-            None if path.ends_with("/products") => {
-                let products: Vec<WireProduct> = read(body)?;
-                market.learn(products.into_iter().map(instrument).collect());
-            }
-            _ => market.ignored_frames += 1,
-        }
-        Ok(())
-    }
-}
-
-impl CoinbaseExchange {
     fn snapshot(&mut self, wire: &WireSnapshot, market: &mut Market) -> Result<(), DecodeError> {
         self.levels.clear();
         let mut unread = None;
