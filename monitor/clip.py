@@ -8,7 +8,7 @@ book that stood, whole. There is room: each of them has a row of its own before 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from monitor.batches import (
     Batch,
     column,
 )
-from monitor.recordings import Recording
+from monitor.recordings import STATUS_KEYS, Recording
 from monitor.segments import OPEN_SUFFIX, About, Segment
 from monitor.verify import CLIPPED, Order
 
@@ -138,11 +138,10 @@ def _time_of(batch: Batch, order: int) -> int:
 
 def _before(recording: Recording, begin: int, start_ns: int) -> Batch:
     """Restate what was in force before the row `begin`, whose time is `start_ns`."""
-    instruments = _lasts(recording, "instrument", ["venue", "symbol"], begin)
-    keys = ["venue", "symbol", "channel", "scope", "is_origin"]
-    statuses = _lasts(recording, "status", keys, begin)
-    quotes = _lasts(
-        recording, "quote", ["venue", "symbol", "origin"], begin, f"flags & {DUPLICATE} = 0"
+    instruments = recording.lasts("instrument", ["venue", "symbol"], begin)
+    statuses = recording.lasts("status", STATUS_KEYS, begin)
+    quotes = recording.lasts(
+        "quote", ["venue", "symbol", "origin"], begin, f"flags & {DUPLICATE} = 0"
     )
     counting = {
         (row["venue"], row["symbol"]): row["detail"]
@@ -191,22 +190,6 @@ def _renumbered(said: dict[str, pa.Table], first: int, start_ns: int) -> dict[st
             made = made.set_column(made.schema.get_field_index(name), field, array)
         kinds[kind] = made.combine_chunks().to_batches()[0]
     return kinds
-
-
-def _lasts(
-    recording: Recording, kind: str, keys: Sequence[str], begin: int, condition: str = "true"
-) -> pa.Table:
-    """Return the last row before `begin` of each combination of `keys`, in `ord` order."""
-    group = ", ".join("kind = 'origin'" if key == "is_origin" else key for key in keys)
-    lasts = f"SELECT max(ord) FROM {kind} WHERE ord < {begin} AND {condition} GROUP BY {group}"
-    found = recording.select(f"FROM {kind} WHERE ord IN ({lasts}) ORDER BY ord")
-    rows = pa.concat_tables([SCHEMAS[kind].empty_table(), *(t.cast(SCHEMAS[kind]) for t in found)])
-    # Of those of several files the last counts.
-    last = {
-        tuple(row["kind"] == "origin" if key == "is_origin" else row[key] for key in keys): at
-        for at, row in enumerate(_plain(rows))
-    }
-    return rows.take(pa.array(sorted(last.values()), pa.int64()))
 
 
 def _plain(rows: pa.Table) -> list[dict[str, Any]]:

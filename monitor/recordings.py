@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import requests
 
 from monitor import catalogue as segment_catalogue
@@ -20,6 +21,8 @@ from monitor.segments import OPEN_SUFFIX, About, iso, line, recover, superseded
 BATCH_ROWS = 20_000
 WINDOW_ORDS = 100_000
 SNAPSHOT_TIMEOUT_S = 15
+# What a status row is about: of each the last one holds.
+STATUS_KEYS = ("venue", "symbol", "channel", "scope", "kind = 'origin'")
 
 
 class Part(NamedTuple):
@@ -95,6 +98,21 @@ class Recording:
                     params=[*values, start, start + WINDOW_ORDS],
                 ).to_arrow_table()
                 yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
+
+    def lasts(
+        self, kind: str, keys: Sequence[str], begin: int, condition: str = "true"
+    ) -> pa.Table:
+        """Return the last row before `ord` `begin` of each combination of `keys`, in order."""
+        group = ", ".join(keys)
+        wanted = f"SELECT max(ord) FROM {kind} WHERE ord < {begin} AND {condition} GROUP BY {group}"
+        found = self.select(f"FROM {kind} WHERE ord IN ({wanted}) ORDER BY ord")
+        empty = SCHEMAS[kind].empty_table()
+        rows = pa.concat_tables([empty, *(table.cast(SCHEMAS[kind]) for table in found)])
+        # Of those of several files the last counts.
+        with duckdb.connect() as con:
+            query = f"SELECT max(ord) AS ord FROM rows GROUP BY {group}"
+            of_keys = con.sql(query).to_arrow_table()
+        return rows.filter(pc.is_in(rows["ord"], of_keys["ord"].combine_chunks()))
 
     def select(self, query: str) -> Iterator[pa.Table]:
         """Run a SELECT over the kinds in each file, the files in order."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.batches import Batch, column
-from monitor.recordings import Recording
+from monitor.recordings import STATUS_KEYS, Recording
 
 STEP_NS = 100_000_000
 # What is shown of the past after a seek.
@@ -151,9 +151,19 @@ class Player:
                 start_ns += 1
 
     def _fill(self, to_ns: int) -> None:
+        told = False
         for batch in self._recording.batches(to_ns - WINDOW_NS, to_ns):
+            if not told and batch.ords:
+                told = True
+                self._tell(batch.ords[0])
             self._emit(batch)
         self.position_ns = to_ns
+
+    def _tell(self, first: int) -> None:
+        """Emit the status rows that were in force at a row: states, and which quotes count."""
+        rows = self._recording.lasts("status", STATUS_KEYS, first).combine_chunks()
+        if rows.num_rows:
+            self._emit(Batch({"status": rows.to_batches()[0]}))
 
     def _play(self, start_ns: int | None) -> bool:
         """Play from `start_ns`; return whether it was broken off."""

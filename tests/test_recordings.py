@@ -5,19 +5,21 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 import reference_digest
-from conftest import until
+from conftest import DEADLINE_S, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from monitor import lock, recordings
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.config import RecorderSettings
+from monitor.hub import Hub
 from monitor.recorder import Recorder
 from monitor.replay import Player
 
@@ -115,10 +117,45 @@ def test_a_snapshot_is_readable_while_recording_goes_on(tmp_path: Path) -> None:
     recorder.close()
 
 
+def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> None:
+    start, minute = 1_700_000_000_000_000_000, 60_000 * MS
+    of_symbol = {"venue": "v", "symbol": "S", "scope": "symbol", "state": "connected"}
+    switch = {"venue": "v", "symbol": "S", "scope": "symbol", "kind": "origin", "detail": "book"}
+    rows = [
+        ("status", row("status", 0, start) | of_symbol | {"kind": "connected"}),
+        ("status", row("status", 1, start + 1) | switch | {"state": "connected"}),
+    ]
+    for number in range(2, 10):
+        origin = {"venue": "v", "symbol": "S", "origin": "book" if number % 2 else "native"}
+        rows.append(("quote", row("quote", number, start + number * minute) | origin))
+    record(tmp_path / "x", [batch_of(rows)])
+    hub = Hub()
+    seen = threading.Event()
+
+    def see(batch: Batch) -> None:
+        hub(batch)
+        if hub.updates >= 2:
+            seen.set()
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, hub.reset)
+        player.pause()
+        player.start()
+        player.seek(start + 9 * minute)
+        assert seen.wait(DEADLINE_S)
+        player.close()
+    (source,) = hub.sources()
+    assert source.state == "connected"
+    _, quotes = hub.since("quote", ("v", "S"), 0)
+    # Of the minute before, the one quote that counts: that of the book.
+    assert quotes["ts_recv"].tolist() == [start + 9 * minute]
+
+
 KILLED = """
 import sys, threading
 from pathlib import Path
 from test_recordings import batch_of, ignore, row
+from monitor.hub import Hub
 from monitor.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]) / "x", ["test:X"], ignore)
 recorder.start()
