@@ -292,12 +292,16 @@ def _hit(venue: str, strike: Row) -> tuple[str, str]:
 
 def _spoiling(done: Recorded, venue: str, symbol: str) -> list[Row]:
     """Return the rows that tell of the end of a book's truth."""
-    return [
+    found = [
         row
         for kind in ("gap", "checksum", "crossed", "disconnected")
         for row in done.statuses(venue, kind)
         if row["symbol"] in (None, symbol) and row["channel"] in (None, "book")
     ]
+    # What could not be read is told verbatim: a book lacks it from there on, though where messages
+    # are numbered only the next one shows it.
+    unread = [row for row in done.statuses(venue, "undecodable") if symbol in row["detail"]]
+    return found + [row for row in unread if "l2update" in row["detail"] or venue == "coinbase"]
 
 
 def _worst_recovery_s(done: Recorded, venue: str) -> float | None:

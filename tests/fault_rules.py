@@ -111,7 +111,9 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
             case "corrupt":
                 certain["undecodable", None] += 1
                 if hit.channel == "book" and venue in UNPROVABLE_BOOKS:
-                    certain["resync", symbol] += 1
+                    # What comes while the book is asked for anew leads to no further asking.
+                    counts = possible if certain["resync", symbol] else certain
+                    counts["resync", symbol] += 1
                 else:
                     _lose(venue, hit, symbols, certain, possible)
             case "duplicate" if venue == "coinbase":

@@ -11,6 +11,10 @@ from monitor.batches import DUPLICATE, KEYFRAME, LAST
 Sides = tuple[dict[float, float], dict[float, float]]
 
 
+# The longest between a change of the exchange's book and the message that tells of it.
+SENDING_NS = 250_000_000
+
+
 class Observation(NamedTuple):
     """A book as the exchange told it, and when it was asked for, ns since 1970."""
 
@@ -69,7 +73,10 @@ def compare(
     folded = [message for message in messages(rows) if not message.flags & DUPLICATE]
     snapshots = [m.ts_recv for m in folded if m.clears and not m.flags & KEYFRAME]
     unrest = [_until(0, snapshots), *(_until(at_ns, snapshots) for at_ns in spoilt_ns)]
-    unrest += [_until(at_ns, [m.ts_recv for m in folded]) for at_ns in losses_ns]
+    for at_ns in losses_ns:
+        # The exchange has changed its book by the time at which it loses the message of that.
+        _, until_ns = _until(at_ns, [m.ts_recv for m in folded])
+        unrest.append((at_ns - SENDING_NS, until_ns))
     wanted: dict[int, list[Observation]] = {}
     for observation in observations:
         at = _index(folded, observation)
