@@ -37,14 +37,22 @@ class Part(NamedTuple):
 
 
 class Recording:
-    """A recording that is readable: its files in order, each opened read-only when it is wanted."""
+    """A recording that is readable: its files in order, opened read-only.
+
+    All are opened at once, so that none is missed when a day's become one meanwhile.
+    """
 
     def __init__(self, name: str, parts: list[Part]) -> None:
         self.name = name
         self._stack = ExitStack()
-        self._cons: dict[Path, duckdb.DuckDBPyConnection] = {}
-        self._parts = [(part.file, part.entry) for part in parts if part.entry is not None]
-        times = [time for _, entry in self._parts for time in entry.span_ns or ()]
+        self._files: list[tuple[duckdb.DuckDBPyConnection, Entry]] = []
+        for part in parts:
+            if part.entry is not None:
+                con = segment_catalogue.connect(part.file)
+                self._stack.callback(con.close)
+                con.execute("SET TimeZone = 'UTC'")
+                self._files.append((con, part.entry))
+        times = [time for _, entry in self._files for time in entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
     def close(self) -> None:
@@ -54,14 +62,15 @@ class Recording:
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive."""
-        for file, entry in self._parts:
+        for con, entry in self._files:
             if not _overlap(entry, from_ns, to_ns):
                 continue
-            con = self._open(file)
             low, high = _ord_window(con, *entry.ords, from_ns, to_ns)
             for start in range(low, high + 1, batch_rows):
                 stop = min(start + batch_rows, high + 1)
-                batch = Batch(dict(_read(con, start, stop)))
+                # What a signal was caused by may stand in the segment before.
+                signals_from = 0 if start == entry.ords[0] else start
+                batch = Batch(dict(_read(con, start, stop, signals_from)))
                 if batch.kinds:
                     yield batch
 
@@ -83,10 +92,9 @@ class Recording:
         key = "coalesce(cause_ord, 0)" if kind == "signal" else "ord"
         where = " AND ".join(["true", *wanted])
         values: list[str | int] = list(wanted.values())
-        for file, entry in self._parts:
+        for con, entry in self._files:
             if not _overlap(entry, from_ns, to_ns):
                 continue
-            con = self._open(file)
             ends = con.sql(
                 f"SELECT min({key}), max({key}) FROM {kind} WHERE {where}", params=values
             )
@@ -116,15 +124,8 @@ class Recording:
 
     def select(self, query: str) -> Iterator[pa.Table]:
         """Run a SELECT over the kinds in each file, the files in order."""
-        for file, _ in self._parts:
-            yield self._open(file).sql(query).to_arrow_table()
-
-    def _open(self, file: Path) -> duckdb.DuckDBPyConnection:
-        if file not in self._cons:
-            con = self._cons[file] = segment_catalogue.connect(file)
-            self._stack.callback(con.close)
-            con.execute("SET TimeZone = 'UTC'")
-        return self._cons[file]
+        for con, _ in self._files:
+            yield con.sql(query).to_arrow_table()
 
 
 def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
@@ -256,11 +257,11 @@ def _ask_for_copy(held: lock.Held) -> Path:
 
 
 def _read(
-    con: duckdb.DuckDBPyConnection, start: int, stop: int
+    con: duckdb.DuckDBPyConnection, start: int, stop: int, signals_from: int
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     for kind in KINDS:
-        key = "cause_ord" if kind == "signal" else "ord"
-        query = f"FROM {kind} WHERE {key} >= {start} AND {key} < {stop} ORDER BY {key}"
+        key, first = ("cause_ord", signals_from) if kind == "signal" else ("ord", start)
+        query = f"FROM {kind} WHERE {key} >= {first} AND {key} < {stop} ORDER BY {key}"
         table = con.sql(query).to_arrow_table().cast(SCHEMAS[kind])
         if table.num_rows:
             yield kind, table.combine_chunks().to_batches()[0]

@@ -9,8 +9,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, Any, TypeVar
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -105,3 +106,12 @@ def simulator_urls(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     venue, ws, http = process.stdout.readline().split()
     return f"{venue}={ws},{http}"
+
+
+def with_ns(rows: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return rows whose times are ns since 1970, which Python's own times do not keep."""
+    for name in ("ts_recv", "ts_event", "ts_sent"):
+        at = rows.column_names.index(name)
+        rows = rows.set_column(at, name, rows[name].cast("int64"))
+    found: list[dict[str, Any]] = rows.to_pylist()
+    return found

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
+from conftest import until, with_ns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_recording import T0, Made, S
@@ -45,11 +45,7 @@ def rows_of(folder: Path, name: str) -> list[Row]:
     with recordings.open_recording(folder, name) as recording:
         for batch in recording.batches():
             for kind in KINDS:
-                rows = batch[kind]
-                for column in ("ts_recv", "ts_event", "ts_sent"):
-                    at = rows.column_names.index(column)
-                    rows = rows.set_column(at, column, rows[column].cast("int64"))
-                found += [{"kind_": kind, **row} for row in rows.to_pylist()]
+                found += [{"kind_": kind, **row} for row in with_ns(batch[kind])]
     return sorted(
         found, key=lambda row: row["cause_ord"] + 0.5 if "cause_ord" in row else row["ord"]
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import reference
+from conftest import with_ns
 
 from monitor import recordings
 from monitor.batches import INVALID, KEYFRAME, LAST, MAYBE_BAD_BOOK, REST, SNAPSHOT, SYNTHETIC
@@ -150,11 +151,7 @@ def recorded(folder: Path, name: str) -> list[dict[str, Any]]:
     with recordings.open_recording(folder, name) as recording:
         for batch in recording.batches():
             for kind in COLUMNS:
-                rows = batch[kind]
-                for column in ("ts_recv", "ts_event", "ts_sent"):
-                    index = rows.column_names.index(column)
-                    rows = rows.set_column(index, column, rows[column].cast("int64"))
-                found += [{"kind": kind, **row} for row in rows.to_pylist() if of_a_frame(row)]
+                found += [{"kind": kind, **row} for row in with_ns(batch[kind]) if of_a_frame(row)]
     return sorted(found, key=lambda row: row["ord"])
 
 

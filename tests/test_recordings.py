@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import threading
@@ -151,6 +150,20 @@ def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> 
     assert quotes["ts_recv"].tolist() == [start + 9 * minute]
 
 
+def test_a_signal_whose_cause_is_in_the_segment_before_is_replayed(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore, RecorderSettings(segment_mb=1e-6))
+    recorder.start()
+    recorder(batch_of([("quote", row("quote", 0, 5))]))
+    until(lambda: recorder.segment_number > 1, "a second segment")
+    caused = row("signal", 0, 6) | {"cause_ord": 0}
+    del caused["ord"]
+    recorder(batch_of([("quote", row("quote", 1, 6)), ("signal", caused)]))
+    recorder.close()
+    with recordings.open_recording(tmp_path, "x") as opened:
+        signals = [n for b in opened.batches() for n in b["signal"]["cause_ord"].to_pylist()]
+    assert signals == [0]
+
+
 KILLED = """
 import sys, threading
 from pathlib import Path
@@ -167,14 +180,19 @@ threading.Event().wait()
 """
 
 
-def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+def kill_a_recorder(folder: Path) -> None:
+    """Leave the recording `x` as a kill leaves it, with 100 quotes committed."""
+    command = [sys.executable, "-c", KILLED, str(folder)]
     with subprocess.Popen(
         command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "written\n"
-        child.send_signal(signal.SIGKILL)
+        child.kill()
+
+
+def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
+    kill_a_recorder(tmp_path)
     (described,) = recordings.catalogue(tmp_path)
     assert described["state"] == "unclean"
     with lock.hold(tmp_path):

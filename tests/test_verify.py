@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from conftest import collector_of, until
 from made_recording import Made, alter
-from test_recordings import KILLED
+from test_recordings import kill_a_recorder
 
 from monitor import lock, recordings
 from monitor.batches import DUPLICATE, MAYBE_BAD_BOOK
@@ -251,17 +251,8 @@ def _count(file: Path, query: str) -> int:
         return int(con.sql(query).fetchall()[0][0])
 
 
-def test_an_unclean_end_is_told_and_no_damage(tmp_path: Path, monitor: Run) -> None:
-    import subprocess
-    import sys
-
-    command = [sys.executable, "-c", KILLED, str(tmp_path)]
-    with subprocess.Popen(
-        command, cwd=Path(__file__).parent, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "written\n"
-        child.kill()
+def test_an_unclean_end_is_told_and_no_damage(tmp_path: Path) -> None:
+    kill_a_recorder(tmp_path)
     with lock.hold(tmp_path):
         recordings.recover_all(tmp_path)
     document = found(tmp_path)

@@ -97,8 +97,8 @@ static const char *path_of(int fd)
     return fd >= 0 && fd < FILES ? paths[fd] : NULL;
 }
 
-#define OPEN(name)                                                      \
-    int name(const char *path, int flags, ...)                          \
+#define OPEN(name, parameters, given)                                   \
+    int name parameters                                                 \
     {                                                                   \
         va_list more;                                                   \
         va_start(more, flags);                                          \
@@ -106,23 +106,12 @@ static const char *path_of(int fd)
         va_end(more);                                                   \
         if (meant(path) && flags & O_CREAT && fails("write"))           \
             return -1;                                                  \
-        return opened(REAL(name)(path, flags, mode), path, flags);      \
+        return opened(REAL(name) given, path, flags);                   \
     }
-#define OPENAT(name)                                                    \
-    int name(int at, const char *path, int flags, ...)                  \
-    {                                                                   \
-        va_list more;                                                   \
-        va_start(more, flags);                                          \
-        mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;       \
-        va_end(more);                                                   \
-        if (meant(path) && flags & O_CREAT && fails("write"))           \
-            return -1;                                                  \
-        return opened(REAL(name)(at, path, flags, mode), path, flags);  \
-    }
-OPEN(open)
-OPEN(open64)
-OPENAT(openat)
-OPENAT(openat64)
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(openat, (int at, const char *path, int flags, ...), (at, path, flags, mode))
+OPEN(openat64, (int at, const char *path, int flags, ...), (at, path, flags, mode))
 
 int close(int fd)
 {
