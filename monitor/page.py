@@ -30,6 +30,8 @@ from monitor.views.spread import Spread
 
 PLOT_EVERY_MS = 100
 TABLE_EVERY_S = 0.5
+# Refreshes that a browser may not have come to yet.
+REFRESHES_AHEAD = 2
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
 SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
@@ -129,7 +131,11 @@ class Page:
         self._seeking = False
         self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
         self._note = ""
+        self._periodic: Any = None
         self._make_controls()
+        # The browser sets the second to the first: so it says which refresh it has come to.
+        self._sent, self._seen = (pn.widgets.IntInput(value=0, visible=False) for _ in range(2))
+        self._sent.jslink(self._seen, value="value")
         self._bar = _html()
         self._panes: dict[str, tuple[Any, Callable[[Hub], str]]] = {
             "status": (_html(), tables.status),
@@ -140,12 +146,16 @@ class Page:
         self.view = self._layout()
 
     def start(self) -> None:
-        """Begin to refresh; ends with the viewer's session."""
-        callback = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
-        pn.state.on_session_destroyed(lambda _: self.close(callback))
+        """Begin to refresh once the browser has the page; ends with the viewer's session."""
+        pn.state.onload(self._begin)
+        pn.state.on_session_destroyed(lambda _: self._end())
 
-    def close(self, callback: Any) -> None:
-        callback.stop()
+    def _begin(self) -> None:
+        self._periodic = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
+
+    def _end(self) -> None:
+        if self._periodic is not None:
+            self._periodic.stop()
         self._stop_replay()
 
     @property
@@ -153,10 +163,13 @@ class Page:
         return self._replaying.hub if self._replaying else self._shared.hub
 
     def refresh(self) -> None:
-        """Pull what is new; all changes of a tick reach the browser together."""
+        """Pull what is new; all changes of a tick reach the browser together.
+
+        A browser that is behind gets less often what is new, instead of all of it ever later.
+        """
         hub = self.hub
         document = pn.state.curdoc
-        if document is None:
+        if document is None or self._sent.value - self._seen.value >= REFRESHES_AHEAD:
             return
         with pn.io.hold(document):
             instrument = self._instrument(hub)
@@ -166,6 +179,7 @@ class Page:
             if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
                 self._tables_s = time.monotonic()
                 self._refresh_tables(hub)
+            self._sent.value += 1
 
     def _make_controls(self) -> None:
         select = partial(pn.widgets.Select, stylesheets=[WIDGET_CSS])
@@ -207,7 +221,9 @@ class Page:
         )
         side = pn.Column(pane["status"], pane["quotes"], pane["signals"], pane["events"], width=560)
         row = pn.Row(plots, side, sizing_mode="stretch_width")
-        return pn.Column(self._bar, controls, row, sizing_mode="stretch_width")
+        return pn.Column(
+            self._bar, controls, row, self._sent, self._seen, sizing_mode="stretch_width"
+        )
 
     def _instrument(self, hub: Hub) -> Instrument | None:
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
