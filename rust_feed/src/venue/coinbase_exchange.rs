@@ -87,9 +87,9 @@ impl Dialect for CoinbaseExchange {
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         let done = self.take_message(frame, market);
-        if matches!(done, Err(DecodeError::Json { .. })) && frame.contains("\"l2update\"") {
+        if matches!(done, Err(DecodeError::Json { .. })) && may_be_change(frame) {
             // Nothing else would ever show that the book lacks what it said.
-            market.doubt_books(|product| frame.contains(product));
+            market.doubt_books(|product| frame.contains(&format!("\"{product}\"")));
         }
         done
     }
@@ -206,6 +206,15 @@ fn take(price: &str, size: &str, levels: &mut Vec<Level>, unread: &mut Option<De
     match level(price, size) {
         Ok(level) => levels.push(level),
         Err(error) => *unread = unread.take().or(Some(error)),
+    }
+}
+
+/// Whether what is left of a message may have been a change of a book.
+fn may_be_change(frame: &str) -> bool {
+    let Some((_, rest)) = frame.split_once("\"type\":\"") else { return true };
+    match rest.split_once('"') {
+        Some((kind, _)) => kind == "l2update",
+        None => "l2update".starts_with(rest),
     }
 }
 
