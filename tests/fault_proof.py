@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import fault_books
 import fault_rules
 from fault_rules import LINE_FAULTS, Key
 from faulty import DATA, INSTRUMENTS, POLLED, VENUES, Recorded, Row, Run, canonical, collecting
@@ -76,10 +76,9 @@ def prove_messages(
             return all(injected[venue][name] >= strikes for venue in venues for name in names)
 
         run.until(struck, f"{strikes} of {names} on each venue")
+        run.calm()
         _settle(run, lambda: all(_is_told(run, venue) for venue in venues))
         run.observe(STATES)
-        # One more may have struck meanwhile.
-        _settle(run, lambda: all(_is_told(run, venue) for venue in venues))
         done = run.stop()
     return [_message_proof(done, names, venue) for venue in venues]
 
@@ -101,6 +100,16 @@ def prove_lines(
             return all(ends[venue] >= strikes for venue in venues)
 
         run.until(broken, f"{strikes} broken connections of each venue", PATIENCE_S)
+        run.calm()
+
+        def told() -> bool:
+            return all(
+                fault_rules.recorded(run.statuses, venue)
+                >= fault_rules.due_of_lines(venue, name, counts[name], ()).certain
+                for venue, counts in run.injected().items()
+            )
+
+        _settle(run, told)
         run.until(run.has_data, "data of every instrument again", PATIENCE_S)
         run.observe(STATES)
         done = run.stop()
@@ -125,6 +134,7 @@ def prove_answers(
             )
 
         run.until(struck, f"{strikes} of {name} on each venue", PATIENCE_S)
+        run.calm()
         _settle(run, told)
         done = run.stop()
     proofs = []
@@ -200,16 +210,23 @@ def _is_told(run: Run, venue: str) -> bool:
 
 def _message_proof(done: Recorded, names: Sequence[str], venue: str) -> Proof:
     symbols = canonical(venue)
+    bad = {symbol: fault_books.spells(done, venue, symbol) for symbol in symbols.values()}
     strikes = done.strikes[venue]
+    hit = {symbols.get(fault_books.hit(venue, strike)[0]) for strike in strikes}
+    for strike in strikes:
+        if strike["sent"]:
+            hit |= fault_rules.doubted_books(venue, strike["sent"], symbols)
+        spells = bad.get(symbols.get(fault_books.hit(venue, strike)[0], ""), [])
+        strike["unseen"] = fault_books.is_unseen(done, venue, strike, spells)
+    absorbed = {symbol: sum(spell.losses - 1 for spell in spells) for symbol, spells in bad.items()}
     injected = sum(done.injected[venue][name] for name in names)
     found = fault_rules.recorded(done.rows["status"], venue)
-    wrong = fault_rules.problems(fault_rules.due(venue, strikes, symbols), found)
-    wrong += _unfounded(done, venue)
-    hit = {symbols.get(_hit(venue, strike)[0]) for strike in strikes}
+    wrong = fault_rules.problems(fault_rules.due(venue, strikes, symbols), found, absorbed)
+    wrong += fault_books.unfounded(done, venue)
     books = _compare(done, venue, fault_rules.checked_levels(venue, names))
     shared = venue in fault_rules.SHARED
     others = None if shared else _disturbed(done, venue, set(symbols.values()) - hit)
-    worst_s = _worst_recovery_s(done, venue)
+    worst_s = fault_books.worst_recovery_s(done, venue)
     return Proof("+".join(names), venue, injected, found, wrong, books, worst_s, others, done)
 
 
@@ -244,23 +261,6 @@ def _uncounted(done: Recorded, venue: str) -> list[str]:
     return wrong
 
 
-def _unfounded(done: Recorded, venue: str) -> list[str]:
-    """Say which quotes came from a book between its spoiling and its resynchronisation."""
-    wrong = []
-    for symbol in canonical(venue).values():
-        resyncs = [r["ord"] for r in done.statuses(venue, "resync") if r["symbol"] == symbol]
-        for row in _spoiling(done, venue, symbol):
-            good = min((at for at in resyncs if at > row["ord"]), default=math.inf)
-            count = sum(
-                row["ord"] < quote["ord"] < good and not quote["flags"] & INVALID
-                for quote in done.of("quote", venue, symbol)
-                if quote["origin"] == "book"
-            )
-            if count:
-                wrong.append(f"expected no quote of the bad book of {symbol}, found {count}")
-    return wrong
-
-
 def _compare(done: Recorded, venue: str, best: int | None) -> Equality:
     """Compare every book of a venue whenever it was looked at and at rest."""
     found = []
@@ -270,9 +270,9 @@ def _compare(done: Recorded, venue: str, best: int | None) -> Equality:
             strike["at_ns"]
             for strike in done.strikes[venue]
             if strike["fault"] in LOSING
-            and (venue == "coinbase" or (raw, "book") == _hit(venue, strike))
+            and (venue == "coinbase" or (raw, "book") == fault_books.hit(venue, strike))
         ]
-        spoilt_ns = [row["ts_recv"] for row in _spoiling(done, venue, symbol)]
+        spoilt_ns = [row["ts_recv"] for row in fault_books.spoiling(done, venue, symbol)]
         if venue in fault_rules.UNPROVABLE_BOOKS:
             # Nothing shows the loss: the book may be wrong until its next snapshot.
             spoilt_ns += losses_ns
@@ -283,36 +283,6 @@ def _compare(done: Recorded, venue: str, best: int | None) -> Equality:
             found[-1] = Equality(0, 1, f"expected a book of {symbol} at rest, found none")
     difference = next((each.difference for each in found if each.difference), "")
     return Equality(sum(f.equal for f in found), sum(f.unequal for f in found), difference)
-
-
-def _hit(venue: str, strike: Row) -> tuple[str, str]:
-    hit = fault_rules.stream(venue, strike["message"])
-    return hit.raw_symbol, hit.channel
-
-
-def _spoiling(done: Recorded, venue: str, symbol: str) -> list[Row]:
-    """Return the rows that tell of the end of a book's truth."""
-    found = [
-        row
-        for kind in ("gap", "checksum", "crossed", "disconnected")
-        for row in done.statuses(venue, kind)
-        if row["symbol"] in (None, symbol) and row["channel"] in (None, "book")
-    ]
-    # What could not be read is told verbatim: a book lacks it from there on, though where messages
-    # are numbered only the next one shows it.
-    unread = [row for row in done.statuses(venue, "undecodable") if symbol in row["detail"]]
-    return found + [row for row in unread if "l2update" in row["detail"] or venue == "coinbase"]
-
-
-def _worst_recovery_s(done: Recorded, venue: str) -> float | None:
-    """Return the longest time from a row that made a book bad to the one that made it good."""
-    waits = []
-    for row in done.rows["status"]:
-        if row["venue"] == venue and row["kind"] == "resync":
-            causes = _spoiling(done, venue, row["symbol"])
-            spoilt = [cause["ts_recv"] for cause in causes if cause["ord"] < row["ord"]]
-            waits.append((row["ts_recv"] - max(spoilt)) / NS_PER_S)
-    return max(waits, default=None)
 
 
 def _disturbed(done: Recorded, venue: str, others: set[str]) -> list[str]:

@@ -10,6 +10,7 @@ by nothing. Finnhub's trades have neither number nor order.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -99,23 +100,25 @@ def is_out_of_order(venue: str, strike: Mapping[str, Any]) -> bool:
 
 
 def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, str]) -> Due:
-    """Return what faults that befell messages must leave; `symbols` are canonical by raw symbol."""
+    """Return what faults that befell messages must leave; `symbols` are canonical by raw symbol.
+
+    Of a strike that is `unseen` nothing came by which it had to show.
+    """
     certain: Counter[Key] = Counter()
     possible: Counter[Key] = Counter()
     for strike in strikes:
         hit = stream(venue, strike["message"])
         symbol = symbols.get(hit.raw_symbol)
+        counts = possible if strike.get("unseen") else certain
         match strike["fault"]:
             case "gap":
-                _lose(venue, hit, symbols, certain, possible)
+                _lose(venue, hit, symbols, counts, possible)
             case "corrupt":
                 certain["undecodable", None] += 1
-                if hit.channel == "book" and venue in UNPROVABLE_BOOKS:
-                    # What comes while the book is asked for anew leads to no further asking.
-                    counts = possible if certain["resync", symbol] else certain
-                    counts["resync", symbol] += 1
-                else:
-                    _lose(venue, hit, symbols, certain, possible)
+                doubted = doubted_books(venue, strike["sent"], symbols)
+                certain.update(("resync", each) for each in doubted)
+                if not doubted or hit.channel != "book":
+                    _lose(venue, hit, symbols, counts, possible)
             case "duplicate" if venue == "coinbase":
                 certain["duplicate", None] += 1
             case "duplicate" if _is_numbered(venue, hit.channel):
@@ -132,17 +135,29 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
                     possible["late", symbol] += 1
                 _lose(venue, hit, symbols, certain, possible)
             case "crc":
-                certain["checksum", symbol] += 1
-                certain["resync", symbol] += 1
+                counts["checksum", symbol] += 1
+                counts["resync", symbol] += 1
     return Due(certain, possible)
+
+
+def doubted_books(venue: str, left: str, symbols: Mapping[str, str]) -> set[str]:
+    """Return whose books are doubted, where nothing else shows it, for what is left of a message.
+
+    Where that does not tell what kind of message it was, or of which product, it may be any.
+    """
+    kind, found = re.match(r'(?:\{"type":"(\w*)("?))?', left).groups("")
+    is_change = kind == "l2update" if found else "l2update".startswith(kind)
+    if venue not in UNPROVABLE_BOOKS or not is_change:
+        return set()
+    named = {symbol for raw, symbol in symbols.items() if f'"{raw}"' in left}
+    return named or set(symbols.values())
 
 
 def due_of_lines(venue: str, fault: str, count: int, symbols: Iterable[str]) -> Due:
     """Return what so many broken connections must leave; what was lost meanwhile may show."""
     if fault == "life" and venue in BINANCE:
         # The venue says when it will close: a new connection is there before, and nothing is lost.
-        # The last one's turn may come when the run has ended.
-        return Due(Counter({("replaced", None): count - 1}), Counter({("replaced", None): 1}))
+        return Due(Counter({("replaced", None): count}), Counter())
     certain: Counter[Key] = Counter({("disconnected", None): count})
     if fault == "half-open":
         certain["half_open", None] = count
@@ -172,14 +187,18 @@ def recorded(statuses: Iterable[Mapping[str, Any]], venue: str) -> Counter[Key]:
     )
 
 
-def problems(wanted: Due, found: Counter[Key]) -> list[str]:
-    """Say in what a recording differs from what was due."""
+def problems(
+    wanted: Due, found: Counter[Key], absorbed: Mapping[str, int] | None = None
+) -> list[str]:
+    """Say in what a recording differs from what was due.
+
+    `absorbed` says how many losses, by symbol, came while a book was being rebuilt already.
+    """
     said = []
     for key in sorted(wanted.certain | wanted.possible | found, key=str):
         least, most = wanted.certain[key], wanted.certain[key] + wanted.possible[key]
         if key[0] == "resync":
-            # The last book asked for may still be on its way when the run ends.
-            least = max(0, least - 1)
+            least = max(0, least - (absorbed or {}).get(key[1] or "", 0))
         if not least <= found[key] <= most:
             wish = str(least) if least == most else f"{least} to {most}"
             whose = key[1] or "the connection"

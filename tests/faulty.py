@@ -90,6 +90,7 @@ class Run:
         ports: tuple[int, int] | None = None,
         instruments: int = INSTRUMENTS,
         path: str = "",
+        flags: Sequence[str] = (),
     ) -> None:
         self.folder, self.simulator, self.venues = folder, simulator, venues
         self.followed = {venue: canonical(venue, instruments) for venue in venues}
@@ -107,6 +108,7 @@ class Run:
         self._news = threading.Condition()
         self._questions = 0
         self._command = self._arguments(channels, settings, ports or (simulator.port,) * 2, path)
+        self._command += flags
         self._follower = Follower(lambda: lock.holder(folder), self._take)
 
     def __enter__(self) -> Run:
@@ -160,6 +162,10 @@ class Run:
     def strikes(self, venue: str) -> list[Row]:
         told: list[Row] = self._ask(f"/strikes?venue={venue}")
         return told
+
+    def calm(self) -> None:
+        """End the faults."""
+        self._ask("/calm", "POST")
 
     def observe(self, states: int) -> None:
         """Look at the exchange's own books until each was seen in so many states that arrived."""
@@ -255,10 +261,11 @@ class Run:
                     self._sequences.add((venue, symbol, seq))
             self._news.notify_all()
 
-    def _ask(self, path: str) -> Any:
+    def _ask(self, path: str, method: str = "GET") -> Any:
         url = f"{self.simulator.http_url('').removesuffix('/')}/_simulate{path}"
         self._questions += url.startswith("https")
-        with urllib.request.urlopen(url, timeout=DEADLINE_S, context=_TRUSTING) as answer:
+        request = urllib.request.Request(url, method=method)
+        with urllib.request.urlopen(request, timeout=DEADLINE_S, context=_TRUSTING) as answer:
             return loads(answer.read())
 
 
@@ -294,10 +301,11 @@ def collecting(
     seed: int = SEED,
     instruments: int = INSTRUMENTS,
     path: str = "",
+    flags: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Run the exchange with these faults, and a collector on it."""
     with (
         Simulator(venues, rate=RATE * len(venues), seed=seed, faults=faults) as simulator,
-        Run(folder, simulator, venues, channels, settings, None, instruments, path) as run,
+        Run(folder, simulator, venues, channels, settings, None, instruments, path, flags) as run,
     ):
         yield run

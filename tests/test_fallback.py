@@ -227,4 +227,5 @@ def test_a_wrong_certificate_is_one_clear_line_and_never_plain_text(done: Tapped
         line = f"{venue}: disconnected: {rows[0]['detail']}"
         assert done.recorded.stderr.splitlines().count(line) == len(rows)
         assert data(done, venue) == []
-    assert done.recorded.tls == tries
+    # One of each venue may be under way when the run ends.
+    assert tries <= done.recorded.tls <= tries + len(done.recorded.injected)

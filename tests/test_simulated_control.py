@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from contextlib import suppress
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -215,19 +216,23 @@ def test_a_book_of_kraken_is_the_one_that_the_message_of_that_time_leads_to():
             params = {"channel": "book", "symbol": ["BTC/USD"], "depth": 1000}
             line.ask({"method": "subscribe", "params": params})
             snapshot = line.until(lambda m: m.get("channel") == "book")["data"][0]
-            while True:
+            now = changed = ""
+            while not now or now != changed:
                 own = own_book(simulator, "kraken", "BTC/USD")
-                message = line.until(lambda m: m.get("channel") == "book")["data"][0]
-                for side in ("bids", "asks"):
-                    levels = {level["price"]: level["qty"] for level in snapshot[side]}
-                    for level in message[side]:
-                        levels[level["price"]] = level["qty"]
-                    kept = [(p, q) for p, q in levels.items() if Decimal(q)]
-                    kept.sort(key=lambda level: Decimal(level[0]), reverse=side == "bids")
-                    snapshot[side] = [{"price": price, "qty": qty} for price, qty in kept]
-                digits = f"{own['changed_ns'] // 1000 % 10**6:06d}Z"
-                if message["timestamp"].endswith(digits):
-                    break
+                seconds, ns = divmod(own["changed_ns"], 10**9)
+                changed = (
+                    f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{ns // 1000:06d}Z"
+                )
+                while now < changed:
+                    message = line.until(lambda m: m.get("channel") == "book")["data"][0]
+                    now = message["timestamp"]
+                    for side in ("bids", "asks"):
+                        levels = {level["price"]: level["qty"] for level in snapshot[side]}
+                        for level in message[side]:
+                            levels[level["price"]] = level["qty"]
+                        kept = [(p, q) for p, q in levels.items() if Decimal(q)]
+                        kept.sort(key=lambda level: Decimal(level[0]), reverse=side == "bids")
+                        snapshot[side] = [{"price": price, "qty": qty} for price, qty in kept]
     assert own["sequence"] is None
     for side in ("bids", "asks"):
         assert [[level["price"], level["qty"]] for level in snapshot[side]] == own[side]

@@ -38,12 +38,16 @@ _CHECKSUM = re.compile(r'("checksum":|"c":")(\d+)')
 
 
 class Strike(NamedTuple):
-    """A fault that befell a message at `at_ns`; where two changed places, that which overtook."""
+    """A fault that befell a message at `at_ns`.
+
+    Of one cut short, `sent` is what was left; where two changed places, `overtaken_by` the other.
+    """
 
     fault: str
     at_ns: int
     message: str
     overtaken_by: str | None = None
+    sent: str | None = None
 
 
 class Tally:
@@ -190,7 +194,9 @@ class Client:
         payload = text.encode()
         if fault is not None:
             self._struck[fault] += 1
-            strike = Strike(fault, time.time_ns(), text)
+            # JSON cut short is never valid, whatever the venue.
+            left = text[: 1 + dice.below(len(text) - 1)] if fault == "corrupt" else None
+            strike = Strike(fault, time.time_ns(), text, sent=left)
             if fault == "reorder":
                 self._held = strike
             else:
@@ -200,9 +206,8 @@ class Client:
                 pass
             case "duplicate":
                 self._pending += [wire.frame(payload), wire.frame(payload)]
-            case "corrupt":
-                # JSON cut short is never valid, whatever the venue.
-                self._pending.append(wire.frame(payload[: 1 + dice.below(len(payload) - 1)]))
+            case "corrupt" if left:
+                self._pending.append(wire.frame(left.encode()))
             case "crc":
                 self._pending.append(wire.frame(_CHECKSUM.sub(_off_by_one, text).encode()))
             case "slice":

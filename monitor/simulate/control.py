@@ -8,8 +8,9 @@ handshake begun with the wrong certificate
 (a port speaks TLS before anybody says which venue is meant).
 
 `GET /_simulate/strikes?venue=V` answers with the messages that faults befell, the oldest first, the
-last 1000 of them: `[{"fault", "at_ns", "message", "overtaken_by"}, …]`. `message` is the text as it
-was before the fault; `overtaken_by` is null but for `reorder`, which is told of when it is done.
+last 1000 of them: `[{"fault", "at_ns", "message", "overtaken_by", "sent"}, …]`. `message` is the
+text as it was before the fault; `overtaken_by` is null but for `reorder`, which is told of when it
+is done, and `sent`, what was left of the text, but for `corrupt`.
 
 `GET /_simulate/book?venue=V&symbol=RAW` answers with the venue's own book at this moment:
 `{"venue", "symbol", "sequence", "changed_ns", "bids": [[price, size], …], "asks": […]}`. Prices and
@@ -23,6 +24,8 @@ the event that led to it, which Kraken's book messages carry.
 - Kraken, both versions, `maintenance`, `post_only`, `cancel_only` and `online`: it tells all
   connections that this is its system's status, and later ones when they open. Data go on.
 - Coinbase Exchange, `slow-consumer`: it closes all connections as it does those that read too slow.
+
+`POST /_simulate/calm` ends all faults: what comes from then on is as it should be.
 
 None is ever befallen by a fault.
 """
@@ -39,8 +42,9 @@ from monitor.simulate.venue import Answer, Cued, Venue, answer
 from monitor.simulate.wire import decimal
 
 PATH, BOOK_PATH, STRIKES_PATH = "/_simulate", "/_simulate/book", "/_simulate/strikes"
-CUE_PATH = "/_simulate/cue"
-PATHS = (PATH, BOOK_PATH, STRIKES_PATH, CUE_PATH)
+CUE_PATH, CALM_PATH = "/_simulate/cue", "/_simulate/calm"
+PATHS = (PATH, BOOK_PATH, STRIKES_PATH, CUE_PATH, CALM_PATH)
+POSTED = (CUE_PATH, CALM_PATH)
 # What befalls the port, not a venue.
 TLS = "tls"
 

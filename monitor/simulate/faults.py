@@ -14,7 +14,7 @@ HTTP = ("http-429", "http-418", "http-451", "http-403")
 CHAIN = ("head-back", "reorg", "graphql-error")
 NAMES = (*MESSAGE, *LINE, "flap", *HTTP, *CHAIN, "tls")
 # A venue that gives notice of its shutdown does so this share of a timed life before its end.
-NOTICE_SHARE, NOTICE_MAX_S = 0.25, 10.0
+NOTICE_SHARE, NOTICE_MAX_S = 0.5, 10.0
 
 
 class Fault(NamedTuple):
@@ -65,6 +65,10 @@ class Dice:
 
     def __bool__(self) -> bool:
         return bool(self._chances or self._timed)
+
+    def calm(self) -> None:
+        """Let no fault strike from now on."""
+        self._chances, self._timed, self._due_s = [], [], []
 
     def drawn(self, names: Sequence[str]) -> str | None:
         """Return a fault of `names` that strikes by its probability."""

@@ -1,8 +1,9 @@
 """The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate.
 
 `GET /_simulate` tells how many of each fault were injected, per venue, `GET /_simulate/strikes`
-which messages they befell, `GET /_simulate/book` a venue's own book, and `POST /_simulate/cue` has
-a venue do what it otherwise does of its own accord: `control.py` says how.
+which messages they befell, `GET /_simulate/book` a venue's own book; `POST /_simulate/cue` has a
+venue do what it otherwise does of its own accord, and `/_simulate/calm` ends the faults:
+`control.py` says how.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import ssl
 import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from aiohttp import WSMsgType, web
 
@@ -31,6 +33,7 @@ from monitor.simulate.playback import Capture, Playback
 from monitor.simulate.tls import Certificates
 from monitor.simulate.uniswap import Uniswap
 from monitor.simulate.venue import Answer, Guarded, Posting, Session, Venue
+from monitor.simulate.wire import SECOND_NS
 
 __all__ = ["ADDRESS", "VENUES", "Exchange", "Options"]
 
@@ -65,6 +68,8 @@ class Exchange:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._last_ns = time.time_ns()
+        self._faults = options.faults
+        self._dice: WeakSet[Dice] = WeakSet()
         simulated = [name for name in options.venues if name != options.capture_venue]
         self._market = Market(simulated, options.seed, self._last_ns)
         self._tally = Tally(options.venues)
@@ -77,13 +82,10 @@ class Exchange:
     async def start(self, port: int) -> tuple[web.AppRunner, int]:
         """Listen; return what `stop` wants, and the port."""
         self._started_s = asyncio.get_running_loop().time()
-        http = faults.only(self._options.faults, faults.HTTP)
         self._http_dice = {
-            name: Dice(http, f"{self._options.seed}/http/{name}", self._started_s)
-            for name in self._venues
+            name: self._draws(faults.HTTP, f"http/{name}", self._started_s) for name in self._venues
         }
-        tls = faults.only(self._options.faults, ["tls"])
-        self._tls_dice = Dice(tls, f"{self._options.seed}/tls", self._started_s)
+        self._tls_dice = self._draws(["tls"], "tls", self._started_s)
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_S)
@@ -134,12 +136,17 @@ class Exchange:
                 return Finnhub(instruments, options.seed)
             case "uniswap":
                 struck = self._tally.faults[name]
-                return Uniswap(
-                    self._market.walks, options.seed, options.faults, struck, self._last_ns
-                )
+                dice = self._draws(faults.CHAIN, "uniswap", self._last_ns / SECOND_NS)
+                return Uniswap(self._market.walks, options.seed, dice, struck, self._last_ns)
             case "mock":
                 return Mock(options.seed, self._last_ns)
         raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
+
+    def _draws(self, names: Sequence[str], seed: str, start_s: float) -> Dice:
+        """Return what decides when faults of these names strike."""
+        dice = Dice(faults.only(self._faults, names), f"{self._options.seed}/{seed}", start_s)
+        self._dice.add(dice)
+        return dice
 
     def _context(self) -> ssl.SSLContext | None:
         """Return a context that draws, for each handshake, which certificate it shows."""
@@ -162,9 +169,14 @@ class Exchange:
         venue, symbol = (request.query.get(name, "") for name in ("venue", "symbol"))
         if request.path == control.STRIKES_PATH:
             return control.strikes(self._tally.strikes, venue)
+        if request.path in control.POSTED and request.method != "POST":
+            raise web.HTTPMethodNotAllowed(request.method, ["POST"])
+        if request.path == control.CALM_PATH:
+            self._faults = []
+            for dice in self._dice:
+                dice.calm()
+            return control.told(self._tally.faults, self._wrong_certificates)
         if request.path == control.CUE_PATH:
-            if request.method != "POST":
-                raise web.HTTPMethodNotAllowed(request.method, ["POST"])
             clients = [session.client for session, at in self._sessions.items() if at == venue]
             return control.cue(self._venues.get(venue), request.query.get("cue", ""), clients)
         return control.book(self._market.instruments, venue, symbol)
@@ -219,10 +231,10 @@ class Exchange:
             return ws
         self._connections += 1
         now_s = asyncio.get_running_loop().time()
-        seed = f"{self._options.seed}/{self._connections}"
-        chosen = faults.only(self._options.faults, (*faults.MESSAGE, *faults.LINE))
-        client = Client(ws, transport, Dice(chosen, seed, now_s), self._tally, name)
-        flap = Dice(faults.only(self._options.faults, ["flap"]), f"{seed}/flap", now_s)
+        seed = f"{self._connections}"
+        dice = self._draws((*faults.MESSAGE, *faults.LINE), seed, now_s)
+        client = Client(ws, transport, dice, self._tally, name)
+        flap = self._draws(["flap"], f"{seed}/flap", now_s)
         session = self._venues[name].open(client, path, dict(request.query), self._now_ns())
         client.flush()
         self._sessions[session] = name
@@ -299,7 +311,7 @@ class Exchange:
             session.client.flush()
 
     def _is_down(self, now_s: float) -> bool:
-        return faults.is_down(self._options.faults, now_s - self._started_s)
+        return faults.is_down(self._faults, now_s - self._started_s)
 
 
 async def _response(told: Answer) -> web.Response:

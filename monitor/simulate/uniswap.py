@@ -6,11 +6,11 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from monitor.simulate import faults, uniswap_graph, uniswap_rpc
-from monitor.simulate.faults import Dice, Fault
+from monitor.simulate import uniswap_graph, uniswap_rpc
+from monitor.simulate.faults import Dice
 from monitor.simulate.market import Walk
 from monitor.simulate.uniswap_chain import Block, Chain
 from monitor.simulate.venue import Answer, Polled, answer
@@ -30,12 +30,11 @@ class Uniswap(Polled):
         self,
         walks: Mapping[str, Walk],
         seed: int,
-        wanted: Sequence[Fault],
+        dice: Dice,
         struck: Counter[str],
         now_ns: int,
     ) -> None:
-        chosen = faults.only(wanted, faults.CHAIN)
-        self._dice = Dice(chosen, f"{seed}/uniswap", now_ns / SECOND_NS)
+        self._dice = dice
         self._random = random.Random(f"{seed}/uniswap/batches")
         self._chain = Chain(walks, seed, self._dice, struck, now_ns)
         self._struck = struck
