@@ -1,21 +1,28 @@
-"""One line of a capture as a frame, in each of the formats that captures come in.
+"""Captured frames as records, in each of the formats that captures come in.
 
 - JSON objects, `{"raw": "<payload>", "recv_ns": …, "kind": …, "conn": …, …}`: see the contract.
 - hftbacktest's collector: `<ns since 1970> <payload>`; what REST answered looks like a frame.
 - cryptofeed's raw files: `<s since 1970>: <payload>`, `<url> -> <s>: <body>` for what REST
   answered, `<url> <- <s>: <text>` for what was sent, `<url> <-> <s>` when a line was opened.
 
-The latter two name no connection: each of their files is one.
+The latter two name no connection: each of their files is one. A recording made with `--raw` keeps
+frames too: as rows, and beside them `status` rows that say whose connection each is, what was sent
+and what was fetched.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
-from monitor.batches import BAD_TS_RECV
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from monitor.batches import BAD_TS_RECV, Batch, column
 
 _HFTBACKTEST = re.compile(r"(\d{16,19}) (.+)", re.DOTALL)
 _CRYPTOFEED = re.compile(
@@ -25,11 +32,17 @@ _CRYPTOFEED = re.compile(
 # Only the book that Binance's REST gives has this name at its top.
 _BINANCE_BOOK, _BINANCE_BOOK_URL = "lastUpdateId", "https://api.binance.com/api/v3/depth"
 _CONFIGURATION = "configuration: "
+# Rows that say how to read the frames that a recording kept.
+_BESIDE_FRAMES = ("opened", "took_over", "fetched", "sent")
 _KINDS = {None: "ws", "->": "http", "<-": "sent"}
 
 
 class Captured(NamedTuple):
-    """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows."""
+    """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows.
+
+    `kind` is `ws`, `http` or `sent`; of kept frames also `opened` and `took_over`, where `conn`
+    begins a new connection.
+    """
 
     ts_recv: int
     flags: int
@@ -39,6 +52,8 @@ class Captured(NamedTuple):
     raw: str
     # What the client asked with, for an answer that cannot be read without.
     request: str | None
+    # Of the connection; files have none.
+    number: int | None = None
 
 
 def parse(line: str, previous_ns: int, conn: str) -> Captured | None:
@@ -63,6 +78,32 @@ def parse(line: str, previous_ns: int, conn: str) -> Captured | None:
     _whole(text)
     ts_recv = int(Decimal(told["time"]) * 1_000_000_000)
     return Captured(ts_recv, 0, conn, _KINDS[told["way"]], told["url"] or "", text, None)
+
+
+def kept(batches: Iterable[Batch]) -> Iterator[tuple[str, Captured]]:
+    """Yield what a recording kept, in `ord` order, each with its venue."""
+    fetched: dict[tuple[str, int], str] = {}
+    names: dict[tuple[str, int], str] = {}
+    for batch in batches:
+        told = batch["status"]
+        told = told.filter(pc.is_in(told["kind"], pa.array(_BESIDE_FRAMES)))
+        frames = [(*row, "frame") for row in _columns(batch["frame"], "raw")]
+        rows = sorted([*_columns(told, "detail", "kind"), *frames], key=itemgetter(0))
+        for _, ts_recv, venue, conn, text, kind in rows:
+            if kind == "fetched":
+                fetched[venue, conn] = text
+                continue
+            if kind in ("opened", "took_over"):
+                names[venue, conn] = text
+            url = fetched.pop((venue, conn), None) if kind == "frame" else None
+            way = kind if kind != "frame" else "ws" if url is None else "http"
+            name = names.get((venue, conn), str(conn))
+            yield venue, Captured(ts_recv, 0, name, way, url or "", text, None, conn)
+
+
+def _columns(rows: pa.RecordBatch, *names: str) -> Iterator[tuple[Any, ...]]:
+    columns = (column(rows, name).tolist() for name in ("ord", "ts_recv", "venue", "conn", *names))
+    return zip(*columns, strict=True)
 
 
 def _whole(text: str) -> list[str]:

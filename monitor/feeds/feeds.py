@@ -157,7 +157,10 @@ class Feeds:
         profile, endpoint = venues()[venue], self._endpoints.get(venue, NOWHERE)
         base, address = endpoint.ws or profile["ws_url"], self._address(venue)
         pools = [pool.model_dump() for pool in settings.pools]
+        name = venue if way.mode == settings.mode else f"{venue}-{way.mode}"
+        name = name if part == 0 else f"{name}-{part + 1}"
         options = {
+            "name": name,
             "sources": wanted,
             "live": True,
             "raw": self._raw,
@@ -169,9 +172,8 @@ class Feeds:
         key = keys.find(profile["key"], settings)
         if venue not in self._rests:
             self._rests[venue] = Rest(venue, address, key)
-        name = venue if way.mode == settings.mode else f"{venue}-{way.mode}"
         supervisor = Supervisor(
-            name if part == 0 else f"{name}-{part + 1}",
+            name,
             session,
             self._clock,
             base and profile["ws_url"] and _join(base, profile["ws_path"], key.parameters),

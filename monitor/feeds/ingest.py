@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from monitor._rust_feed import Feed, Session, venues
 from monitor.batches import Batch
-from monitor.feeds.captured import Captured, parse
+from monitor.feeds.captured import Captured, kept, parse
 
 DRAIN_FRAMES = 5000
 CAPACITY_ROWS = 10_000_000
@@ -42,30 +42,65 @@ def ingest(
 
     Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
     """
-    feed = Feed(CAPACITY_ROWS)
-    Session(feed, venue, OPTIONS)
+    Session(Feed(0), venue, OPTIONS)
     bad_lines: list[str] = []
     records = [record for file in files for record in _read(file, bad_lines)]
     if bad_lines and not records:
         raise ValueError(f"{bad_lines[0]}, and no frame in {len(bad_lines)} lines")
     on_open()
     records.sort(key=lambda record: record.ts_recv)
-    streams = list(dict.fromkeys(record.conn for record in records if record.kind == "ws"))
-    sessions: dict[str, tuple[int, Session]] = {}
-    frames = 0
-    for record in records:
-        for name in _readers(record, streams, venue):
-            if name not in sessions:
-                sessions[name] = (len(sessions) + 1, Session(feed, venue, OPTIONS))
-            _read_one(record, *sessions[name])
-        frames += record.kind != "sent"
+    names = list(dict.fromkeys(record.conn for record in records if record.kind == "ws"))
+    done = _decode(((venue, record) for record in records), {venue: names}, emit)
+    return done._replace(bad=len(bad_lines), bad_lines=bad_lines[:SHOWN_BAD_LINES])
+
+
+def ingest_kept(
+    rows: Callable[[], Iterator[Batch]],
+    emit: Callable[[Batch], None],
+    on_open: Callable[[], None] = lambda: None,
+) -> Ingested:
+    """Decode anew the frames that a recording kept; `rows` gives its rows from the start.
+
+    Raises ValueError for a recording without frames.
+    """
+    names: dict[str, list[str]] = {}
+    for venue, record in kept(rows()):
+        if record.kind in ("ws", "http"):
+            of_venue = names.setdefault(venue, [])
+            if record.kind == "ws" and record.conn not in of_venue:
+                of_venue.append(record.conn)
+    if not names:
+        raise ValueError("expected frames in the recording (record --raw), found none")
+    on_open()
+    return _decode(kept(rows()), names, emit)
+
+
+def _decode(
+    records: Iterable[tuple[str, Captured]],
+    streams: Mapping[str, Sequence[str]],
+    emit: Callable[[Batch], None],
+) -> Ingested:
+    """Decode records of venues; `streams` names the connections of each that bring a stream."""
+    feed = Feed(CAPACITY_ROWS)
+    sessions: dict[tuple[str, str], Session] = {}
+    numbers: dict[tuple[str, str], int] = {}
+    frames = ts_recv = 0
+    for venue, record in records:
+        for name in _readers(record, streams.get(venue, ()), venue):
+            if (venue, name) not in sessions:
+                sessions[venue, name] = Session(feed, venue, OPTIONS)
+                numbers[venue, name] = len(sessions)
+            number = numbers[venue, name] = record.number or numbers[venue, name]
+            _read_one(record, number, sessions[venue, name])
+        frames += record.kind in ("ws", "http")
+        ts_recv = record.ts_recv
         if frames % DRAIN_FRAMES == 0:
             _drain(feed, emit)
-    for conn, session in sessions.values():
-        session.closed(conn, records[-1].ts_recv, "ended", "the capture ends")
+    for key, session in sessions.items():
+        session.closed(numbers[key], ts_recv, "ended", "the capture ends")
     _drain(feed, emit)
-    ignored = sum(session.ignored_frames for _, session in sessions.values())
-    return Ingested(frames, ignored, len(bad_lines), bad_lines[:SHOWN_BAD_LINES])
+    ignored = sum(session.ignored_frames for session in sessions.values())
+    return Ingested(frames, ignored, 0, [])
 
 
 def _readers(record: Captured, streams: Sequence[str], venue: str) -> Sequence[str]:
@@ -85,6 +120,9 @@ def _readers(record: Captured, streams: Sequence[str], venue: str) -> Sequence[s
 def _read_one(record: Captured, conn: int, session: Session) -> None:
     if record.kind == "sent":
         session.sent(record.raw)
+        return
+    if record.kind in ("opened", "took_over"):
+        session.began(conn, record.ts_recv, record.kind == "took_over")
         return
     if record.request is not None:
         session.sent(record.request)

@@ -127,6 +127,14 @@ impl Market {
         }
     }
 
+    /// Where payloads are kept, keep also what tells how to read them: `opened` and `took_over` say
+    /// whose connection it is, `fetched` what the next one answers, `sent` what was asked.
+    pub fn keep_request(&mut self, kind: &str, text: &str) {
+        if self.keep_frames {
+            self.status("feed", None, "connected", kind, Some(text.into()), [None; 3]);
+        }
+    }
+
     /// Hand all rows made so far to the buffer.
     pub fn flush(&mut self) {
         self.buffer.push(&mut self.rows, self.message + 1);
@@ -280,17 +288,16 @@ impl Market {
         self.repeats = Some((until_ns, 0));
     }
 
-    /// How many repeats were left out, told once when their time is over.
-    pub fn repeats_left_out(&mut self) -> Option<u64> {
-        let now_ns = self.now_ns;
-        self.repeats.take_if(|(until_ns, _)| *until_ns <= now_ns).map(|(_, count)| count)
+    /// How many repeats were left out, told once if their time is over at `by_ns`.
+    pub fn repeats_left_out(&mut self, by_ns: i64) -> Option<u64> {
+        self.repeats.take_if(|(until_ns, _)| *until_ns <= by_ns).map(|(_, count)| count)
     }
 
     /// Whether a row is a repeat of two connections' overlap; if so it is counted.
     fn is_overlap(&mut self, verdict: Verdict) -> bool {
         let repeated = matches!(verdict, Verdict::Duplicate | Verdict::Late);
         match &mut self.repeats {
-            Some((_, count)) if repeated => {
+            Some((until_ns, count)) if repeated && self.now_ns < *until_ns => {
                 *count += 1;
                 true
             }

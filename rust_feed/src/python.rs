@@ -167,6 +167,10 @@ impl Session {
         py.detach(|| self.lock().fall_back(conn, now_ns, why));
     }
 
+    fn began(&self, py: Python<'_>, conn: u32, now_ns: i64, took_over: bool) {
+        py.detach(|| self.lock().began(conn, now_ns, took_over));
+    }
+
     fn frame(&self, py: Python<'_>, conn: u32, text: &str, now_ns: i64, flags: u32) {
         py.detach(|| self.lock().frame(conn, text, now_ns, flags));
     }

@@ -229,6 +229,20 @@ impl Session {
         self.dialect.sent(text);
     }
 
+    /// The payloads of a connection begin in a file; it may have taken over from the one before.
+    pub fn began(&mut self, conn: u32, now_ns: i64, took_over: bool) {
+        if took_over {
+            self.market.leave_out_repeats_until(now_ns + standby::REPEATS_NS);
+        } else {
+            self.market.write_withheld_depths(i64::MAX);
+            self.market.end_quotes(false);
+            self.market.forget_books(false);
+        }
+        self.begin(conn, now_ns);
+        self.dialect = open(&self.options, &mut self.market);
+        self.market.flush();
+    }
+
     /// One payload from a file; `flags` are set on its rows.
     pub fn frame(&mut self, conn: u32, text: &str, now_ns: i64, flags: u32) {
         self.begin(conn, now_ns);
@@ -243,6 +257,7 @@ impl Session {
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
         self.market.takes_polled = self.polling.is_some() || !self.options.live;
+        self.market.keep_request("fetched", url);
         self.market.begin(body);
         match self.dialect.fetched(url, body, &mut self.market) {
             Ok(()) => self.failure = None,
@@ -309,8 +324,10 @@ impl Session {
     }
 
     fn begin(&mut self, conn: u32, now_ns: i64) {
-        self.market.conn = conn;
         self.market.now_ns = now_ns;
+        if std::mem::replace(&mut self.market.conn, conn) != conn {
+            self.market.keep_request("opened", &self.options.name);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a session asks of its venue, held back as far as the venue's limits want it.
 
 use super::{Action, Session};
-use crate::subscription::Ask;
+use crate::subscription::{Ask, Fetch};
 
 impl Session {
     /// Hand over the rows, and what may be asked of the venue now.
@@ -29,6 +29,15 @@ impl Session {
         actions.extend(std::iter::from_fn(send).map(Action::Send));
         let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
         actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
+        for action in &actions {
+            match action {
+                Action::Send(text) | Action::Fetch(Fetch { body: Some(text), .. }) => {
+                    self.market.keep_request("sent", text);
+                }
+                _ => {}
+            }
+        }
+        self.market.flush();
         actions
     }
 }

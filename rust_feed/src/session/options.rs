@@ -10,6 +10,9 @@ use crate::venue::Setup;
 pub struct Options {
     #[serde(default)]
     pub sources: Vec<Wanted>,
+    /// What kept frames call it, over all its connections.
+    #[serde(default)]
+    pub name: String,
     /// Write rows of connection life and per-second measures; ingest does not.
     #[serde(default)]
     pub live: bool,

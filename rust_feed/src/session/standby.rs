@@ -17,7 +17,7 @@ use crate::venue::Dialect;
 /// How long both connections bring the same, so that neither lacks what the other had first.
 const OVERLAP_NS: i64 = SECOND;
 /// How long repeats of the first connection may still come after it was left.
-const REPEATS_NS: i64 = 5 * SECOND;
+pub(super) const REPEATS_NS: i64 = 5 * SECOND;
 /// A subscription that is not answered by then is not waited for.
 const ANSWER_NS: i64 = 10 * SECOND;
 /// What may be kept unread: far more than an overlap brings.
@@ -126,8 +126,11 @@ impl Session {
     /// The first connection was read to its end: the second one is the connection from now on.
     pub fn take_over(&mut self, now_ns: i64) -> Vec<Action> {
         let Some(standby) = self.standby.take() else { return Vec::new() };
+        self.tell_repeats(i64::MAX);
         let replaced = self.market.conn;
-        self.begin(standby.conn, now_ns);
+        self.market.conn = standby.conn;
+        self.market.now_ns = now_ns;
+        self.market.keep_request("took_over", &self.options.name);
         let detail = format!("{}, in place of connection {replaced}", standby.address);
         self.market.status("connection", None, "connected", "connected", Some(detail), [None; 3]);
         self.dialect = standby.dialect;
@@ -161,8 +164,8 @@ impl Session {
     }
 
     /// Tell how many repeats were left out, once no more can come.
-    pub(super) fn tell_repeats(&mut self) {
-        if let Some(count) = self.market.repeats_left_out() {
+    pub(super) fn tell_repeats(&mut self, by_ns: i64) {
+        if let Some(count) = self.market.repeats_left_out(by_ns) {
             let detail = Some("a new connection replaced the old one without a gap".into());
             let numbers = [None, None, Some(count)];
             self.market.status("connection", None, "connected", "replaced", detail, numbers);

@@ -71,7 +71,7 @@ impl Session {
 
     /// Have a second connection opened in time for the end of this one.
     pub(super) fn watch_life(&mut self, actions: &mut Vec<Action>) {
-        self.tell_repeats();
+        self.tell_repeats(self.market.now_ns);
         let now = self.market.now_ns;
         let ends = self.watch.ends || self.is_old();
         if ends && self.standby.is_none() && now - self.replace_ns >= REPLACE_EVERY_NS {

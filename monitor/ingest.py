@@ -1,0 +1,51 @@
+"""Captured frames, from files or from a recording that kept them, into a new sealed recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from monitor import cli_support
+from monitor.batches import Batch
+from monitor.feeds import ingest as decoder
+from monitor.feeds.ingest import Ingested
+from monitor.recorder import Recorder
+from monitor.recordings import find, open_recording
+
+Decode = Callable[[Callable[[Batch], None], Callable[[], None]], Ingested]
+
+
+def is_recording(folder: Path, name: str) -> bool:
+    """Tell whether a recording is meant, by its id or its path."""
+    try:
+        find(folder, name)
+    except ValueError:
+        return False
+    return True
+
+
+def of_files(folder: Path, files: Sequence[Path], venue: str, name: str) -> tuple[Ingested, str]:
+    """Decode the frames of files into recording `name`; return what came of it, and its digest.
+
+    Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
+    """
+    sources = [f"{venue}:{file.name}" for file in files]
+    return _into(folder / name, sources, partial(decoder.ingest, files, venue))
+
+
+def of_recording(folder: Path, recording: str, name: str) -> tuple[Ingested, str]:
+    """Decode anew the frames that a recording kept, into recording `name`.
+
+    Raises ValueError if it kept none.
+    """
+    with open_recording(folder, recording) as opened:
+        sources = [f"ingest:{opened.name}"]
+        return _into(folder / name, sources, partial(decoder.ingest_kept, opened.batches))
+
+
+def _into(folder: Path, sources: list[str], decode: Decode) -> tuple[Ingested, str]:
+    recorder = Recorder(folder, sources, cli_support.tell)
+    with cli_support.whole(recorder) as emit:
+        done = decode(emit, recorder.start)
+    return done, recorder.digest
