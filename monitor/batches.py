@@ -144,6 +144,17 @@ class Batch:
         latest = [int(column(rows, "ts_recv").max()) for rows in self.kinds.values()]
         return max(latest, default=None)
 
+    def between(self, first: int, below: int | None) -> Batch:
+        """Return the rows whose `ord`, or whose cause's, is in [first, below)."""
+        kinds = {}
+        for kind, rows in self.kinds.items():
+            ords = column(rows, order_key(kind))
+            start = int(np.searchsorted(ords, first))
+            stop = len(ords) if below is None else int(np.searchsorted(ords, below))
+            if stop > start:
+                kinds[kind] = rows.slice(start, stop - start)
+        return Batch(kinds)
+
     @property
     def ords(self) -> tuple[int, int] | None:
         """The first and the last `ord`, or None if no row carries one."""
@@ -151,6 +162,11 @@ class Batch:
         if not spans:
             return None
         return min(int(span[0]) for span in spans), max(int(span[-1]) for span in spans)
+
+
+def order_key(kind: str) -> str:
+    """Return the column by which rows of a kind are ordered: signals stand at their cause."""
+    return "cause_ord" if kind == "signal" else "ord"
 
 
 def column(rows: pa.RecordBatch, name: str) -> np.ndarray:

@@ -105,43 +105,36 @@ def record(
 
 @app.command()
 def replay(
-    recording: str,
+    recording: Annotated[list[str], typer.Argument(metavar="RECORDING...")],
     speed: Annotated[str, typer.Option(help="0.1 to 1000, or max.")] = "1",
     from_time: Annotated[str | None, typer.Option("--from", help="ISO 8601.")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="ISO 8601.")] = None,
     digest: Annotated[bool, typer.Option("--digest", help="Print the digest last.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Over and over until interrupted.")] = False,
+    keep: Annotated[str | None, typer.Option("--record", help="Into a new recording.")] = None,
     config: Config = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
-    """Replay a recording through the graph, without a page."""
+    """Replay a recording, or several as one stream, through the graph, without a page."""
     settings, _, _ = cli_support.settings(config, None, None)
     pace = cli_support.speed(speed)
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
-    from monitor import hooks
-    from monitor._rust_feed import Digest
-    from monitor.batches import Batch
-    from monitor.pipeline import Graph
-    from monitor.recordings import open_recording
-    from monitor.replay import Player
+    whole = digest or keep is not None
+    if loop and whole:
+        cli_support.fail(
+            "expected --loop without --digest and --record, which take an end", cli_support.USAGE
+        )
+    from monitor import headless
 
-    total = Digest()
-    counts: dict[str, int] = {}
-
-    def sink(batch: Batch) -> None:
-        for kind, rows in batch.kinds.items():
-            counts[kind] = counts.get(kind, 0) + rows.num_rows
-        total.update(dict(batch.kinds))
-
-    def relive(batch: Batch) -> None:
-        graph.emit(Batch({kind: rows for kind, rows in batch.kinds.items() if kind != "signal"}))
-
-    graph = Graph({"replay": sink}, hooks.load(settings.hooks, "recomputed"))
-    with cli_support.failures(), open_recording(folder, recording) as opened:
-        player = Player(opened, relive, speed=pace, from_ns=from_ns, to_ns=to_ns)
-        player.run_to_end()
-    print(", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())), file=sys.stderr)
+    attended = loop or (not whole and sys.stdin.isatty() and sys.stderr.isatty())
+    wanted = headless.Wanted(recording, pace, from_ns, to_ns, loop, keep, attended)
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures():
+        done = headless.replay(folder, wanted, settings.hooks)
+    told = (f"{count} {kind}" for kind, count in sorted(done.rows.items()))
+    print(", ".join(told), file=sys.stderr)
     if digest:
-        print(total.hexdigest())
+        print(done.digest)
 
 
 @app.command()
@@ -276,40 +269,45 @@ def clip(
 
 @app.command()
 def ingest(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...")],
-    venue: Annotated[str, typer.Option(help="The venue that sent the frames.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE... | RECORDING")],
+    venue: Annotated[str | None, typer.Option(help="The venue that sent the frames.")] = None,
     recording: Annotated[str | None, typer.Option(help="The new recording's name.")] = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
-    """Decode captured frames into a new sealed recording."""
+    """Decode captured frames, or those that a recording kept, into a new sealed recording."""
     import time
     import zlib
 
-    from monitor.feeds.ingest import ingest as read
-    from monitor.recorder import Recorder, new_id
+    from monitor import ingest as captured
+    from monitor.recorder import new_id
 
     name = recording or new_id(folder, time.time_ns())
     if (folder / name).exists() or Path(name).name != name:
         cli_support.fail(f"expected the name of a new recording, found {name!r}", cli_support.USAGE)
-    missing = [str(file) for file in files if not file.is_file()]
+    is_recording = len(files) == 1 and captured.is_recording(folder, str(files[0]))
+    if venue is None and not is_recording:
+        cli_support.fail(
+            f"expected --venue, or one recording, found {len(files)} files", cli_support.USAGE
+        )
+    missing = [str(file) for file in files if not (file.is_file() or is_recording)]
     if missing:
         cli_support.fail(
             f"expected a capture file, found no file {missing[0]}", cli_support.FAILURE
         )
     cli_support.end_cleanly_when_told()
     with cli_support.failures(EOFError, zlib.error):
-        recorder = Recorder(
-            folder / name, [f"{venue}:{file.name}" for file in files], cli_support.tell
-        )
-        with cli_support.whole(recorder) as emit:
-            done = read(files, venue, emit, on_open=recorder.start)
+        if is_recording:
+            done, digest = captured.of_recording(folder, str(files[0]), name)
+        else:
+            assert venue is not None
+            done, digest = captured.of_files(folder, files, venue, name)
     for line in done.bad_lines:
         print(line, file=sys.stderr)
     print(
         f"{name}: {done.frames} frames, {done.ignored} of other channels, {done.bad} bad lines",
         file=sys.stderr,
     )
-    print(recorder.digest)
+    print(digest)
 
 
 @app.command()

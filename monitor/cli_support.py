@@ -79,6 +79,19 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
             child.terminate()
 
 
+@contextmanager
+def status_line() -> Iterator[Callable[[str], None]]:
+    """Yield what shows a text in place of the one before, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.status import Status
+
+    with Status("", console=Console(stderr=True)) as status:
+        yield status.update
+
+
 def progress() -> Callable[[Collector], None]:
     from rich.console import Console
     from rich.status import Status

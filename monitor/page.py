@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from html import escape
@@ -16,8 +16,8 @@ from monitor import hooks
 from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
+from monitor.merge import open_recordings
 from monitor.pipeline import Graph
-from monitor.recordings import open_recording
 from monitor.replay import Player
 from monitor.segments import FILE_ERRORS, iso
 from monitor.sql_pane import SqlPane
@@ -34,6 +34,7 @@ TABLE_EVERY_S = 0.5
 REFRESHES_AHEAD = 2
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
+LOOP_FROM, LOOP_TO, LOOP_END = "Loop from here", "Loop to here", "End the loop"
 SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
 
 WIDGET_CSS = """
@@ -91,13 +92,13 @@ class Shared(Protocol):
 
 
 class Replaying:
-    """A recording that this viewer plays: its own graph, hub and player."""
+    """Recordings that this viewer plays as one: its own graph, hub and player."""
 
-    def __init__(self, folder: Path, name: str, settings: HookSettings) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], settings: HookSettings) -> None:
         self.hub = Hub()
-        self.name = name
         self._stack = ExitStack()
-        recording = self._stack.enter_context(open_recording(folder, name))
+        recording = self._stack.enter_context(open_recordings(folder, names))
+        self.name = recording.name
         self._settings = settings
         self._build()
         self.player = Player(recording, self._emit, self._reset)
@@ -193,6 +194,9 @@ class Page:
         self._play.on_click(self._play_or_pause)
         self._step = button(name="Step", width=60)
         self._step.on_click(lambda _: self._with_player(Player.step))
+        self._loop = button(name=LOOP_FROM, width=130)
+        self._loop.on_click(lambda _: self._with_player(self._mark_loop))
+        self._loop_from_ns = 0
         self._speed = select(name="Speed", options=list(SPEEDS), value="1×", width=90)
         self._speed.param.watch(
             lambda event: self._with_player(lambda p: p.set_speed(SPEEDS[event.new])), "value"
@@ -207,14 +211,22 @@ class Page:
             stylesheets=[WIDGET_CSS],
         )
         self._seek.param.watch(self._seek_to, "value_throttled")
+        self._others = pn.widgets.MultiChoice(
+            name="Together with", options=[], width=260, stylesheets=[WIDGET_CSS], visible=False
+        )
+        self._others.param.watch(lambda _: self._replay(), "value")
         self._transport = pn.Row(
-            self._play, self._step, self._speed, self._seek, visible=False, align="end"
+            *(self._play, self._step, self._speed, self._loop, self._seek),
+            visible=False,
+            align="end",
         )
 
     def _layout(self) -> Any:
         price, spread, latency, sizes = (plot.pane for plot in self._plots)
         pane = {name: html for name, (html, _) in self._panes.items()}
-        controls = pn.Row(self._source, self._instruments, self._run, self._transport)
+        controls = pn.Row(
+            *(self._source, self._others, self._instruments, self._run, self._transport)
+        )
         sql = SqlPane(self._shared.folder, [WIDGET_CSS], _html())
         plots = pn.Column(
             price, pn.Row(spread, latency), sizes, sql.view, sizing_mode="stretch_width"
@@ -258,12 +270,7 @@ class Page:
         name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
         if self._replaying:
             player = self._replaying.player
-            asked = "max" if player.speed is None else f"{player.speed:g}×"
-            state = "ended" if player.ended else "playing" if player.playing else "paused"
-            text = (
-                f"REPLAY {escape(self._replaying.name)} — {state} at {asked}"
-                f" (achieved {player.achieved_speed:.1f}×) — {updates}"
-            )
+            text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
             at = f"{iso(player.position_ns)}"
             return _bar(name, ("replay", text), muted=at)
         about = self._shared.about()
@@ -291,11 +298,22 @@ class Page:
         about = self._shared.about()
         return [name for name in about.get("recordings", []) if name != about.get("recording")]
 
-    def _choose_source(self, event: Any) -> None:
+    def _choose_source(self, _: Any) -> None:
+        chosen = self._source.value
+        # Of what was chosen beside it nothing is left; that alone may begin the replay.
+        self._others.param.update(
+            value=[], options=[name for name in self._recordings() if name != chosen]
+        )
+        self._replay()
+
+    def _replay(self) -> None:
+        """Begin anew with what is chosen."""
         self._stop_replay()
-        if event.new != LIVE:
+        self._loop.name = LOOP_FROM
+        if self._source.value != LIVE:
+            names = [self._source.value, *self._others.value]
             try:
-                self._replaying = Replaying(self._shared.folder, event.new, self._shared.settings)
+                self._replaying = Replaying(self._shared.folder, names, self._shared.settings)
             except (ValueError, *FILE_ERRORS) as error:
                 self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE
@@ -303,7 +321,8 @@ class Page:
             first, last = self._replaying.player.span_ns
             self._seek.end = max(0.1, round((last - first) / 1e9, 1))
             self._with_player(lambda player: player.set_speed(SPEEDS[self._speed.value]))
-        self._transport.visible = self._replaying is not None
+        for shown in (self._transport, self._others):
+            shown.visible = self._replaying is not None
         self._run.visible = self._replaying is None
         self._tables_s = 0.0
 
@@ -325,6 +344,19 @@ class Page:
                 player.play()
 
         self._with_player(toggle)
+
+    def _mark_loop(self, player: Player) -> None:
+        """Take the position for the loop's start, then for its end, then let go of it."""
+        at_ns = player.position_ns
+        if self._loop.name == LOOP_FROM:
+            self._loop_from_ns, self._loop.name = at_ns, LOOP_TO
+        elif self._loop.name == LOOP_TO and at_ns != self._loop_from_ns:
+            ends = sorted((self._loop_from_ns, at_ns))
+            player.repeat((ends[0], ends[1]))
+            self._loop.name = LOOP_END
+        elif self._loop.name == LOOP_END:
+            player.repeat(None)
+            self._loop.name = LOOP_FROM
 
     def _seek_to(self, event: Any) -> None:
         if not self._seeking:

@@ -55,6 +55,11 @@ class Recording:
         times = [time for _, entry in self._files for time in entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
+    @property
+    def sources(self) -> list[str]:
+        """What was recorded, as it was asked for."""
+        return list(dict.fromkeys(name for _, entry in self._files for name in entry.about.sources))
+
     def close(self) -> None:
         self._stack.close()
 
@@ -121,6 +126,28 @@ class Recording:
             query = f"SELECT max(ord) AS ord FROM rows GROUP BY {group}"
             of_keys = con.sql(query).to_arrow_table()
         return rows.filter(pc.is_in(rows["ord"], of_keys["ord"].combine_chunks()))
+
+    def in_force(self, from_ns: int) -> Batch:
+        """Return the last status row before a time of each thing that they tell of."""
+        rows = self.lasts("status", STATUS_KEYS, self.ord_at(from_ns)).combine_chunks()
+        return Batch({"status": rows.to_batches()[0]} if rows.num_rows else {})
+
+    def ord_at(self, from_ns: int | None) -> int:
+        """Return the number after that of the last row before a time, or of the first row."""
+        number = self._files[0][1].ords[0] if self._files else 0
+        for con, entry in self._files:
+            if from_ns is None or entry.span_ns is None or from_ns <= entry.span_ns[0]:
+                break
+            number = entry.ords[1] + 1
+            if entry.span_ns[1] >= from_ns:
+                first, _ = _ord_window(con, *entry.ords, from_ns, None)
+                counted = [kind for kind in KINDS if kind != "signal"]
+                before = " UNION ALL ".join(
+                    f"SELECT max(ord) AS o FROM {kind} WHERE ord < {first}" for kind in counted
+                )
+                ((last,),) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
+                return entry.ords[0] if last is None else int(last) + 1
+        return number
 
     def select(self, query: str) -> Iterator[pa.Table]:
         """Run a SELECT over the kinds in each file, the files in order."""

@@ -10,15 +10,17 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from monitor.batches import Batch, column
-from monitor.recordings import STATUS_KEYS, Recording
+from monitor.merge import Merged
+from monitor.recordings import Recording
 
 STEP_NS = 100_000_000
 # What is shown of the past after a seek.
 WINDOW_NS = 60_000_000_000
 SPEEDS = (0.1, 1000.0)
+# The least time between two rounds of a loop.
+LOOP_PAUSE_S = 0.05
 
 
 class Moment(NamedTuple):
@@ -29,7 +31,7 @@ class Moment(NamedTuple):
 
 
 def moments(
-    recording: Recording,
+    recording: Recording | Merged,
     from_ns: int | None = None,
     to_ns: int | None = None,
     is_cut: Callable[[], bool] = lambda: True,
@@ -57,21 +59,9 @@ def moments(
         bounds = [0, *cuts.tolist(), len(ords)]
         for start, stop in pairwise(bounds):
             below = int(ords[stop]) if stop < len(ords) else None
-            cut = _between(batch, int(ords[start]) if start else 0, below)
+            cut = batch.between(int(ords[start]) if start else 0, below)
             yield Moment(cut, int(times[stop - 1]))
         latest_ns = int(times[-1])
-
-
-def _between(batch: Batch, first: int, below: int | None) -> Batch:
-    """Return the rows whose `ord`, or whose cause's, is in [first, below)."""
-    kinds = {}
-    for kind, rows in batch.kinds.items():
-        ords: npt.NDArray[np.uint64] = column(rows, "cause_ord" if kind == "signal" else "ord")
-        start = int(np.searchsorted(ords, first))
-        stop = len(ords) if below is None else int(np.searchsorted(ords, below))
-        if stop > start:
-            kinds[kind] = rows.slice(start, stop - start)
-    return Batch(kinds)
 
 
 class Player:
@@ -82,7 +72,7 @@ class Player:
 
     def __init__(
         self,
-        recording: Recording,
+        recording: Recording | Merged,
         emit: Callable[[Batch], None],
         on_reset: Callable[[], None] = lambda: None,
         speed: float | None = 1.0,
@@ -95,6 +85,7 @@ class Player:
         self.playing = True
         self.ended = False
         self.speed = speed
+        self.loop: tuple[int, int] | None = None
         self._recording, self._emit, self._on_reset = recording, emit, on_reset
         self._from_ns, self._to_ns = from_ns, to_ns
         self._steps = 0
@@ -103,13 +94,25 @@ class Player:
         self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
 
+    @property
+    def told(self) -> str:
+        """What it does, at what speed asked and achieved."""
+        asked = "max" if self.speed is None else f"{self.speed:g}×"
+        state = "ended" if self.ended else "playing" if self.playing else "paused"
+        looping = ", in a loop" if self.loop else ""
+        return f"{state} at {asked} (achieved {self.achieved_speed:.1f}×){looping}"
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
     def start(self) -> None:
         self._thread.start()
 
     def play(self) -> None:
         with self._lock:
             if self.ended:
-                self._seek_ns = self.span_ns[0]
+                self._seek_ns = self.loop[0] if self.loop else self.span_ns[0]
             self.playing = True
             self._lock.notify()
 
@@ -133,6 +136,15 @@ class Player:
         """Go on from `to_ns`, the views filled with the time before it."""
         with self._lock:
             self._seek_ns = min(max(to_ns, self.span_ns[0]), self.span_ns[1])
+            self._lock.notify()
+
+    def repeat(self, loop: tuple[int, int] | None) -> None:
+        """Play from one time to another over and over; None to go on past the end of it."""
+        if loop is not None and loop[0] >= loop[1]:
+            raise ValueError(f"expected a loop that ends after it starts, found {loop}")
+        with self._lock:
+            self.loop = loop
+            self._seek_ns = loop[0] if loop else self.position_ns
             self._lock.notify()
 
     def close(self) -> None:
@@ -161,26 +173,21 @@ class Player:
                 start_ns += 1
 
     def _fill(self, to_ns: int) -> None:
-        told = False
+        # Which states held, and which quotes counted.
+        before = self._recording.in_force(to_ns - WINDOW_NS)
+        if before.kinds:
+            self._emit(before)
         for batch in self._recording.batches(to_ns - WINDOW_NS, to_ns):
-            if not told and batch.ords:
-                told = True
-                self._tell(batch.ords[0])
             self._emit(batch)
         self.position_ns = to_ns
 
-    def _tell(self, first: int) -> None:
-        """Emit the status rows that were in force at a row: states, and which quotes count."""
-        rows = self._recording.lasts("status", STATUS_KEYS, first).combine_chunks()
-        if rows.num_rows:
-            self._emit(Batch({"status": rows.to_batches()[0]}))
-
     def _play(self, start_ns: int | None) -> bool:
         """Play from `start_ns`; return whether it was broken off."""
-        began_s: float | None = None
-        began_ns, speed = 0, self.speed
-        for moment in moments(self._recording, start_ns, self._to_ns, self._is_paced):
-            if began_s is None or self.speed != speed:
+        loop, speed = self.loop, self.speed
+        began_s, began_ns = time.monotonic(), start_ns
+        to_ns = loop[1] if loop else self._to_ns
+        for moment in moments(self._recording, start_ns, to_ns, self._is_paced):
+            if began_ns is None or self.speed != speed:
                 began_s, began_ns, speed = time.monotonic(), moment.until_ns, self.speed
             with self._lock:
                 if not self.playing:
@@ -189,9 +196,7 @@ class Player:
                     began_s, began_ns = time.monotonic(), moment.until_ns
                 elif speed is not None:
                     due_s = began_s + (moment.until_ns - began_ns) / 1e9 / speed
-                    wait_s = due_s - time.monotonic()
-                    if wait_s > 0:
-                        self._lock.wait_for(partial(self._broken_off, speed), wait_s)
+                    self._wait(due_s - time.monotonic(), speed)
                 if self._closing or self._seek_ns is not None:
                     return True
             self._emit(moment.batch)
@@ -199,7 +204,19 @@ class Player:
             passed_s = time.monotonic() - began_s
             if passed_s > 0:
                 self.achieved_speed = (moment.until_ns - began_ns) / 1e9 / passed_s
-        return False
+        if loop is None:
+            return False
+        with self._lock:
+            left_s = (loop[1] - self.position_ns) / 1e9 / (speed or SPEEDS[1])
+            self._wait(max(left_s, LOOP_PAUSE_S), speed)
+            if self._seek_ns is None:
+                self._seek_ns = loop[0]
+        return True
+
+    def _wait(self, wait_s: float, speed: float | None) -> None:
+        """Wait with the lock held, unless something is asked for meanwhile."""
+        if wait_s > 0:
+            self._lock.wait_for(partial(self._broken_off, speed), wait_s)
 
     def _is_paced(self) -> bool:
         return self.speed is not None or not self.playing

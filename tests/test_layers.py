@@ -17,7 +17,7 @@ HOMES = {
     "panel": {"app", "page", "server", "sql_pane", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"views"},
-    "typer": {"cli", "cli_support", "simulate"},
+    "typer": {"cli", "cli_support", "headless", "simulate"},
     "rich": {"cli", "cli_support"},
     "aiohttp": {"simulate"},
 }
@@ -29,12 +29,14 @@ LAYERS = [
     "fold checks coverage",
     "authority feeds pipeline segments catalogue publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
+    "merge",
     "replay ready_made queries query_worker views probe verify",
     "collector sql_pane export clip api",
     "page",
     "app",
     "server simulate",
     "cli_support",
+    "headless ingest",
     "cli",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

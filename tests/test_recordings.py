@@ -4,55 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 import reference_digest
-from conftest import DEADLINE_S, until
+from conftest import until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rows import MS, batch_of, ignore, record, row
 
 from monitor import lock, recordings
-from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.batches import Batch
 from monitor.config import RecorderSettings
-from monitor.hub import Hub
 from monitor.recorder import Recorder
 from monitor.replay import Player
-
-MS = 1_000_000
-
-
-def row(kind: str, number: int, ts_recv: int, value: float | None = 1.0) -> dict[str, Any]:
-    """A row of `kind` with `ord` number; every other column is filled by its type."""
-    by_type = {"string": "x", "double": value, "uint64": number, "uint32": 0, "int64": -number}
-    made: dict[str, Any] = {f.name: by_type.get(str(f.type)) for f in SCHEMAS[kind]}
-    return made | {"ord": number, "ts_recv": ts_recv}
-
-
-def batch_of(rows: list[tuple[str, dict[str, Any]]]) -> Batch:
-    kinds = {}
-    for kind in KINDS:
-        mine = [made for name, made in rows if name == kind]
-        if mine:
-            kinds[kind] = pa.RecordBatch.from_pylist(mine, schema=SCHEMAS[kind])
-    return Batch(kinds)
-
-
-def ignore(*_: object) -> None:
-    """Nobody listens to the recorder here."""
-
-
-def record(folder: Path, batches: list[Batch], **options: Any) -> Recorder:
-    recorder = Recorder(folder, ["test:X"], ignore, **options)
-    recorder.start()
-    for batch in batches:
-        recorder(batch)
-    recorder.close()
-    return recorder
-
 
 ROWS = st.lists(
     st.tuples(
@@ -116,40 +81,6 @@ def test_a_snapshot_is_readable_while_recording_goes_on(tmp_path: Path) -> None:
     recorder.close()
 
 
-def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> None:
-    start, minute = 1_700_000_000_000_000_000, 60_000 * MS
-    of_symbol = {"venue": "v", "symbol": "S", "scope": "symbol", "state": "connected"}
-    switch = {"venue": "v", "symbol": "S", "scope": "symbol", "kind": "origin", "detail": "book"}
-    rows = [
-        ("status", row("status", 0, start) | of_symbol | {"kind": "connected"}),
-        ("status", row("status", 1, start + 1) | switch | {"state": "connected"}),
-    ]
-    for number in range(2, 10):
-        origin = {"venue": "v", "symbol": "S", "origin": "book" if number % 2 else "native"}
-        rows.append(("quote", row("quote", number, start + number * minute) | origin))
-    record(tmp_path / "x", [batch_of(rows)])
-    hub = Hub()
-    seen = threading.Event()
-
-    def see(batch: Batch) -> None:
-        hub(batch)
-        if hub.updates >= 2:
-            seen.set()
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, see, hub.reset)
-        player.pause()
-        player.start()
-        player.seek(start + 9 * minute)
-        assert seen.wait(DEADLINE_S)
-        player.close()
-    (source,) = hub.sources()
-    assert source.state == "connected"
-    _, quotes = hub.since("quote", ("v", "S"), 0)
-    # Of the minute before, the one quote that counts: that of the book.
-    assert quotes["ts_recv"].tolist() == [start + 9 * minute]
-
-
 def test_a_signal_whose_cause_is_in_the_segment_before_is_replayed(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "x", ["test:X"], ignore, RecorderSettings(segment_mb=1e-6))
     recorder.start()
@@ -168,7 +99,6 @@ KILLED = """
 import sys, threading
 from pathlib import Path
 from test_recordings import batch_of, ignore, row
-from monitor.hub import Hub
 from monitor.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]) / "x", ["test:X"], ignore)
 recorder.start()
@@ -207,34 +137,6 @@ def test_a_file_that_is_no_segment_is_named_and_the_rest_stays_readable(tmp_path
     (tmp_path / "x" / "001.duckdb").write_bytes(b"not a database")
     (described,) = recordings.catalogue(tmp_path)
     assert (described["state"], described["rows"]["quote"]) == ("damaged", 1)
-
-
-def test_seek_pause_and_step(tmp_path: Path) -> None:
-    second = 1_000_000_000
-    rows = [("quote", row("quote", n, n * second)) for n in range(1, 101)]
-    record(tmp_path / "x", [batch_of(rows)])
-    seen: list[int] = []
-    resets: list[bool] = []
-
-    def see(batch: Batch) -> None:
-        seen.extend(batch["quote"]["ord"].to_pylist())
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, see, lambda: resets.append(True), speed=0.1)
-        player.pause()
-        player.start()
-        player.seek(80 * second)
-        until(lambda: player.position_ns == 80 * second, "the seek")
-        # The minute before the target fills the views at once.
-        assert seen == list(range(20, 81))
-        player.step()
-        until(lambda: player.position_ns == 81 * second, "one step")
-        player.set_speed(None)
-        player.play()
-        until(lambda: player.ended, "the end")
-        player.close()
-    assert seen == list(range(20, 101))
-    assert resets == [True]
 
 
 def test_a_second_collector_is_refused_by_name(tmp_path: Path) -> None:

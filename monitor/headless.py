@@ -1,0 +1,166 @@
+"""Replay without a page: through the graph into a digest, a new recording and a terminal's line."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from monitor import cli_support, hooks
+from monitor._rust_feed import Digest
+from monitor.batches import Batch
+from monitor.config import HookSettings
+from monitor.merge import Merged, open_recordings
+from monitor.pipeline import Graph
+from monitor.recorder import Recorder
+from monitor.recordings import Recording
+from monitor.replay import SPEEDS, Player
+from monitor.segments import iso
+
+LOOK_EVERY_S = 0.2
+SEEK_NS = 10_000_000_000
+# An arrow key sends three.
+KEY_BYTES = 3
+KEYS = "space pauses, s steps, ← and → seek 10 s, - and + change the speed, q ends"
+
+
+class Replayed(NamedTuple):
+    """What came of a replay: rows by kind, and the digest of all but signals."""
+
+    rows: Counter[str]
+    digest: str
+
+
+class Wanted(NamedTuple):
+    """What to replay and how; times in ns since 1970, `speed` None as fast as possible."""
+
+    names: Sequence[str]
+    speed: float | None
+    from_ns: int | None
+    to_ns: int | None
+    loop: bool = False
+    # The name of a new recording that takes every row.
+    record: str | None = None
+    # Somebody is there to steer it; else it runs to its end.
+    attended: bool = False
+
+
+def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
+    """Play recordings to their end, or over and over until told to stop.
+
+    Raises ValueError for a recording that is not there, or a new one whose name is taken.
+    """
+    total, rows = Digest(), Counter[str]()
+
+    before = Batch({})
+
+    def sink(batch: Batch) -> None:
+        if batch is before:
+            return
+        rows.update({kind: part.num_rows for kind, part in batch.kinds.items()})
+        total.update(dict(batch.kinds))
+
+    graph = Graph({"replay": sink}, hooks.load(settings, "recomputed"))
+    with (
+        open_recordings(folder, wanted.names) as opened,
+        _recording(folder, wanted.record, opened) as record,
+    ):
+
+        def relive(batch: Batch) -> None:
+            record(batch)
+            timed = {kind: part for kind, part in batch.kinds.items() if kind != "signal"}
+            graph.emit(Batch(timed))
+
+        if wanted.from_ns is not None:
+            # Hooks must know which quotes count; it is not of the time asked for.
+            before = opened.in_force(wanted.from_ns)
+            graph.emit(before)
+        player = Player(opened, relive, lambda: None, wanted.speed, wanted.from_ns, wanted.to_ns)
+        if wanted.loop:
+            first, last = player.span_ns
+            start_ns = first if wanted.from_ns is None else wanted.from_ns
+            player.loop = (start_ns, last if wanted.to_ns is None else wanted.to_ns)
+        if wanted.attended:
+            _attend(player)
+        else:
+            player.run_to_end()
+    return Replayed(rows, total.hexdigest())
+
+
+@contextmanager
+def _recording(
+    folder: Path, name: str | None, opened: Recording | Merged
+) -> Iterator[Callable[[Batch], None]]:
+    """Yield what keeps every row in a new recording, or what does nothing."""
+    if name is None:
+        yield lambda batch: None
+        return
+    if (folder / name).exists() or Path(name).name != name:
+        raise ValueError(f"expected the name of a new recording, found {name!r}")
+    recorder = Recorder(folder / name, opened.sources, cli_support.tell)
+    recorder.start()
+    with cli_support.whole(recorder) as emit:
+        yield emit
+
+
+def _attend(player: Player) -> None:
+    """Play beside a terminal: show how far it is, and do what its keys say."""
+    player.start()
+    try:
+        with _keys() as key, cli_support.status_line() as show:
+            while not player.ended and player.is_alive and (pressed := key()) != "q":
+                _act(player, pressed)
+                show(f"{player.told} {iso(player.position_ns)}")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        player.close()
+
+
+def _act(player: Player, key: str) -> None:
+    slowest, fastest = SPEEDS
+    match key:
+        case " ":
+            (player.pause if player.playing else player.play)()
+        case "s":
+            player.step()
+        case "\x1b[D" | "\x1b[C":
+            player.seek(player.position_ns + (SEEK_NS if key.endswith("C") else -SEEK_NS))
+        case "+":
+            faster = None if player.speed is None else player.speed * 10
+            player.set_speed(None if faster is None or faster > fastest else faster)
+        case "-":
+            player.set_speed(fastest if player.speed is None else max(slowest, player.speed / 10))
+
+
+def _none() -> str:
+    time.sleep(LOOK_EVERY_S)
+    return ""
+
+
+@contextmanager
+def _keys() -> Iterator[Callable[[], str]]:
+    """Yield what waits a moment for a key and gives it, "" if there was none."""
+    if not sys.stdin.isatty():
+        yield _none
+        return
+    print(f"monitor: {KEYS}", file=sys.stderr)
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+
+    def key() -> str:
+        ready, _, _ = select.select([sys.stdin], [], [], LOOK_EVERY_S)
+        return os.read(sys.stdin.fileno(), KEY_BYTES).decode(errors="replace") if ready else ""
+
+    try:
+        yield key
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)

@@ -1,0 +1,222 @@
+"""Replay on real DuckDB files: seeking, loops, several recordings as one, recording it anew."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import reference_digest
+from conftest import DEADLINE_S, until
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rows import MS, batch_of, record, row
+
+from monitor import recordings
+from monitor.batches import Batch
+from monitor.hub import Hub
+from monitor.merge import open_recordings
+from monitor.replay import Player
+
+START = 1_700_000_000_000_000_000
+SECOND = 1_000 * MS
+# Pauses before each row; a clock may go back.
+PAUSES = st.lists(st.integers(-50 * MS, 200 * MS), min_size=1, max_size=30)
+
+
+def stream(numbers: list[tuple[int, int]], value: float) -> list[tuple[str, dict[str, Any]]]:
+    """Quotes and trades by turns at these (`ord`, `ts_recv`)."""
+    kinds = ("quote", "trade")
+    return [(kinds[n % 2], row(kinds[n % 2], n, time, value)) for n, time in numbers]
+
+
+def plain(batches: list[Batch]) -> list[tuple[int, str, int, float]]:
+    """Rows as (ord, kind, ts_recv, a value), in `ord` order."""
+    found = []
+    for batch in batches:
+        for kind, name in (("quote", "bid"), ("trade", "price")):
+            for made in batch[kind].to_pylist():
+                found.append((made["ord"], kind, made["ts_recv"].value, made[name]))
+    return found
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    pauses=st.lists(PAUSES, min_size=2, max_size=3),
+    batch_rows=st.integers(1, 9),
+    start=st.one_of(st.none(), st.floats(0, 1)),
+)
+def test_several_recordings_are_one_stream_in_order_of_arrival(
+    tmp_path_factory: pytest.TempPathFactory,
+    pauses: list[list[int]],
+    batch_rows: int,
+    start: float | None,
+) -> None:
+    folder = tmp_path_factory.mktemp("recordings")
+    expected = []
+    for at, waits in enumerate(pauses):
+        name, now, latest, numbers = "abc"[at], START, 0, []
+        for number, wait in enumerate(waits):
+            now += wait
+            latest = max(latest, now)
+            numbers.append((number, now))
+            expected.append((latest, name, number, now, float(at)))
+        record(folder / name, [batch_of(stream(numbers, float(at)))])
+    # The contract: by the running maximum of `ts_recv`, then by id; numbered from 0.
+    expected.sort()
+    wanted = [
+        (number, ("quote", "trade")[old % 2], time, value)
+        for number, (_, _, old, time, value) in enumerate(expected)
+    ]
+    from_ns = None
+    if start is not None:
+        from_ns = expected[int(start * (len(expected) - 1))][0]
+        reached = next(at for at, made in enumerate(expected) if made[0] >= from_ns)
+        wanted = wanted[reached:]
+    with open_recordings(folder, "abc"[: len(pauses)]) as opened:
+        found = list(opened.batches(from_ns, None, batch_rows))
+    assert sorted(plain(found)) == wanted
+    for one, next_one in pairwise(found):
+        assert one.ords is not None and next_one.ords is not None
+        assert one.ords[1] < next_one.ords[0]
+
+
+def test_a_signal_of_one_of_several_recordings_stands_at_its_cause(tmp_path: Path) -> None:
+    record(tmp_path / "a", [batch_of(stream([(0, START), (1, START + 2)], 1.0))])
+    caused = row("signal", 0, START + 1) | {"cause_ord": 1}
+    rows = [*stream([(0, START + 1), (1, START + 1)], 2.0), ("signal", caused)]
+    record(tmp_path / "b", [batch_of(rows)])
+    with open_recordings(tmp_path, ["b", "a"]) as opened:
+        found = [n for batch in opened.batches() for n in batch["signal"]["cause_ord"].to_pylist()]
+    assert found == [2]
+
+
+def test_a_recording_is_named_once(tmp_path: Path) -> None:
+    record(tmp_path / "a", [batch_of(stream([(0, START)], 1.0))])
+    with (
+        pytest.raises(ValueError, match="each recording once"),
+        open_recordings(tmp_path, ["a", str(tmp_path / "a")]),
+    ):
+        pass
+
+
+def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None:
+    numbers = [(n, START + n * MS) for n in range(50)]
+    caused = row("signal", 0, START) | {"cause_ord": 30, "origin": "recorded"}
+    recorder = record(tmp_path / "a", [batch_of([*stream(numbers, 1.5), ("signal", caused)])])
+    command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--speed", "max", "--digest"]
+    command += ["--record", "again", "--recordings", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [recorder.digest]
+    described = {item["id"]: item for item in recordings.catalogue(tmp_path)}
+    assert described["again"]["digest"] == recorder.digest
+    assert described["again"]["sources"] == ["test:X"]
+    kept = {}
+    for name in ("a", "again"):
+        with recordings.open_recording(tmp_path, name) as opened:
+            kept[name] = [batch["signal"].to_pylist() for batch in opened.batches()]
+            assert reference_digest.digest(opened.batches()) == recorder.digest
+    assert kept["a"] == kept["again"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "monitor: expected the name of a new recording, found 'again'\n"
+
+
+def test_a_loop_plays_its_range_over_and_over_and_nothing_else(tmp_path: Path) -> None:
+    numbers = [(n, START + n * 100 * MS) for n in range(100)]
+    record(tmp_path / "a", [batch_of([("quote", row("quote", n, at)) for n, at in numbers])])
+    rounds: list[list[int]] = [[]]
+    third = threading.Event()
+
+    def see(batch: Batch) -> None:
+        rounds[-1] += batch["quote"]["ord"].to_pylist()
+
+    def reset() -> None:
+        rounds.append([])
+        if len(rounds) > 4:
+            third.set()
+
+    with recordings.open_recording(tmp_path, "a") as opened:
+        player = Player(opened, see, reset, speed=100.0)
+        player.repeat((START + 20 * 100 * MS, START + 29 * 100 * MS))
+        player.start()
+        assert third.wait(DEADLINE_S)
+        player.set_speed(None)
+        player.repeat(None)
+        until(lambda: player.ended, "the end")
+        player.close()
+    # Behind each seek the minute before fills the views.
+    assert rounds[1] == rounds[2] == list(range(30))
+    assert rounds[-1][-1] == 99
+    with pytest.raises(ValueError, match="ends after it starts"):
+        player.repeat((START, START))
+
+
+def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> None:
+    start, minute = 1_700_000_000_000_000_000, 60_000 * MS
+    of_symbol = {"venue": "v", "symbol": "S", "scope": "symbol", "state": "connected"}
+    switch = {"venue": "v", "symbol": "S", "scope": "symbol", "kind": "origin", "detail": "book"}
+    rows = [
+        ("status", row("status", 0, start) | of_symbol | {"kind": "connected"}),
+        ("status", row("status", 1, start + 1) | switch | {"state": "connected"}),
+    ]
+    for number in range(2, 10):
+        origin = {"venue": "v", "symbol": "S", "origin": "book" if number % 2 else "native"}
+        rows.append(("quote", row("quote", number, start + number * minute) | origin))
+    record(tmp_path / "x", [batch_of(rows)])
+    hub = Hub()
+    seen = threading.Event()
+
+    def see(batch: Batch) -> None:
+        hub(batch)
+        if hub.updates >= 2:
+            seen.set()
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, hub.reset)
+        player.pause()
+        player.start()
+        player.seek(start + 9 * minute)
+        assert seen.wait(DEADLINE_S)
+        player.close()
+    (source,) = hub.sources()
+    assert source.state == "connected"
+    _, quotes = hub.since("quote", ("v", "S"), 0)
+    # Of the minute before, the one quote that counts: that of the book.
+    assert quotes["ts_recv"].tolist() == [start + 9 * minute]
+
+
+def test_seek_pause_and_step(tmp_path: Path) -> None:
+    second = 1_000_000_000
+    rows = [("quote", row("quote", n, n * second)) for n in range(1, 101)]
+    record(tmp_path / "x", [batch_of(rows)])
+    seen: list[int] = []
+    resets: list[bool] = []
+
+    def see(batch: Batch) -> None:
+        seen.extend(batch["quote"]["ord"].to_pylist())
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, lambda: resets.append(True), speed=0.1)
+        player.pause()
+        player.start()
+        player.seek(80 * second)
+        until(lambda: player.position_ns == 80 * second, "the seek")
+        # The minute before the target fills the views at once.
+        assert seen == list(range(20, 81))
+        player.step()
+        until(lambda: player.position_ns == 81 * second, "one step")
+        player.set_speed(None)
+        player.play()
+        until(lambda: player.ended, "the end")
+        player.close()
+    assert seen == list(range(20, 101))
+    assert resets == [True]
