@@ -18,7 +18,7 @@ from monitor.batches import KINDS
 from monitor.segments import FILE_ERRORS, About, last_about, ord_span
 
 INDEX = "index.json"
-VERSION = 1
+VERSION = 2
 
 
 class Entry(NamedTuple):
@@ -33,6 +33,8 @@ class Entry(NamedTuple):
     ords: tuple[int, int]
     # The venues that quote.
     venues: list[str]
+    # Each venue and symbol that has rows.
+    instruments: list[tuple[str, str]]
     # Which quotes count at its end: `ord` of the last switch, venue, symbol, origin.
     origins: list[tuple[int, str, str, str]]
 
@@ -78,6 +80,9 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
     lasts = [int(last) for _, _, _, last in told if last is not None]
     (gaps,) = con.sql("SELECT count(*) FROM status WHERE kind = 'gap'").fetchall()
     venues = con.sql("SELECT DISTINCT venue FROM quote WHERE venue IS NOT NULL ORDER BY 1")
+    of_symbols = " UNION ".join(
+        f"SELECT DISTINCT venue, symbol FROM {kind} WHERE symbol IS NOT NULL" for kind in KINDS
+    )
     switches = con.sql(
         "SELECT max(ord), venue, symbol, arg_max(detail, ord) FROM status"
         " WHERE kind = 'origin' AND detail IS NOT NULL GROUP BY venue, symbol ORDER BY 1"
@@ -89,6 +94,7 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
         span_ns=(min(firsts), max(lasts)) if firsts else None,
         ords=ord_span(con),
         venues=[venue for (venue,) in venues.fetchall()],
+        instruments=con.sql(f"FROM ({of_symbols}) ORDER BY ALL").fetchall(),
         origins=switches.fetchall(),
     )
 
@@ -114,6 +120,7 @@ def _entry(kept: Any, stamp: list[int]) -> Entry | None:
             span_ns=(int(span[0]), int(span[1])) if span else None,
             ords=(int(kept["ords"][0]), int(kept["ords"][1])),
             venues=[str(venue) for venue in kept["venues"]],
+            instruments=[(str(venue), str(symbol)) for venue, symbol in kept["instruments"]],
             origins=[(int(o), str(v), str(s), str(to)) for o, v, s, to in kept["origins"]],
         )
     except (KeyError, TypeError, ValueError, IndexError):

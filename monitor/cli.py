@@ -173,6 +173,10 @@ def sql(
     recording: Annotated[str | None, typer.Option("--recording")] = None,
     from_time: Annotated[str | None, typer.Option("--from", help="ISO 8601.")] = None,
     to_time: Annotated[str | None, typer.Option("--to", help="ISO 8601.")] = None,
+    venue: Annotated[str | None, typer.Option(help="Only rows of this venue.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Only rows of this symbol, or of none.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
     out: Annotated[Path | None, typer.Option("--out")] = None,
     folder: Folder = DEFAULT_FOLDER,
@@ -186,7 +190,7 @@ def sql(
         )
     from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
     with cli_support.failures(*queries.ERRORS):
-        result = queries.run(statement, folder, recording, from_ns, to_ns)
+        result = queries.run(statement, folder, recording, from_ns, to_ns, venue, symbol)
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
         if form == "table" and out is None:

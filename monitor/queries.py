@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor import recordings
+from monitor.catalogue import Entry
 from monitor.query_worker import ORIGINS, READY
 
 # A result is held in memory: more rows than this want an aggregate, or a narrower window.
@@ -51,6 +52,29 @@ class Result(NamedTuple):
     truncated: bool
 
 
+class _Window(NamedTuple):
+    """Which rows a statement is about; None is all."""
+
+    from_ns: int | None
+    to_ns: int | None
+    venue: str | None
+    symbol: str | None
+
+    def is_outside(self, entry: Entry) -> bool:
+        """Tell whether a segment has no row of it."""
+        if entry.span_ns is None:
+            return True
+        first, last = entry.span_ns
+        if (self.from_ns is not None and last < self.from_ns) or (
+            self.to_ns is not None and first > self.to_ns
+        ):
+            return True
+        return (self.venue, self.symbol) != (None, None) and not any(
+            self.venue in (None, venue) and self.symbol in (None, symbol)
+            for venue, symbol in entry.instruments
+        )
+
+
 class _Scope(NamedTuple):
     """What a statement can see: segments by recording, and what is known without opening them."""
 
@@ -67,12 +91,17 @@ def run(
     recording: str | None = None,
     from_ns: int | None = None,
     to_ns: int | None = None,
+    venue: str | None = None,
+    symbol: str | None = None,
     max_rows: int = MAX_ROWS,
     wall_s: float = WALL_S,
     max_bytes: int = MAX_BYTES,
     cancelled: Event | None = None,
 ) -> Result:
     """Run one statement over all recordings of `folder`, or one; of `max_rows` at most.
+
+    Times bound `ts_recv`, inclusive. `venue` and `symbol` leave only their rows, and those that are
+    about no symbol; segments without any are not opened.
 
     The tables are the kinds of the contract, each with a `recording` column, `recordings`, and the
     views of `ready_made`. To set `cancelled`, from any thread, ends the statement.
@@ -85,11 +114,12 @@ def run(
     if any("\ud800" <= letter <= "\udfff" for letter in sql):
         raise QueryError("expected a statement in Unicode, found bytes that are none")
     with ExitStack() as stack:
-        scope = _scope(stack, folder, recording, from_ns, to_ns)
+        window = _Window(from_ns, to_ns, venue, symbol)
+        scope = _scope(stack, folder, recording, window)
         if len(scope.files) > MAX_SEGMENTS:
             raise QueryError(
                 f"expected at most {MAX_SEGMENTS} segments, found {len(scope.files)}:"
-                " narrow the time or name a recording"
+                " narrow the time, or name a recording, a venue or a symbol"
             )
         job = {
             "sql": sql,
@@ -99,8 +129,7 @@ def run(
             "recordings": [
                 {**about, "rows": sum(about["rows"].values())} for about in scope.listed
             ],
-            "from_ns": from_ns,
-            "to_ns": to_ns,
+            "window": window._asdict(),
             "max_rows": max_rows,
             "max_bytes": max_bytes,
             "memory_limit": MEMORY_LIMIT,
@@ -111,9 +140,7 @@ def run(
         return _in_child(json.dumps(job).encode(), wall_s, cancelled or Event())
 
 
-def _scope(
-    stack: ExitStack, folder: Path, recording: str | None, from_ns: int | None, to_ns: int | None
-) -> _Scope:
+def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Window) -> _Scope:
     """Find the segments that hold rows of the window; none of them is opened if it is known."""
     scope = _Scope([], set(), [], [])
     only = None if recording is None else recordings.find(folder, recording)[1]
@@ -128,7 +155,7 @@ def _scope(
         for part in parts:
             if part.entry is None:
                 continue
-            if _is_outside(part.entry.span_ns, from_ns, to_ns):
+            if window.is_outside(part.entry):
                 scope.origins.extend(
                     dict(zip(ORIGINS, (name, *switch), strict=True))
                     for switch in part.entry.origins
@@ -137,13 +164,6 @@ def _scope(
                 scope.files.append((name, str(part.file.resolve())))
                 scope.venues.update(part.entry.venues)
     return scope
-
-
-def _is_outside(span: tuple[int, int] | None, from_ns: int | None, to_ns: int | None) -> bool:
-    if span is None:
-        return True
-    first, last = span
-    return (from_ns is not None and last < from_ns) or (to_ns is not None and first > to_ns)
 
 
 def _in_child(job: bytes, wall_s: float, cancelled: Event) -> Result:

@@ -22,6 +22,7 @@ EXIT_REFUSED = 3
 # What a statement can make DuckDB and Arrow raise.
 FAILURES = (duckdb.Error, ValueError, RuntimeError, MemoryError, OverflowError, pa.ArrowException)
 ORPHAN_S = 2.0
+NICENESS = 10
 ORIGINS = {
     "recording": "VARCHAR",
     "ord": "UBIGINT",
@@ -154,11 +155,15 @@ def _views(job: dict[str, Any]) -> dict[str, str]:
 
 
 def _union(kind: str, job: dict[str, Any]) -> str:
-    conditions = []
-    if job["from_ns"] is not None:
-        conditions.append(f"ts_recv >= make_timestamp_ns({int(job['from_ns'])})")
-    if job["to_ns"] is not None:
-        conditions.append(f"ts_recv <= make_timestamp_ns({int(job['to_ns'])})")
+    window, conditions = job["window"], []
+    if window["from_ns"] is not None:
+        conditions.append(f"ts_recv >= make_timestamp_ns({int(window['from_ns'])})")
+    if window["to_ns"] is not None:
+        conditions.append(f"ts_recv <= make_timestamp_ns({int(window['to_ns'])})")
+    if window["venue"] is not None:
+        conditions.append(f"venue = {_quoted(window['venue'])}")
+    if window["symbol"] is not None:
+        conditions.append(f"(symbol = {_quoted(window['symbol'])} OR symbol IS NULL)")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     parts = [
         f"SELECT {_quoted(name)} AS recording, * FROM segment_{number}.{kind}{where}"
@@ -212,6 +217,8 @@ def _limit(job: dict[str, Any]) -> None:
         used = int(statm.read().split()[0]) * resource.getpagesize()
     space = used + job["address_bytes"]
     seconds = job["cpu_s"] + round(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+    # To record comes first.
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))

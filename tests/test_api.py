@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 import pytest
 from conftest import ROOT
-from test_recordings import batch_of, record, row
+from rows import batch_of, record, row
 
 import monitor
 from monitor import recordings

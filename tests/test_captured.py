@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rows import batch_of, ignore, row
 from test_corpus import expected, recorded
-from test_recordings import batch_of, ignore, row
 
 from monitor import cli_support, recordings
 from monitor.feeds.captured import Captured, parse

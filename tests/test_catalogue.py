@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from test_recordings import batch_of, ignore, row
+from rows import batch_of, ignore, row
 
 from monitor import catalogue, queries, recordings
 from monitor.recorder import Recorder
@@ -88,10 +88,10 @@ def test_a_segment_of_another_size_or_time_is_read_anew(folder: Path, opened: li
         "[]",
         "nonsense",
         "\x00" * 9,
-        '{"version": 1}',
-        '{"version": 2, "segments": {}}',
-        '{"version": 1, "segments": {"000.duckdb": 7}}',
-        '{"version": 1, "segments": {"000.duckdb": {"stamp": STAMP, "span_ns": [1]}}}',
+        '{"version": 2}',
+        '{"version": 1, "segments": {}}',
+        '{"version": 2, "segments": {"000.duckdb": 7}}',
+        '{"version": 2, "segments": {"000.duckdb": {"stamp": STAMP, "span_ns": [1]}}}',
     ],
 )
 def test_an_index_that_makes_no_sense_is_made_again(folder: Path, text: str) -> None:
@@ -140,6 +140,10 @@ def test_a_recording_can_be_listed_while_it_is_open_in_the_same_process(folder: 
         ({"from_ns": 4 * S, "to_ns": 9 * S}, 0),
         ({"recording": "a"}, 2),
         ({"recording": "a", "from_ns": 14 * S}, 1),
+        ({"venue": "binance"}, 1),
+        ({"venue": "kraken", "symbol": "x"}, 2),
+        ({"venue": "kraken", "from_ns": 50 * S}, 1),
+        ({"symbol": "y"}, 0),
     ],
 )
 def test_only_segments_with_rows_of_the_window_are_attached(
@@ -149,7 +153,15 @@ def test_only_segments_with_rows_of_the_window_are_attached(
     sql += "(SELECT count(*) FROM recordings) FROM quote"
     (found,) = queries.run(sql, folder, **options).table.to_pylist()
     from_ns, to_ns = options.get("from_ns", 0), options.get("to_ns", 200 * S)
-    numbers = [*range(3), *range(10, 14)]
-    numbers += range(100, 105) if options.get("recording") is None else []
-    rows = sum(from_ns <= n * S <= to_ns for n in numbers)
+    quotes = [("a", "kraken", n) for n in range(3)]
+    quotes += [("a", "binance", n) for n in range(10, 14)]
+    quotes += [("b", "kraken", n) for n in range(100, 105)]
+    wanted = [options.get(name) for name in ("recording", "venue")]
+    rows = sum(
+        from_ns <= n * S <= to_ns
+        and wanted[0] in (None, recording)
+        and wanted[1] in (None, venue)
+        and options.get("symbol", "x") == "x"
+        for recording, venue, n in quotes
+    )
     assert list(found.values()) == [attached, rows, 2]

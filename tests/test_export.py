@@ -16,7 +16,7 @@ import duckdb
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from test_recordings import batch_of, ignore, row
+from rows import batch_of, ignore, row
 
 from monitor import export, recordings
 from monitor.batches import KINDS, SCHEMAS

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import hostile
 import pytest
-from test_recordings import batch_of, record, row
+from rows import batch_of, record, row
 
 from monitor import queries
 

@@ -14,7 +14,7 @@ from typing import Any
 import panel as pn
 import pyarrow.parquet as pq
 import pytest
-from test_recordings import batch_of, record, row
+from rows import batch_of, record, row
 
 from monitor import queries
 from monitor.sql_pane import SqlPane

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_recordings import batch_of, ignore
+from rows import batch_of, ignore
 
 from monitor import queries, ready_made, recordings
 from monitor.authority import Authority

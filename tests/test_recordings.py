@@ -98,7 +98,7 @@ def test_a_signal_whose_cause_is_in_the_segment_before_is_replayed(tmp_path: Pat
 KILLED = """
 import sys, threading
 from pathlib import Path
-from test_recordings import batch_of, ignore, row
+from rows import batch_of, ignore, row
 from monitor.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]) / "x", ["test:X"], ignore)
 recorder.start()

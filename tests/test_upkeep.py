@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import reference_digest
-from test_recordings import batch_of, row
+from rows import batch_of, row
 
 from monitor import recordings
 from monitor._rust_feed import Digest

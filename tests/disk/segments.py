@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from test_recordings import batch_of, row
+from rows import batch_of, row
 
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
