@@ -34,7 +34,7 @@ Interval = tuple[int, int]
 SUMMED = ("kraken", "kraken-v1")
 # Venues that count their trades up by one, though no other numbers: no row says so.
 COUNTED_TRADES = ("kraken",)
-SEEN_LOSSES = ("gap", "checksum", "crossed", "undecodable")
+SEEN_LOSSES = ("gap", "checksum", "crossed", "mismatch", "undecodable")
 TOLD = (*SEEN_LOSSES, "duplicate", "late", "resync", "disconnected", "half_open", "overflow")
 AWAY, STALE = ("polling", "failed", "stopped"), ("stale",)
 UNVERIFIABLE = "unverifiable"

@@ -21,7 +21,7 @@ SIGNALS = 500
 # Status rows that belong on the time axis.
 MARK_KINDS = frozenset(
     (
-        *("gap", "crossed", "checksum", "resync", "undecodable", "replaced"),
+        *("gap", "crossed", "checksum", "mismatch", "resync", "undecodable", "replaced"),
         *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
         *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
     )

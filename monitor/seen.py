@@ -15,7 +15,7 @@ from monitor.batches import BACKFILL, LAST, REST, SNAPSHOT, Batch, column
 
 # Which rows a channel brings.
 KINDS = {"quote": "quote", "trade": "trade", "aggTrade": "trade", "book": "book"}
-SPOILERS = ("gap", "checksum", "crossed")
+SPOILERS = ("gap", "checksum", "crossed", "mismatch")
 QUOTES_KEPT, DELAYS_KEPT = 10_000, 200
 SHOWN_CHARS = 300
 

@@ -105,7 +105,7 @@ def _losses(done: Recorded, venue: str, symbol: str) -> list[Row]:
     """Return the rows by which a book that stands is known to be bad."""
     found = [
         row
-        for kind in ("gap", "checksum", "crossed", "disconnected")
+        for kind in ("gap", "checksum", "crossed", "mismatch", "disconnected")
         for row in done.statuses(venue, kind)
         if row["symbol"] in (None, symbol) and row["channel"] in (None, "book")
     ]

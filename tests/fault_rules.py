@@ -20,7 +20,7 @@ Key = tuple[str, str | None]
 
 # Rows that tell of the wire's quality, or of a connection's end that nobody asked for.
 JUDGED = (
-    *("gap", "duplicate", "late", "checksum", "crossed", "resync", "undecodable"),
+    *("gap", "duplicate", "late", "checksum", "crossed", "mismatch", "resync", "undecodable"),
     *("disconnected", "half_open", "no_data", "silent", "refused", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fetch_failed", "head_back", "replaced"),
 )
@@ -235,6 +235,7 @@ def _lose(
         possible["resync", symbol] += 1
     elif hit.channel == "book" and venue in UNPROVABLE_BOOKS:
         possible["crossed", symbol] += 1
+        possible["mismatch", symbol] += 1
         possible["resync", symbol] += 1
     elif hit.channel == "book":
         certain["gap", symbol] += 1

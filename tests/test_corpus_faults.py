@@ -37,7 +37,7 @@ CLEAN = [
     ("binance/hft_ethusdt_20240808", "binance", 0),
     ("binance_us/cf_binance_us_20211011", "binance-us", 0),
 ]
-LOSSES = {"gap", "checksum", "crossed", "duplicate", "late", "undecodable", "resync"}
+LOSSES = {"gap", "checksum", "crossed", "mismatch", "duplicate", "late", "undecodable", "resync"}
 
 
 def records(captures: Path, name: str) -> list[Record]:

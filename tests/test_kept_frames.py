@@ -14,7 +14,7 @@ from rows import batch_of, record, row
 from monitor import recordings
 from monitor.batches import INVALID, KEYFRAME
 
-QUALITY = ("gap", "duplicate", "late", "checksum", "crossed", "undecodable")
+QUALITY = ("gap", "duplicate", "late", "checksum", "crossed", "mismatch", "undecodable")
 # The order and the connection are the recording's own, the rest comes from the wire.
 OWN = ("ord", "conn")
 

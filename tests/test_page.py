@@ -17,6 +17,8 @@ Run = Callable[..., Any]
 
 QUIET = ("background-networking", "component-update", "sync", "gpu")
 WAIT_MS = 90_000
+# The name of a recording made from another.
+AGAIN = "again"
 
 
 class Watched:
@@ -65,13 +67,15 @@ class Watched:
 def watched(
     tmp_path: Path, background: Run, browser_path: str, monitor: Run
 ) -> Iterator[Callable[[], Watched]]:
-    """Open the page of a running program that has one older recording."""
+    """Open the page of a running program that has an older recording, twice."""
     older = background("record", "--simulated")
     collector_of(tmp_path / "recordings")
     query = ("sql", "SELECT count(*) AS signals FROM signal", "--format", "json")
     until(lambda: json.loads(monitor(*query).stdout)[0]["signals"] > 0, "a signal to be replayed")
     older.terminate()
     assert older.wait(DEADLINE_S) == 0
+    (first,) = json.loads(monitor("recordings", "--json").stdout)
+    monitor("replay", first["id"], "--speed", "max", "--record", AGAIN)
     port = free_port()
     background("serve", "--port", port)
     held = collector_of(tmp_path / "recordings")
@@ -118,13 +122,27 @@ def test_the_page_shows_streams_stops_and_replays(
     page.wait_for_selector("text=/LIVE .*updates/")
 
     watch = page.get_by_label("Watch")
-    until(lambda: watch.locator("option").count() == 2, "the older recording")
+    until(lambda: watch.locator("option").count() == 3, "the older recordings")
     watch.select_option(watch.locator("option").all_inner_texts()[1])
     page.wait_for_selector("text=/REPLAY .* playing at 1×/")
     page.get_by_label("Speed").select_option("max")
     page.wait_for_selector("text=/REPLAY .* ended/")
     page.wait_for_selector("text=recomputed")
-    page.get_by_text("Pause", exact=True).or_(page.get_by_text("Play", exact=True)).wait_for()
+    alone = view.updates()
+
+    # Beside itself every row comes twice.
+    page.get_by_label("Together with").click()
+    page.get_by_role("option", name=AGAIN).click()
+    page.wait_for_selector(f"text=/REPLAY .* \\+ {AGAIN} . ended/")
+    until(lambda: view.updates() == 2 * alone, "both recordings")
+    page.get_by_label("Speed").select_option("1×")
+    page.get_by_text("Play", exact=True).click()
+    page.get_by_text("Loop from here").click()
+    page.get_by_text("Loop to here").click()
+    page.wait_for_selector("text=/in a loop/")
+    page.get_by_text("End the loop").click()
+    page.wait_for_selector("text=/in a loop/", state="detached")
+    page.get_by_text("Loop from here").wait_for()
     watch.select_option("Live")
     page.wait_for_selector("text=/LIVE .*updates/")
 

@@ -18,6 +18,7 @@ mod instruments;
 mod polled;
 mod report;
 mod trades;
+mod witness;
 
 pub use books::Health;
 use books::Kept;
@@ -174,6 +175,9 @@ impl Market {
         }
         let flags = tick.flags | self.judge(at, Channel::Quote, verdict, tick.seq);
         self.push_quote(at, QuoteTick { flags, ..tick }, verdict);
+        if tick.origin == Origin::Native && verdict == Verdict::Good {
+            self.testify(at, tick.bid, tick.ask);
+        }
         let (bid, ask) = (tick.bid, tick.ask);
         let followed = &mut self.followed[at];
         let crossed = bid > ask;

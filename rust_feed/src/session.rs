@@ -64,6 +64,8 @@ pub struct Session {
     overflows: u64,
     /// How many connections the sources want, until the transport was told.
     parts: Option<usize>,
+    /// How many connections share what the venue allows in requests.
+    sharing: usize,
     watch: Watch,
     shown: Vec<Shown>,
 }
@@ -114,6 +116,7 @@ impl Session {
             failure: None,
             overflows: 0,
             parts: None,
+            sharing: 1,
             watch: Watch::default(),
             shown: Vec::new(),
         })

@@ -80,7 +80,7 @@ impl Fetch {
     }
 }
 
-/// Holds requests back so that no more than the venue allows are made in any second.
+/// Holds requests back so that no more than the venue allows are made in any time.
 #[derive(Debug)]
 pub struct Pacer<T> {
     waiting: VecDeque<T>,
@@ -107,12 +107,12 @@ impl<T> Pacer<T> {
         self.waiting.clear();
     }
 
-    /// Take the next request if one may be made now.
-    pub fn next(&mut self, now_ns: i64, per_second: usize) -> Option<T> {
-        while self.sent_ns.front().is_some_and(|sent| now_ns - sent >= SECOND_NS) {
+    /// Take the next request if one may be made now: of `most` in so many seconds.
+    pub fn next(&mut self, now_ns: i64, most: usize, seconds: i64) -> Option<T> {
+        while self.sent_ns.front().is_some_and(|sent| now_ns - sent >= seconds * SECOND_NS) {
             self.sent_ns.pop_front();
         }
-        if self.sent_ns.len() >= per_second {
+        if self.sent_ns.len() >= most {
             return None;
         }
         let request = self.waiting.pop_front()?;
@@ -132,7 +132,7 @@ mod tests {
         let mut sent = Vec::new();
         for tenth in 0..40 {
             let now = i64::from(tenth) * SECOND_NS / 10;
-            while pacer.next(now, 4).is_some() {
+            while pacer.next(now, 4, 1).is_some() {
                 sent.push(now);
             }
         }

@@ -77,6 +77,39 @@ fn a_pattern_is_spread_over_as_many_connections_as_the_venue_wants() {
     assert!(sizes.iter().all(|size| size % 3 == 0));
 }
 
+#[test]
+fn books_are_asked_for_one_after_the_other_as_the_venue_allows_to_all_connections_together() {
+    // Two a second; of the larger list three connections share them.
+    for (count, sharing) in [(60, 1), (800, 3)] {
+        let (mut session, _) = session("*-USDT", 0);
+        session.fetched(0, "/api/v3/exchangeInfo", &list(count), START, 0);
+        let mut actions = session.opened(1, START, "ws://x");
+        let mut asked = Vec::new();
+        for tenth in 1..=200 {
+            let now = START + tenth * SECOND / 10;
+            actions.extend(session.tick(now));
+            while let Some(action) = actions.pop() {
+                match action {
+                    Action::Send(text) => {
+                        let request: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+                        let answer = format!(r#"{{"result":null,"id":{}}}"#, request["id"]);
+                        actions.extend(session.receive(&framed(&answer), now));
+                    }
+                    Action::Fetch(fetch) => asked.push((fetch.path, now)),
+                    _ => {}
+                }
+            }
+        }
+        let different: BTreeSet<_> = asked.iter().map(|(path, _)| path).collect();
+        // None is answered, and still none is asked for twice while others wait for their turn.
+        assert_eq!(different.len(), asked.len());
+        assert!(asked.len() >= 2 * 19 / sharing, "{}", asked.len());
+        for pair in asked.windows(3) {
+            assert!(pair[2].1 - pair[0].1 >= sharing as i64 * SECOND);
+        }
+    }
+}
+
 fn trade(id: u64) -> Vec<u8> {
     framed(&format!(
         r#"{{"stream":"a0usdt@trade","data":{{"e":"trade","E":1,"s":"A0USDT","t":{id},"p":"1.0","q":"1.0","T":1,"m":true,"M":true}}}}"#

@@ -241,6 +241,47 @@ fn a_crossed_coinbase_exchange_book_is_asked_for_anew_and_stands_unproved() {
     assert_eq!(health, ["unverifiable"]);
 }
 
+/// A ticker that names these best prices, `seconds` after the start.
+fn best_by_ticker(seconds: i64, bid: &str, ask: &str) -> String {
+    format!(
+        r#"{{"type":"ticker","sequence":{},"product_id":"BTC-USD","price":"{bid}","best_bid":"{bid}","best_bid_size":"1","best_ask":"{ask}","best_ask_size":"1","side":"buy","time":"2022-08-04T15:25:{:02}.010758Z","trade_id":{seconds},"last_size":"1"}}"#,
+        100 + seconds,
+        5 + seconds
+    )
+}
+
+#[test]
+fn a_coinbase_exchange_book_that_the_ticker_keeps_denying_is_asked_for_anew() {
+    let snapshot = r#"{"type":"snapshot","product_id":"BTC-USD","bids":[["100.5","1"],["100.0","1"]],"asks":[["101.0","1"]]}"#;
+    let removed = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","100.5","0"]],"time":"2022-08-04T15:25:05.010758Z"}"#;
+    let back = r#"{"type":"l2update","product_id":"BTC-USD","changes":[["buy","100.5","2"]],"time":"2022-08-04T15:25:05.010758Z"}"#;
+    // The removal of the best bid was lost; in the other run it only came late.
+    for (comes, expected) in [(false, 1), (true, 0)] {
+        let (mut session, buffer) = coinbase_exchange();
+        session.opened(1, START, "ws://x");
+        session.receive(&framed(snapshot), START);
+        for second in 1..=11 {
+            if comes && second == 9 {
+                session.receive(&[removed, back].map(framed).concat(), START + second * SECOND);
+            }
+            let told = framed(&best_by_ticker(second, "100.0", "101.0"));
+            session.receive(&told, START + second * SECOND);
+        }
+        let rows = drained(&buffer);
+        let mismatches = told(&rows, "mismatch");
+        assert_eq!(mismatches.len(), expected);
+        assert_eq!(
+            rows.books.iter().filter(|b| b.header.flags & row::MAYBE_BAD_BOOK != 0).count(),
+            0
+        );
+        if let [(_, detail)] = mismatches[..] {
+            let expected =
+                "expected the ticker's best prices 100 and 101, found 100.5 and 101 for 10 s";
+            assert_eq!(detail, Some(expected));
+        }
+    }
+}
+
 #[test]
 fn a_coinbase_exchange_change_that_cannot_be_read_spoils_the_book_that_it_names() {
     let cuts = [

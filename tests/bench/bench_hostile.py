@@ -28,7 +28,7 @@ RATE, TURNS, TURN_S, WARM_S, WALL_S = 2_000, 4, 20.0, 8.0, 0.5
 
 def main() -> None:
     turns = int(sys.argv[1]) if len(sys.argv) > 1 else TURNS
-    statements = [*hostile.REFUSED, *hostile.TOO_MUCH, *hostile.HARMLESS]
+    statements = [*hostile.REFUSED, *hostile.HARMLESS]
     run = [sys.executable, "-m", "monitor.cli"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

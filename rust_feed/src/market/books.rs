@@ -1,6 +1,7 @@
 //! Books as a market keeps them: what is received is judged, spliced, applied, and asked for anew.
 
 use super::Market;
+use super::witness::Denied;
 use crate::book::{Book, Level, Levels};
 use crate::quality::Verdict;
 use crate::row::{self, Origin};
@@ -62,6 +63,8 @@ pub(super) struct Kept {
     pub(super) depth_written_ns: i64,
     pub(super) depth_withheld: bool,
     pub(super) top: [Option<Level>; 2],
+    /// What tickers say against the best bid and the best ask.
+    pub(super) denied: [Denied; 2],
     resync: Resync,
 }
 
@@ -126,25 +129,28 @@ impl Market {
         }
     }
 
-    /// The instruments whose snapshot is to be asked for now; each is given time to be answered.
-    pub fn due_snapshots(&mut self) -> Vec<String> {
-        let now_ns = self.now_ns;
-        let mut due = Vec::new();
+    /// The instruments whose snapshot is to be asked for now, `most` of them, the longest due first;
+    /// each is given time to be answered.
+    pub fn due_snapshots(&mut self, most: usize) -> Vec<String> {
         if !self.snapshots_wanted {
-            return due;
+            return Vec::new();
         }
-        self.snapshots_wanted = false;
-        for followed in &mut self.followed {
-            let resync = &mut followed.book.resync;
-            self.snapshots_wanted |= resync.due_ns.is_some();
-            if resync.due_ns.is_some_and(|due_ns| due_ns <= now_ns) {
-                resync.asked_ns = now_ns;
-                resync.tries += 1;
-                resync.due_ns = Some(now_ns + ANSWER_NS.max(wait_ns(resync.tries)));
-                due.push(followed.instrument.raw_symbol.clone());
-            }
-        }
-        due
+        let now_ns = self.now_ns;
+        let wanted = self.followed.iter().enumerate();
+        let mut due: Vec<(i64, usize)> =
+            wanted.filter_map(|(at, f)| f.book.resync.due_ns.map(|due_ns| (due_ns, at))).collect();
+        self.snapshots_wanted = !due.is_empty();
+        due.retain(|(due_ns, _)| *due_ns <= now_ns);
+        due.sort_unstable();
+        due.truncate(most);
+        let ask = |(_, at): (i64, usize)| {
+            let resync = &mut self.followed[at].book.resync;
+            resync.asked_ns = now_ns;
+            resync.tries += 1;
+            resync.due_ns = Some(now_ns + ANSWER_NS.max(wait_ns(resync.tries)));
+            self.followed[at].instrument.raw_symbol.clone()
+        };
+        due.into_iter().map(ask).collect()
     }
 
     /// Forget the books whose changes came by the connection that is gone.
@@ -276,6 +282,7 @@ impl Market {
         let flags = self.check(at, tick);
         self.push_book(at, tick, levels, &out, flags, Verdict::Good);
         if flags & row::MAYBE_BAD_BOOK == 0 {
+            self.compare_with_told(at);
             self.show(at, &tick, rank);
         }
     }
@@ -308,11 +315,12 @@ impl Market {
     }
 
     /// The book is not to be believed any more: no quote stands on it, and it is asked for anew.
-    fn spoil(&mut self, at: usize) {
+    pub(super) fn spoil(&mut self, at: usize) {
         let kept = self.kept(at);
         kept.health = Health::Bad;
         kept.depth_withheld = false;
         kept.early.clear();
+        kept.denied = Default::default();
         self.end_quotes_of(at, &[Origin::Book]);
         self.ask_again(at);
     }

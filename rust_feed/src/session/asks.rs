@@ -7,8 +7,11 @@ impl Session {
     /// Hand over the rows, and what may be asked of the venue now.
     pub(super) fn finish(&mut self) -> Vec<Action> {
         let mut asks = std::mem::take(&mut self.market.asks);
-        if self.watch.subscribed && !self.watch.leaving {
-            let due = self.market.due_snapshots();
+        // What cannot be asked for yet is not asked for twice.
+        if self.watch.subscribed && !self.watch.leaving && self.fetches.is_empty() {
+            let by_rest = self.market.profile.book_ranges;
+            let most = if by_rest { self.market.profile.fetches_per_second } else { usize::MAX };
+            let due = self.market.due_snapshots(most);
             if !due.is_empty() {
                 asks.extend(self.dialect.resync(&due));
             }
@@ -25,9 +28,10 @@ impl Session {
             actions.push(Action::Parts(parts));
         }
         let (now_ns, profile) = (self.market.now_ns, self.market.profile);
-        let send = || self.pacer.next(now_ns, profile.sends_per_second);
+        let send = || self.pacer.next(now_ns, profile.sends_per_second, 1);
         actions.extend(std::iter::from_fn(send).map(Action::Send));
-        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second);
+        let seconds = self.sharing as i64;
+        let fetch = || self.fetches.next(now_ns, profile.fetches_per_second, seconds);
         actions.extend(std::iter::from_fn(fetch).map(Action::Fetch));
         for action in &actions {
             match action {

@@ -85,7 +85,8 @@ impl Session {
     /// How old the last answer of a polled source may be: the venue's limits may stretch a round.
     pub(super) fn answer_due_ns(&self) -> i64 {
         let wanted = self.polling.as_ref().map_or(0, |polling| polling.wanted.len());
-        let round_ns = (wanted / self.market.profile.fetches_per_second) as i64 * SECOND;
+        let seconds = wanted * self.sharing / self.market.profile.fetches_per_second;
+        let round_ns = seconds as i64 * SECOND;
         3 * self.interval_ns().max(round_ns)
     }
 

@@ -45,8 +45,9 @@ impl Session {
                 }
             }
         }
+        self.sharing = (part + 1).min(connections);
         if self.options.part == 0 && part > 0 {
-            self.parts = Some((part + 1).min(connections));
+            self.parts = Some(self.sharing);
         }
         wanted
     }

@@ -105,7 +105,7 @@ impl Session {
     pub fn tick_beside(&mut self, now_ns: i64) -> Vec<Action> {
         let per_second = self.market.profile.sends_per_second;
         let Some(standby) = &mut self.standby else { return Vec::new() };
-        let send = || standby.pacer.next(now_ns, per_second);
+        let send = || standby.pacer.next(now_ns, per_second, 1);
         let mut actions: Vec<Action> = std::iter::from_fn(send).map(Action::Send).collect();
         if standby.unanswered.is_empty() {
             let answered_ns = *standby.answered_ns.get_or_insert(now_ns);
