@@ -43,6 +43,10 @@ WIDGET_CSS = """
                      border: 1px solid #30363d !important; border-radius: 4px; }
 .bk-btn:hover { background-color: #222a35 !important; }
 label, .bk-slider-title, .bk-slider-value { color: #8b949e; }
+.choices__inner, .choices__list--dropdown, .choices__input { background-color: #161b22 !important;
+    color: #e6edf3 !important; border-color: #30363d !important; }
+.choices__item--choice.is-highlighted { background-color: #222a35 !important; }
+.choices__list--multiple .choices__item { background: #46226b !important; }
 .noUi-target { background: #161b22; border-color: #30363d; }
 .noUi-connect { background: #4ea1ff; } .noUi-handle { background: #c9d1d9; }
 """
@@ -130,6 +134,7 @@ class Page:
         self._replaying: Replaying | None = None
         self._tables_s = 0.0
         self._seeking = False
+        self._listed: Hub | None = None
         self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
         self._note = ""
         self._periodic: Any = None
@@ -207,7 +212,7 @@ class Page:
             end=1,
             step=0.1,
             value=0,
-            width=420,
+            width=640,
             stylesheets=[WIDGET_CSS],
         )
         self._seek.param.watch(self._seek_to, "value_throttled")
@@ -224,25 +229,26 @@ class Page:
     def _layout(self) -> Any:
         price, spread, latency, sizes = (plot.pane for plot in self._plots)
         pane = {name: html for name, (html, _) in self._panes.items()}
-        controls = pn.Row(
-            *(self._source, self._others, self._instruments, self._run, self._transport)
-        )
+        controls = pn.Row(self._source, self._others, self._instruments, self._run)
         sql = SqlPane(self._shared.folder, [WIDGET_CSS], _html())
         plots = pn.Column(
             price, pn.Row(spread, latency), sizes, sql.view, sizing_mode="stretch_width"
         )
         side = pn.Column(pane["status"], pane["quotes"], pane["signals"], pane["events"], width=560)
         row = pn.Row(plots, side, sizing_mode="stretch_width")
-        return pn.Column(
-            self._bar, controls, row, self._sent, self._seen, sizing_mode="stretch_width"
-        )
+        above = (self._bar, controls, self._transport)
+        return pn.Column(*above, row, self._sent, self._seen, sizing_mode="stretch_width")
 
     def _instrument(self, hub: Hub) -> Instrument | None:
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
-        if list(known) != self._instruments.options:
-            self._instruments.options = list(known)
-            if self._instruments.value not in known:
-                self._instruments.value = next(iter(known), None)
+        # Behind a seek a hub fills anew: what is chosen of it stays so.
+        before = self._instruments.options if hub is self._listed else []
+        names = sorted({*before, *known})
+        if known and names != self._instruments.options:
+            value = self._instruments.value
+            value = value if value in names else names[0]
+            self._instruments.param.update(options=names, value=value)
+        self._listed = hub
         return known.get(self._instruments.value)
 
     def _refresh_tables(self, hub: Hub) -> None:

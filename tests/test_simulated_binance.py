@@ -114,7 +114,7 @@ def test_aggregate_trades_join_the_fills_of_an_order(simulator):
 
 @pytest.mark.parametrize("path", ["/ws/btcusdt@trade", "/stream?streams=btcusdt@trade"])
 def test_a_shutdown_is_told_in_time_to_connect_anew(path):
-    with Simulator(VENUES, rate=200, faults=["life@2"]) as mortal:
+    with Simulator(VENUES, rate=200, faults=["life@5"]) as mortal:
         url = mortal.ws_url("binance-us") + path
         with connected(url) as line:
             notice = line.until(lambda m: "serverShutdown" in str(m))

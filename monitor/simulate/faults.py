@@ -14,7 +14,7 @@ HTTP = ("http-429", "http-418", "http-451", "http-403")
 CHAIN = ("head-back", "reorg", "graphql-error")
 NAMES = (*MESSAGE, *LINE, "flap", *HTTP, *CHAIN, "tls")
 # A venue that gives notice of its shutdown does so this share of a timed life before its end.
-NOTICE_SHARE, NOTICE_MAX_S = 0.5, 10.0
+NOTICE_SHARE, NOTICE_MAX_S = 0.4, 10.0
 
 
 class Fault(NamedTuple):
