@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.batches import DUPLICATE, FIRST_ORIGIN, Batch, by_instrument, column
+from monitor.batches import DUPLICATE, FIRST_ORIGIN, Batch, column
+
+
+class Counting(NamedTuple):
+    """Quotes that count, and of each its instrument; not every pair need occur."""
+
+    rows: pa.RecordBatch
+    codes: np.ndarray
+    pairs: list[tuple[str, str]]
 
 
 class Authority:
@@ -16,18 +26,21 @@ class Authority:
     def __init__(self) -> None:
         self._origins: dict[tuple[str, str], str] = {}
 
-    def quotes(self, batch: Batch) -> pa.RecordBatch:
+    def quotes(self, batch: Batch) -> Counting:
         """Return the batch's quotes that count: of the right origin, and no duplicates."""
         rows = batch["quote"]
         switches = self._switches(batch["status"])
         if not rows.num_rows:
             self._origins |= {(venue, symbol): to for _, venue, symbol, to in switches}
-            return rows
+            return Counting(rows, np.empty(0, np.int64), [])
+        codes, instruments = batch.by_instrument("quote")
         usable = column(rows, "flags") & DUPLICATE == 0
         origins = rows["origin"].dictionary_encode()
         if self._origins or switches or origins.dictionary.to_pylist() != [FIRST_ORIGIN]:
-            usable &= self._counts(rows, origins, switches)
-        return rows if usable.all() else rows.filter(pa.array(usable))
+            usable &= self._counts(batch, origins, switches)
+        if usable.all():
+            return Counting(rows, codes, instruments)
+        return Counting(rows.filter(pa.array(usable)), codes[usable], instruments)
 
     def _switches(self, rows: pa.RecordBatch) -> list[tuple[int, str, str, str]]:
         """Return `ord`, venue, symbol and new origin of the status rows that tell of one."""
@@ -39,16 +52,16 @@ class Authority:
 
     def _counts(
         self,
-        rows: pa.RecordBatch,
+        batch: Batch,
         origins: pa.DictionaryArray,
         switches: list[tuple[int, str, str, str]],
     ) -> npt.NDArray[np.bool_]:
         names = origins.dictionary.to_pylist()
         codes = {name: code for code, name in enumerate(names)}
-        at, instruments = by_instrument(rows)
+        at, instruments = batch.by_instrument("quote")
         first = [codes.get(self._origins.get(i, FIRST_ORIGIN), -1) for i in instruments]
         counting = np.array(first)[at]
-        ords = column(rows, "ord")
+        ords = column(batch["quote"], "ord")
         places = {instrument: place for place, instrument in enumerate(instruments)}
         for ord_, venue, symbol, origin in switches:
             place = places.get((venue, symbol), -1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -113,6 +114,13 @@ WIRE_SCHEMA = pa.schema(
 )
 
 
+class ByInstrument(NamedTuple):
+    """Each row's instrument as an index into (venue, symbol) pairs."""
+
+    codes: np.ndarray
+    pairs: list[tuple[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows that travel together: one non-empty Arrow record batch per kind, each in `ord` order.
@@ -121,6 +129,7 @@ class Batch:
     """
 
     kinds: Mapping[str, pa.RecordBatch]
+    _instruments: dict[str, ByInstrument] = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, kind: str) -> pa.RecordBatch:
         """Return the rows of `kind`, an empty record batch if there are none."""
@@ -143,6 +152,12 @@ class Batch:
         """The latest `ts_recv`, in ns since 1970, or None without rows."""
         latest = [int(column(rows, "ts_recv").max()) for rows in self.kinds.values()]
         return max(latest, default=None)
+
+    def by_instrument(self, kind: str) -> ByInstrument:
+        """Return which instrument each row of a kind is about: worked out once for all who ask."""
+        if kind not in self._instruments:
+            self._instruments[kind] = by_instrument(self[kind])
+        return self._instruments[kind]
 
     def between(self, first: int, below: int | None) -> Batch:
         """Return the rows whose `ord`, or whose cause's, is in [first, below)."""
@@ -182,15 +197,17 @@ def column(rows: pa.RecordBatch, name: str) -> np.ndarray:
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
 
-def by_instrument(rows: pa.RecordBatch) -> tuple[np.ndarray, list[tuple[str, str]]]:
-    """Return each row's instrument as an index into the (venue, symbol) pairs that occur."""
+def by_instrument(rows: pa.RecordBatch) -> ByInstrument:
+    """Return each row's instrument; only pairs that occur are there."""
     venues, symbols = (rows.column(name).dictionary_encode() for name in ("venue", "symbol"))
     venue_names, symbol_names = venues.dictionary.to_pylist(), symbols.dictionary.to_pylist()
     codes = venues.indices.to_numpy(zero_copy_only=False).astype(np.int64) * len(symbol_names)
     codes += symbols.indices.to_numpy(zero_copy_only=False)
-    used, index = np.unique(codes, return_inverse=True)
+    is_used = np.bincount(codes, minlength=1) > 0
+    used = np.flatnonzero(is_used)
+    index = (np.cumsum(is_used) - 1)[codes]
     pairs = [divmod(code, len(symbol_names)) for code in used.tolist()]
-    return index, [(venue_names[venue], symbol_names[symbol]) for venue, symbol in pairs]
+    return ByInstrument(index, [(venue_names[v], symbol_names[s]) for v, s in pairs])
 
 
 def updates(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
@@ -200,13 +217,19 @@ def updates(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
     """
     for kind in ("quote", "trade", "book"):
         rows = batch[kind]
+        if not rows.num_rows:
+            continue
+        codes, instruments = batch.by_instrument(kind)
+        times = column(rows, "ts_recv")
         if kind == "book":
-            rows = rows.filter(pa.array(column(rows, "flags") & LAST != 0))
-        if rows.num_rows:
-            codes, instruments = by_instrument(rows)
-            latest = np.zeros(len(instruments), np.int64)
-            np.maximum.at(latest, codes, column(rows, "ts_recv"))
-            yield from zip(instruments, np.bincount(codes).tolist(), latest.tolist(), strict=True)
+            ends = np.flatnonzero(column(rows, "flags") & LAST)
+            codes, times = codes[ends], times[ends]
+        latest = np.zeros(len(instruments), np.int64)
+        np.maximum.at(latest, codes, times)
+        counts = np.bincount(codes, minlength=len(instruments)).tolist()
+        for instrument, count, last_ns in zip(instruments, counts, latest.tolist(), strict=True):
+            if count:
+                yield instrument, count, last_ns
 
 
 def concat(batches: Iterable[Batch]) -> Batch:
@@ -221,10 +244,10 @@ def concat(batches: Iterable[Batch]) -> Batch:
 def to_wire(batch: Batch) -> pa.RecordBatch:
     """Pack a batch into one Arrow row of lists, so that a stream of batches has one schema."""
     lists = []
-    for kind, field in zip(KINDS, WIRE_SCHEMA, strict=True):
+    for kind, of_kind in zip(KINDS, WIRE_SCHEMA, strict=True):
         rows = batch[kind]
         offsets = pa.array([0, rows.num_rows], pa.int32())
-        lists.append(pa.ListArray.from_arrays(offsets, rows.to_struct_array(), type=field.type))
+        lists.append(pa.ListArray.from_arrays(offsets, rows.to_struct_array(), type=of_kind.type))
     return pa.RecordBatch.from_arrays(lists, schema=WIRE_SCHEMA)
 
 

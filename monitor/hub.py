@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from monitor.authority import Authority
-from monitor.batches import DUPLICATE, SNAPSHOT, Batch, by_instrument, column, updates
+from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column, updates
 
 WINDOW_ROWS = 20_000
 FIRST_ROWS = 1_024
@@ -136,10 +137,10 @@ class Hub:
                 self._signals.extend(batch["signal"].to_pylist())
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
             quotes = self._authority.quotes(batch)
-            if quotes.num_rows:
-                self._take("quote", quotes)
+            if quotes.rows.num_rows:
+                self._take("quote", *quotes)
             if "trade" in batch:
-                self._take("trade", batch["trade"])
+                self._take("trade", batch["trade"], *batch.by_instrument("trade"))
             for instrument, count, last_ns in updates(batch):
                 source = self._sources.setdefault(instrument, _Source())
                 source.updates += count
@@ -223,8 +224,9 @@ class Hub:
         self._mark_count = 0
         self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
 
-    def _take(self, kind: str, rows: pa.RecordBatch) -> None:
-        codes, instruments = by_instrument(rows)
+    def _take(
+        self, kind: str, rows: pa.RecordBatch, codes: np.ndarray, instruments: list[Instrument]
+    ) -> None:
         columns = _columns(kind, rows)
         fresh = column(rows, "flags") & DUPLICATE == 0
         for code, instrument in enumerate(instruments):
@@ -266,9 +268,9 @@ def _columns(kind: str, rows: pa.RecordBatch) -> Columns:
         names = ("bid", "bid_size", "ask", "ask_size")
         columns |= {name: column(rows, name) for name in names}
     else:
-        side = column(rows, "side")
         columns |= {"price": column(rows, "price"), "size": column(rows, "size")}
-        columns["side"] = (side == "buy").astype(np.int8) - (side == "sell").astype(np.int8)
+        buys, sells = (pc.equal(rows["side"], side).fill_null(False) for side in ("buy", "sell"))
+        columns["side"] = np.asarray(buys).astype(np.int8) - np.asarray(sells).astype(np.int8)
     event, sent = column(rows, "ts_event"), column(rows, "ts_sent")
     then = np.where(event > 0, event, sent)
     live = (then > 0) & (column(rows, "flags") & SNAPSHOT == 0)

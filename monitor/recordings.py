@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 import requests
 
 from monitor import catalogue as segment_catalogue
-from monitor import lock
+from monitor import lock, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.segments import OPEN_SUFFIX, About, iso, line, recover, superseded
 
-BATCH_ROWS = 20_000
+BATCH_ROWS = 50_000
 WINDOW_ORDS = 100_000
 SNAPSHOT_TIMEOUT_S = 15
 # What a status row is about: of each the last one holds.
@@ -66,18 +66,17 @@ class Recording:
     def batches(
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
-        """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive."""
+        """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive.
+
+        Of no kind a batch has more than `batch_rows`.
+        """
         for con, entry in self._files:
             if not _overlap(entry, from_ns, to_ns):
                 continue
-            low, high = _ord_window(con, *entry.ords, from_ns, to_ns)
-            for start in range(low, high + 1, batch_rows):
-                stop = min(start + batch_rows, high + 1)
-                # What a signal was caused by may stand in the segment before.
-                signals_from = 0 if start == entry.ords[0] else start
-                batch = Batch(dict(_read(con, start, stop, signals_from)))
-                if batch.kinds:
-                    yield batch
+            low, high = streams.ord_window(con, *entry.ords, from_ns, to_ns)
+            # What a signal was caused by may stand in the segment before.
+            signals_from = 0 if low == entry.ords[0] else low
+            yield from streams.read(con, entry.rows, low, high, signals_from, batch_rows)
 
     def rows(
         self,
@@ -140,13 +139,9 @@ class Recording:
                 break
             number = entry.ords[1] + 1
             if entry.span_ns[1] >= from_ns:
-                first, _ = _ord_window(con, *entry.ords, from_ns, None)
-                counted = [kind for kind in KINDS if kind != "signal"]
-                before = " UNION ALL ".join(
-                    f"SELECT max(ord) AS o FROM {kind} WHERE ord < {first}" for kind in counted
-                )
-                ((last,),) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
-                return entry.ords[0] if last is None else int(last) + 1
+                first, _ = streams.ord_window(con, *entry.ords, from_ns, None)
+                last = streams.last_before(con, first)
+                return entry.ords[0] if last is None else last + 1
         return number
 
     def select(self, query: str) -> Iterator[pa.Table]:
@@ -281,36 +276,3 @@ def _ask_for_copy(held: lock.Held) -> Path:
         return Path(answer.json()["path"])
     except (requests.RequestException, KeyError) as error:
         raise OSError(f"expected a copy of the open segment, found {line(error)}") from error
-
-
-def _read(
-    con: duckdb.DuckDBPyConnection, start: int, stop: int, signals_from: int
-) -> Iterator[tuple[str, pa.RecordBatch]]:
-    for kind in KINDS:
-        key, first = ("cause_ord", signals_from) if kind == "signal" else ("ord", start)
-        query = f"FROM {kind} WHERE {key} >= {first} AND {key} < {stop} ORDER BY {key}"
-        table = con.sql(query).to_arrow_table().cast(SCHEMAS[kind])
-        if table.num_rows:
-            yield kind, table.combine_chunks().to_batches()[0]
-
-
-def _ord_window(
-    con: duckdb.DuckDBPyConnection, first: int, last: int, from_ns: int | None, to_ns: int | None
-) -> tuple[int, int]:
-    """Narrow an `ord` span to the rows of a time window."""
-    kinds = [kind for kind in KINDS if kind != "signal"]
-    if from_ns is not None:
-        after = " UNION ALL ".join(
-            f"SELECT min(ord) AS o FROM {k} WHERE ts_recv >= make_timestamp_ns({from_ns})"
-            for k in kinds
-        )
-        (row,) = con.sql(f"SELECT min(o) FROM ({after})").fetchall()
-        first = int(row[0]) if row[0] is not None else last + 1
-    if to_ns is not None:
-        before = " UNION ALL ".join(
-            f"SELECT max(ord) AS o FROM {k} WHERE ts_recv <= make_timestamp_ns({to_ns})"
-            for k in kinds
-        )
-        (row,) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
-        last = int(row[0]) if row[0] is not None else first - 1
-    return first, last

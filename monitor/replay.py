@@ -46,15 +46,15 @@ def moments(
         if not timed:
             yield Moment(batch, latest_ns)
             continue
+        if not is_cut():
+            latest_ns = max(latest_ns, *(int(column(rows, "ts_recv").max()) for rows in timed))
+            yield Moment(batch, latest_ns)
+            continue
         ords = np.concatenate([column(rows, "ord") for rows in timed])
         times = np.concatenate([column(rows, "ts_recv") for rows in timed])
         order = np.argsort(ords)
         ords, times = ords[order], np.maximum.accumulate(times[order])
         times = np.maximum(times, latest_ns)
-        if not is_cut():
-            latest_ns = int(times[-1])
-            yield Moment(batch, latest_ns)
-            continue
         cuts = np.flatnonzero(np.diff(times // STEP_NS)) + 1
         bounds = [0, *cuts.tolist(), len(ords)]
         for start, stop in pairwise(bounds):

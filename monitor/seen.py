@@ -58,7 +58,7 @@ class Seen:
             self._take_data(kind, batch[kind])
         for row in batch["stat"].to_pylist():
             self._take_stat(row)
-        quotes = self._authority.quotes(batch)
+        quotes = self._authority.quotes(batch).rows
         columns = (column(quotes, name).tolist() for name in ("ts_recv", "bid", "ask"))
         self.quotes.extend(map(Quote, *columns))
 

@@ -12,7 +12,15 @@ LINES = 400
 FILES = sorted((ROOT / "monitor").rglob("*.py"))
 HOMES = {
     "streamz": {"pipeline"},
-    "duckdb": {"segments", "catalogue", "recordings", "upkeep", "queries", "query_worker"},
+    "duckdb": {
+        "segments",
+        "catalogue",
+        "recordings",
+        "streams",
+        "upkeep",
+        "queries",
+        "query_worker",
+    },
     "websocket": {"feeds/transport"},
     "panel": {"app", "page", "server", "sql_pane", "views"},
     "holoviews": {"app", "views"},
@@ -27,7 +35,7 @@ LAYERS = [
     "batches sources",
     "config",
     "fold checks coverage",
-    "authority feeds pipeline segments catalogue publisher health",
+    "authority feeds pipeline segments catalogue streams publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
     "merge",
     "replay ready_made queries query_worker views probe verify",

@@ -169,7 +169,9 @@ def test_quotes_count_in_sql_as_they_do_for_hooks_and_views(folder: Path) -> Non
     authority = Authority()
     with recordings.open_recording(folder, "one") as opened:
         batches: list[Batch] = list(opened.batches())
-    expected = [n for batch in batches for n in column(authority.quotes(batch), "ord").tolist()]
+    expected = [
+        n for batch in batches for n in column(authority.quotes(batch).rows, "ord").tolist()
+    ]
     found = ask(folder, "SELECT ord FROM authoritative ORDER BY ord", recording="one")
     assert [row["ord"] for row in found] == expected == [row["ord"] for row in counting()]
 

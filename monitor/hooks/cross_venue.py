@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.authority import Authority
-from monitor.batches import SCHEMAS, Batch, by_instrument, column
+from monitor.batches import SCHEMAS, Batch, column
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -67,10 +67,9 @@ class Hook:
         return State()
 
     def step(self, state: State, batch: Batch) -> tuple[State, pa.RecordBatch | None]:
-        quotes = state.authority.quotes(batch)
+        quotes, codes, instruments = state.authority.quotes(batch)
         if not quotes.num_rows:
             return state, None
-        codes, instruments = by_instrument(quotes)
         state.know([venue for venue, _ in instruments], [symbol for _, symbol in instruments])
         place = {venue: at for at, venue in enumerate(state.venues)}
         venue = np.array([place[venue] for venue, _ in instruments])[codes]

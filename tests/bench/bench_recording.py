@@ -2,7 +2,8 @@
 
 Run: .venv/bin/python tests/bench/bench_recording.py [ROWS]
 
-The rows are those of a collector on the simulated exchange, repeated with growing times and `ord`.
+The rows are those of a collector on the simulated exchange, repeated with growing times and `ord`;
+bytes are those of real frames.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pyarrow as pa
 from monitor import hooks
 from monitor.batches import Batch, column, order_key
 from monitor.config import HookSettings
+from monitor.feeds.ingest import ingest
 from monitor.hub import Hub
 from monitor.pipeline import Graph
 from monitor.recorder import Recorder
@@ -34,6 +36,14 @@ VENUES = {"binance": "USDT", "kraken": "USD", "coinbase": "USD"}
 BASES = ("BTC", "ETH", "SOL")
 SEEKS = 9
 LAG_MS = 100
+RATES, RECORD_S = (500_000, 1_000_000), 5
+FRAMES = Path(__file__).resolve().parents[3] / "shared" / "captures"
+CAPTURES = {
+    "binance/hft_ethusdt_20240809": "binance",
+    "coinbase_advanced/cf_v3_20260809_seq0_499": "coinbase",
+    "kraken_v1/cf_kraken_20210417": "kraken-v1",
+}
+LEAST_ROWS = 10_000
 
 
 def main() -> None:
@@ -43,13 +53,28 @@ def main() -> None:
         source = collect(folder)
         print(f"{sum(batch.row_count for batch in source):,} rows of the exchange, repeated\n")
         print("| what | measured |\n| --- | --- |")
-        taken_s, worst_ms = record(folder, repeated(source, rows))
-        print(f"| recorded | {rows / taken_s:,.0f} rows/s, at most {worst_ms:.0f} ms behind |")
+        for rate in RATES:
+            recorded, worst_ms = record(folder / f"at-{rate}", source, rate)
+            print(
+                f"| {rate:,} rows/s for {RECORD_S} s | {recorded:,.0%} recorded, "
+                f"at most {worst_ms:,.0f} ms behind |"
+            )
+        write(folder / "bench", repeated(source, rows))
         print(f"| replayed at max | {rows / replayed_s(folder):,.0f} rows/s |")
         taken = seeks_s(folder)
         print(f"| seek | {statistics.median(taken):.2f} s (at most {max(taken):.2f} s) |")
-        for kind in ("quote", "trade", "book"):
-            print(f"| bytes per {kind} row | {bytes_per_row(folder, source, kind, rows):.1f} |")
+        for name, venue in CAPTURES.items():
+            for kind, size in captured(folder, name, venue, rows // 5):
+                print(f"| {name}, {kind} | {size:.1f} bytes a row |", flush=True)
+
+
+def captured(folder: Path, name: str, venue: str, rows: int) -> Iterator[tuple[str, float]]:
+    """Yield kind and bytes per row of the quotes and the book changes of a real capture."""
+    frames: list[Batch] = []
+    ingest([FRAMES / f"{name}.norm.ndjson.gz"], venue, frames.append)
+    for kind in ("quote", "book"):
+        if sum(batch[kind].num_rows for batch in frames) > LEAST_ROWS:
+            yield kind, bytes_per_row(folder, frames, kind, rows)
 
 
 def collect(folder: Path) -> list[Batch]:
@@ -104,23 +129,32 @@ def later(rows: pa.RecordBatch, kind: str, ords: int, ns: int) -> pa.RecordBatch
     return pa.RecordBatch.from_arrays(columns, schema=rows.schema)
 
 
-def record(folder: Path, batches: Iterator[Batch]) -> tuple[float, float]:
-    """Record as fast as it goes; return how long it took, and how far behind it ever was, in ms."""
-    recorder = Recorder(folder / "bench", ["bench:*"], lambda *_: None)
+def record(folder: Path, source: list[Batch], rate: int) -> tuple[float, float]:
+    """Offer rows at a rate; return the share recorded, and how far behind it ever was, in ms."""
+    batches = list(repeated(source, rate * RECORD_S))
+    recorder = Recorder(folder, ["bench:*"], lambda *_: None)
     recorder.start()
-    taken_s = worst_ms = 0.0
+    worst_ms, offered, begun = 0.0, 0, time.perf_counter()
     for batch in batches:
-        # To make the rows is no part of recording them.
-        begun = time.perf_counter()
-        while (lag_ms := recorder.lag_ms) > LAG_MS:
+        while time.perf_counter() - begun < offered / rate:
             time.sleep(0.001)
-        worst_ms = max(worst_ms, lag_ms)
         recorder(batch)
-        taken_s += time.perf_counter() - begun
-    begun = time.perf_counter()
+        offered += batch.row_count
+        worst_ms = max(worst_ms, recorder.lag_ms)
+    recorder.close()
+    return 1 - recorder.unrecorded_rows / offered, worst_ms
+
+
+def write(folder: Path, batches: Iterator[Batch]) -> None:
+    """Record as fast as it goes."""
+    recorder = Recorder(folder, ["bench:*"], lambda *_: None)
+    recorder.start()
+    for batch in batches:
+        while recorder.lag_ms > LAG_MS:
+            time.sleep(0.001)
+        recorder(batch)
     recorder.close()
     assert recorder.unrecorded_rows == 0
-    return taken_s + time.perf_counter() - begun, worst_ms
 
 
 def replayed_s(folder: Path) -> float:
@@ -164,7 +198,9 @@ def bytes_per_row(folder: Path, source: list[Batch], kind: str, rows: int) -> fl
         segment.write(batch)
         count += batch.row_count
     segment.seal(1, None)
-    return segment.file.stat().st_size / count
+    size = segment.file.stat().st_size
+    segment.file.unlink()
+    return size / count
 
 
 if __name__ == "__main__":
