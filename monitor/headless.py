@@ -59,7 +59,6 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
     Raises ValueError for a recording that is not there, or a new one whose name is taken.
     """
     total, rows = Digest(), Counter[str]()
-
     before = Batch({})
 
     def sink(batch: Batch) -> None:
@@ -68,7 +67,15 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
         rows.update({kind: part.num_rows for kind, part in batch.kinds.items()})
         total.update(dict(batch.kinds))
 
-    graph = Graph({"replay": sink}, hooks.load(settings, "recomputed"))
+    def build() -> Graph:
+        return Graph({"replay": sink}, hooks.load(settings, "recomputed"))
+
+    graph = build()
+
+    def reset() -> None:
+        nonlocal graph
+        graph = build()
+
     with (
         open_recordings(folder, wanted.names) as opened,
         _recording(folder, wanted.record, opened) as record,
@@ -83,7 +90,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
             # Hooks must know which quotes count; it is not of the time asked for.
             before = opened.in_force(wanted.from_ns)
             graph.emit(before)
-        player = Player(opened, relive, lambda: None, wanted.speed, wanted.from_ns, wanted.to_ns)
+        player = Player(opened, relive, reset, wanted.speed, wanted.from_ns, wanted.to_ns)
         if wanted.loop:
             first, last = player.span_ns
             start_ns = first if wanted.from_ns is None else wanted.from_ns
@@ -133,7 +140,7 @@ def _act(player: Player, key: str) -> None:
         case "s":
             player.step()
         case "\x1b[D" | "\x1b[C":
-            player.seek(player.position_ns + (SEEK_NS if key.endswith("C") else -SEEK_NS))
+            player.skip(SEEK_NS if key.endswith("C") else -SEEK_NS)
         case "+":
             faster = None if player.speed is None else player.speed * 10
             player.set_speed(None if faster is None or faster > fastest else faster)

@@ -89,7 +89,9 @@ class Player:
         self._recording, self._emit, self._on_reset = recording, emit, on_reset
         self._from_ns, self._to_ns = from_ns, to_ns
         self._steps = 0
+        # Where to go, and where it is about to be, until the views are filled.
         self._seek_ns: int | None = None
+        self._aim_ns: int | None = None
         self._closing = False
         self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
@@ -136,7 +138,14 @@ class Player:
         """Go on from `to_ns`, the views filled with the time before it."""
         with self._lock:
             self._seek_ns = min(max(to_ns, self.span_ns[0]), self.span_ns[1])
+            self._aim_ns = self._seek_ns
             self._lock.notify()
+
+    def skip(self, by_ns: int) -> None:
+        """Seek forth, or back, from where it is or is about to be."""
+        with self._lock:
+            at_ns = self.position_ns if self._aim_ns is None else self._aim_ns
+            self.seek(at_ns + by_ns)
 
     def repeat(self, loop: tuple[int, int] | None) -> None:
         """Play from one time to another over and over; None to go on past the end of it."""
@@ -170,6 +179,8 @@ class Player:
             if start_ns is not None and not self._closing:
                 self._on_reset()
                 self._fill(start_ns)
+                with self._lock:
+                    self._aim_ns = self._seek_ns
                 start_ns += 1
 
     def _fill(self, to_ns: int) -> None:

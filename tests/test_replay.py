@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import subprocess
 import sys
 import threading
@@ -128,6 +131,38 @@ def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "monitor: expected the name of a new recording, found 'again'\n"
+
+
+def test_a_replay_on_a_terminal_is_steered_by_its_keys(tmp_path: Path) -> None:
+    rows = [("quote", row("quote", n, START + n * 100 * MS)) for n in range(3000)]
+    record(tmp_path / "a", [batch_of(rows)])
+    terminal, end = pty.openpty()
+    command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--recordings", str(tmp_path)]
+    with subprocess.Popen(command, stdin=end, stderr=end, stdout=subprocess.PIPE) as replay:
+        os.close(end)
+        shown = b""
+
+        def shows(text: str) -> bool:
+            nonlocal shown
+            if select.select([terminal], [], [], 0)[0]:
+                shown += os.read(terminal, 65536)
+            return text.encode() in shown
+
+        try:
+            until(lambda: shows("playing at 1×"), "the replay")
+            os.write(terminal, b" ")
+            until(lambda: shows("paused at 1×"), "a pause")
+            shown = b""
+            os.write(terminal, b"\x1b[C" * 5)
+            # Fifty seconds on: it would have taken as long to play that far.
+            until(lambda: shows("22:14:1"), "the seeks")
+            os.write(terminal, b"+")
+            until(lambda: shows("paused at 10×"), "another speed")
+            os.write(terminal, b"q")
+            assert replay.wait(DEADLINE_S) == 0
+        finally:
+            replay.kill()
+    os.close(terminal)
 
 
 def test_a_loop_plays_its_range_over_and_over_and_nothing_else(tmp_path: Path) -> None:
