@@ -18,7 +18,7 @@ from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 from monitor.merge import open_recordings
 from monitor.pipeline import Graph
-from monitor.replay import Player
+from monitor.replay import STEP_NS, Player
 from monitor.segments import FILE_ERRORS, iso
 from monitor.sql_pane import SqlPane
 from monitor.views import tables
@@ -356,11 +356,11 @@ class Page:
         at_ns = player.position_ns
         if self._loop.name == LOOP_FROM:
             self._loop_from_ns, self._loop.name = at_ns, LOOP_TO
-        elif self._loop.name == LOOP_TO and at_ns != self._loop_from_ns:
-            ends = sorted((self._loop_from_ns, at_ns))
-            player.repeat((ends[0], ends[1]))
+        elif self._loop.name == LOOP_TO:
+            first, last = sorted((self._loop_from_ns, at_ns))
+            player.repeat((first, max(last, first + STEP_NS)))
             self._loop.name = LOOP_END
-        elif self._loop.name == LOOP_END:
+        else:
             player.repeat(None)
             self._loop.name = LOOP_FROM
 
