@@ -56,7 +56,8 @@ class Wanted(NamedTuple):
 def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
     """Play recordings to their end, or over and over until told to stop.
 
-    Raises ValueError for a recording that is not there, or a new one whose name is taken.
+    Raises ValueError for a recording that is not there, a new one whose name is taken, or a loop
+    that ends before it starts.
     """
     total, rows = Digest(), Counter[str]()
     before = Batch({})
@@ -94,7 +95,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
         if wanted.loop:
             first, last = player.span_ns
             start_ns = first if wanted.from_ns is None else wanted.from_ns
-            player.loop = (start_ns, last if wanted.to_ns is None else wanted.to_ns)
+            player.repeat((start_ns, last if wanted.to_ns is None else wanted.to_ns))
         if wanted.attended:
             _attend(player)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -29,6 +30,27 @@ START = 1_700_000_000_000_000_000
 SECOND = 1_000 * MS
 # Pauses before each row; a clock may go back.
 PAUSES = st.lists(st.integers(-50 * MS, 200 * MS), min_size=1, max_size=30)
+
+
+class Screen:
+    """A terminal as its user sees it; `end` is the program's."""
+
+    def __init__(self) -> None:
+        self._terminal, self.end = pty.openpty()
+        self.shown = b""
+
+    def shows(self, text: str) -> bool:
+        """Tell whether a text was shown since `shown` was last emptied."""
+        if select.select([self._terminal], [], [], 0)[0]:
+            self.shown += os.read(self._terminal, 65536)
+        return text.encode() in self.shown
+
+    def types(self, keys: bytes) -> None:
+        os.write(self._terminal, keys)
+
+    def close(self) -> None:
+        os.close(self._terminal)
+        os.close(self.end)
 
 
 def stream(numbers: list[tuple[int, int]], value: float) -> list[tuple[str, dict[str, Any]]]:
@@ -136,33 +158,48 @@ def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None
 def test_a_replay_on_a_terminal_is_steered_by_its_keys(tmp_path: Path) -> None:
     rows = [("quote", row("quote", n, START + n * 100 * MS)) for n in range(3000)]
     record(tmp_path / "a", [batch_of(rows)])
-    terminal, end = pty.openpty()
+    screen = Screen()
     command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--recordings", str(tmp_path)]
-    with subprocess.Popen(command, stdin=end, stderr=end, stdout=subprocess.PIPE) as replay:
-        os.close(end)
-        shown = b""
-
-        def shows(text: str) -> bool:
-            nonlocal shown
-            if select.select([terminal], [], [], 0)[0]:
-                shown += os.read(terminal, 65536)
-            return text.encode() in shown
-
+    with subprocess.Popen(
+        command, stdin=screen.end, stderr=screen.end, stdout=subprocess.PIPE
+    ) as replay:
         try:
-            until(lambda: shows("playing at 1×"), "the replay")
-            os.write(terminal, b" ")
-            until(lambda: shows("paused at 1×"), "a pause")
-            shown = b""
-            os.write(terminal, b"\x1b[C" * 5)
+            until(lambda: screen.shows("playing at 1×"), "the replay")
+            screen.types(b" ")
+            until(lambda: screen.shows("paused at 1×"), "a pause")
+            screen.shown = b""
+            screen.types(b"\x1b[C" * 5)
             # Fifty seconds on: it would have taken as long to play that far.
-            until(lambda: shows("22:14:1"), "the seeks")
-            os.write(terminal, b"+")
-            until(lambda: shows("paused at 10×"), "another speed")
-            os.write(terminal, b"q")
+            until(lambda: screen.shows("22:14:1"), "the seeks")
+            screen.types(b"+")
+            until(lambda: screen.shows("paused at 10×"), "another speed")
+            screen.types(b"q")
             assert replay.wait(DEADLINE_S) == 0
         finally:
             replay.kill()
-    os.close(terminal)
+    screen.close()
+
+
+def test_a_loop_without_a_page_goes_on_until_it_is_interrupted(tmp_path: Path) -> None:
+    rows = [("quote", row("quote", n, START + n * 100 * MS)) for n in range(10)]
+    record(tmp_path / "a", [batch_of(rows)])
+    command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--loop", "--speed", "max"]
+    command += ["--recordings", str(tmp_path)]
+    wrong = [*command, "--from", "2024-01-01", "--to", "2023-01-01"]
+    refused = subprocess.run(wrong, capture_output=True, text=True, timeout=60, check=False)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("monitor: expected a loop that ends after it starts, found ")
+    screen = Screen()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=screen.end) as replay:
+        try:
+            until(lambda: screen.shows("in a loop") and screen.shows("22:13:20.9"), "the last row")
+            screen.shown = b""
+            replay.send_signal(signal.SIGINT)
+            assert replay.wait(DEADLINE_S) == 0
+            until(lambda: screen.shows(" quote"), "what was played")
+        finally:
+            replay.kill()
+    screen.close()
 
 
 def test_a_loop_plays_its_range_over_and_over_and_nothing_else(tmp_path: Path) -> None:
