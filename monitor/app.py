@@ -15,8 +15,9 @@ from monitor import lock
 from monitor.config import HookSettings
 from monitor.follower import Follower
 from monitor.hub import Hub
-from monitor.page import CSS, Page
+from monitor.page import Page
 from monitor.pipeline import Graph
+from monitor.views.style import CSS
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import panel as pn
 
@@ -16,83 +16,23 @@ from monitor import hooks
 from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
+from monitor.layouts import Layout, Shared
+from monitor.layouts.sql import Sql
+from monitor.layouts.watch import Watch
 from monitor.merge import open_recordings
 from monitor.pipeline import Graph
 from monitor.replay import STEP_NS, Player
 from monitor.segments import FILE_ERRORS, iso
-from monitor.sql_pane import SqlPane
-from monitor.views import tables
-from monitor.views.latency import Latency
-from monitor.views.plot import Plot
-from monitor.views.price import Price
-from monitor.views.sizes import Sizes
-from monitor.views.spread import Spread
+from monitor.views import style
 
 PLOT_EVERY_MS = 100
-TABLE_EVERY_S = 0.5
+HEADLINE_EVERY_S = 0.5
 # Refreshes that a browser may not have come to yet.
 REFRESHES_AHEAD = 2
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
 LOOP_FROM, LOOP_TO, LOOP_END = "Loop from here", "Loop to here", "End the loop"
 SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
-
-WIDGET_CSS = """
-:host { color: #8b949e; font-family: system-ui, 'DejaVu Sans', sans-serif; }
-.bk-input, .bk-btn { background-color: #161b22 !important; color: #e6edf3 !important;
-                     border: 1px solid #30363d !important; border-radius: 4px; }
-.bk-btn:hover { background-color: #222a35 !important; }
-label, .bk-slider-title, .bk-slider-value { color: #8b949e; }
-.choices__inner, .choices__list--dropdown, .choices__input { background-color: #161b22 !important;
-    color: #e6edf3 !important; border-color: #30363d !important; }
-.choices__item--choice.is-highlighted { background-color: #222a35 !important; }
-.choices__list--multiple .choices__item { background: #46226b !important; }
-.noUi-target { background: #161b22; border-color: #30363d; }
-.noUi-connect { background: #4ea1ff; } .noUi-handle { background: #c9d1d9; }
-"""
-CSS = """
-:root { color-scheme: dark; }
-body { background: #0b0e13; color: #c9d1d9; font-family: system-ui, 'DejaVu Sans', sans-serif;
-       margin: 0; padding: 8px 12px; }
-"""
-PANE_CSS = """
-:host { font-family: system-ui, 'DejaVu Sans', sans-serif; color: #c9d1d9; font-size: 13px; }
-.panel { background: #12161c; border: 1px solid #232a33; border-radius: 6px; padding: 8px 10px;
-         overflow-x: auto; }
-h3 { margin: 0 0 6px; font-size: 13px; font-weight: 600; color: #e6edf3; }
-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: #8b949e; font-weight: 500; font-size: 11px; padding: 2px 8px 2px 0; }
-td { padding: 3px 8px 3px 0; border-top: 1px solid #1c222b; white-space: nowrap; }
-td.none { color: #8b949e; }
-.state { font-weight: 600; } .connected { color: #2ec4b6; } .quiet { color: #4ea1ff; }
-.initialising { color: #9aa4b2; } .polling { color: #c792ea; } .stale { color: #f2cc60; }
-.failed { color: #ff6b6b; } .stopped { color: #9aa4b2; }
-.book.ok { color: #2ec4b6; } .book.building, .book.unverifiable { color: #9aa4b2; }
-.book.bad { color: #ff6b6b; font-weight: 600; }
-.error { color: #ff9f43; } .error, .wrap { white-space: normal; } .mark { color: #f2cc60; }
-.bar { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }
-.bar .name { font-size: 17px; font-weight: 700; color: #e6edf3; }
-.badge { padding: 3px 10px; border-radius: 4px; font-weight: 700; letter-spacing: .04em; }
-.badge.live { background: #123d38; color: #5eead4; }
-.badge.stopped { background: #3a3f47; color: #e6edf3; }
-.badge.simulated { background: #4a3a10; color: #f2cc60; }
-.badge.replay { background: #46226b; color: #e2c5ff; }
-.badge.waiting { background: #5a1f24; color: #ffb3b3; }
-.muted { color: #8b949e; }
-"""
-
-
-class Shared(Protocol):
-    """What all viewers of a process share: the live hub and the way to the collector."""
-
-    hub: Hub
-    folder: Path
-    settings: HookSettings
-
-    @property
-    def attached(self) -> bool: ...
-    def about(self) -> dict[str, Any]: ...
-    def control(self, action: str) -> str: ...
 
 
 class Replaying:
@@ -132,23 +72,22 @@ class Page:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._replaying: Replaying | None = None
-        self._tables_s = 0.0
+        self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
+        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._tabs = pn.Tabs(
+            *((layout.title, layout.view) for layout in self._layouts),
+            sizing_mode="stretch_width",
+            stylesheets=[style.TABS_CSS],
+        )
         self._note = ""
         self._periodic: Any = None
         self._make_controls()
         # The browser sets the second to the first: so it says which refresh it has come to.
         self._sent, self._seen = (pn.widgets.IntInput(value=0, visible=False) for _ in range(2))
         self._sent.jslink(self._seen, value="value")
-        self._bar = _html()
-        self._panes: dict[str, tuple[Any, Callable[[Hub], str]]] = {
-            "status": (_html(), tables.status),
-            "quotes": (_html(), tables.quotes),
-            "signals": (_html(), tables.signals),
-            "events": (_html(), tables.events),
-        }
+        self._bar = style.html()
         self.view = self._layout()
 
     def start(self) -> None:
@@ -178,18 +117,15 @@ class Page:
         if document is None or self._sent.value - self._seen.value >= REFRESHES_AHEAD:
             return
         with pn.io.hold(document):
-            instrument = self._instrument(hub)
-            if instrument is not None:
-                for plot in self._plots:
-                    plot.refresh(hub, instrument)
-            if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
-                self._tables_s = time.monotonic()
-                self._refresh_tables(hub)
+            self._layouts[self._tabs.active].refresh(hub, self._instrument(hub))
+            if time.monotonic() - self._headline_s >= HEADLINE_EVERY_S:
+                self._headline_s = time.monotonic()
+                self._refresh_headline(hub)
             self._sent.value += 1
 
     def _make_controls(self) -> None:
-        select = partial(pn.widgets.Select, stylesheets=[WIDGET_CSS])
-        button = partial(pn.widgets.Button, stylesheets=[WIDGET_CSS], align="end")
+        select = partial(pn.widgets.Select, stylesheets=[style.WIDGET_CSS])
+        button = partial(pn.widgets.Button, stylesheets=[style.WIDGET_CSS], align="end")
         self._instruments = select(name="Instrument", options=[], width=200)
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
@@ -213,11 +149,15 @@ class Page:
             step=0.1,
             value=0,
             width=640,
-            stylesheets=[WIDGET_CSS],
+            stylesheets=[style.WIDGET_CSS],
         )
         self._seek.param.watch(self._seek_to, "value_throttled")
         self._others = pn.widgets.MultiChoice(
-            name="Together with", options=[], width=260, stylesheets=[WIDGET_CSS], visible=False
+            name="Together with",
+            options=[],
+            width=260,
+            stylesheets=[style.WIDGET_CSS],
+            visible=False,
         )
         self._others.param.watch(lambda _: self._replay(), "value")
         self._transport = pn.Row(
@@ -227,17 +167,9 @@ class Page:
         )
 
     def _layout(self) -> Any:
-        price, spread, latency, sizes = (plot.pane for plot in self._plots)
-        pane = {name: html for name, (html, _) in self._panes.items()}
         controls = pn.Row(self._source, self._others, self._instruments, self._run)
-        sql = SqlPane(self._shared.folder, [WIDGET_CSS], _html())
-        plots = pn.Column(
-            price, pn.Row(spread, latency), sizes, sql.view, sizing_mode="stretch_width"
-        )
-        side = pn.Column(pane["status"], pane["quotes"], pane["signals"], pane["events"], width=560)
-        row = pn.Row(plots, side, sizing_mode="stretch_width")
         above = (self._bar, controls, self._transport)
-        return pn.Column(*above, row, self._sent, self._seen, sizing_mode="stretch_width")
+        return pn.Column(*above, self._tabs, self._sent, self._seen, sizing_mode="stretch_width")
 
     def _instrument(self, hub: Hub) -> Instrument | None:
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
@@ -251,10 +183,10 @@ class Page:
         self._listed = hub
         return known.get(self._instruments.value)
 
-    def _refresh_tables(self, hub: Hub) -> None:
-        self._set(self._bar, self._headline(hub))
-        for pane, view in self._panes.values():
-            self._set(pane, view(hub))
+    def _refresh_headline(self, hub: Hub) -> None:
+        headline = self._headline(hub)
+        if self._bar.object != headline:
+            self._bar.object = headline
         if self._replaying:
             player = self._replaying.player
             self._play.name = "Pause" if player.playing and not player.ended else "Play"
@@ -267,10 +199,6 @@ class Page:
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
-
-    def _set(self, pane: Any, html: str) -> None:
-        if pane.object != html:
-            pane.object = html
 
     def _headline(self, hub: Hub) -> str:
         name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
@@ -330,7 +258,7 @@ class Page:
         for shown in (self._transport, self._others):
             shown.visible = self._replaying is not None
         self._run.visible = self._replaying is None
-        self._tables_s = 0.0
+        self._headline_s = 0.0
 
     def _stop_replay(self) -> None:
         if self._replaying:
@@ -371,10 +299,6 @@ class Page:
     def _with_player(self, act: Callable[[Player], None]) -> None:
         if self._replaying:
             act(self._replaying.player)
-
-
-def _html() -> Any:
-    return pn.pane.HTML("", stylesheets=[PANE_CSS], sizing_mode="stretch_width", margin=(4, 5))
 
 
 def _mode(hub: Hub) -> str:

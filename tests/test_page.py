@@ -153,6 +153,7 @@ def test_the_page_shows_streams_stops_and_replays(
     watch.select_option("Live")
     page.wait_for_selector("text=/LIVE .*updates/")
 
+    page.get_by_text("SQL", exact=True).click()
     page.get_by_text("Run", exact=True).click()
     page.wait_for_selector("text=spread_bps")
     page.wait_for_selector("text=6 rows")

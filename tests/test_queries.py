@@ -11,13 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import panel as pn
 import pyarrow.parquet as pq
 import pytest
 from rows import batch_of, record, row
 
 from monitor import queries
-from monitor.sql_pane import SqlPane
+from monitor.layouts.sql import Sql
 
 Run = Callable[..., Any]
 
@@ -101,9 +100,8 @@ def test_a_query_that_nobody_is_left_to_end_is_ended_by_the_system(
 
 @pytest.mark.filterwarnings("ignore:Widget.name is deprecated:PendingDeprecationWarning")
 def test_the_page_can_cancel_a_query(folder: Path) -> None:
-    result = pn.pane.HTML()
-    pane = SqlPane(folder, [], result)
-    text, run, cancel = pane.view[0]
+    pane = Sql(folder)
+    (text, run, cancel), result = pane.view
 
     async def ask_and_cancel() -> None:
         text.value = ENDLESS

@@ -1,9 +1,8 @@
-"""The SQL box of the page: one SELECT over all recordings, the running one included."""
+"""SQL: one SELECT over all recordings, the running one included."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import panel as pn
 
 from monitor import queries
+from monitor.hub import Hub, Instrument
 from monitor.segments import FILE_ERRORS
-from monitor.views import tables
+from monitor.views import style, tables
 
 MAX_ROWS = 200
 MAX_BYTES = 16 << 20
@@ -24,20 +24,22 @@ FIRST = (
 )
 
 
-class SqlPane:
+class Sql:
     """A box, two buttons and the result; the statement runs in its own process."""
 
-    def __init__(self, folder: Path, styles: Sequence[str], pane: Any) -> None:
-        self._folder, self._result = folder, pane
+    title = "SQL"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._result = folder, style.html()
         self._cancelled = Event()
         self._text = pn.widgets.TextAreaInput(
             name="SQL over all recordings",
             value=FIRST,
             rows=3,
             sizing_mode="stretch_width",
-            stylesheets=list(styles),
+            stylesheets=[style.WIDGET_CSS],
         )
-        look: dict[str, Any] = {"width": 80, "align": "end", "stylesheets": list(styles)}
+        look: dict[str, Any] = {"width": 80, "align": "end", "stylesheets": [style.WIDGET_CSS]}
         self._run = pn.widgets.Button(name="Run", **look)
         self._run.on_click(self._ask)
         self._cancel = pn.widgets.Button(name="Cancel", disabled=True, **look)
@@ -47,6 +49,9 @@ class SqlPane:
             self._result,
             sizing_mode="stretch_width",
         )
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        """Leave the result as it is: it changes when somebody asks again."""
 
     async def _ask(self, _: Any) -> None:
         self._cancelled = Event()

@@ -1,0 +1,32 @@
+"""The layouts: each arranges views for one intent, and is a tab of the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from monitor.config import HookSettings
+from monitor.hub import Hub, Instrument
+
+
+class Shared(Protocol):
+    """What all viewers of a process share: the live hub and the way to the collector."""
+
+    hub: Hub
+    folder: Path
+    settings: HookSettings
+
+    @property
+    def attached(self) -> bool: ...
+    def about(self) -> dict[str, Any]: ...
+    def control(self, action: str) -> str: ...
+
+
+class Layout(Protocol):
+    """One tab; only the one that a viewer has before them is refreshed."""
+
+    title: str
+    view: Any
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        """Bring what is shown up to date; called by the viewer's periodic callback."""
