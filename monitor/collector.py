@@ -18,7 +18,7 @@ import tornado.httpserver
 import tornado.ioloop
 import tornado.netutil
 
-from monitor import control, hooks, lock, recordings, sources
+from monitor import control, hooks, lock, recovery, sources
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
 from monitor.config import Endpoint, Settings, simulated
@@ -216,7 +216,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
     Raises lock.LockedError if another collector works on the folder.
     """
     with lock.hold(options.folder) as held, contextlib.ExitStack() as stack:
-        for line in recordings.recover_all(options.folder):
+        for line in recovery.recover_all(options.folder):
             print(line, file=sys.stderr)
         collector = Collector(options)
         loop = tornado.ioloop.IOLoop.current()

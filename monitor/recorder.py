@@ -1,4 +1,8 @@
-"""The recorder: a sink with its own thread, one transaction per 100 ms, sealed segments."""
+"""The recorder: a sink with its own thread, one transaction per 100 ms, sealed segments.
+
+Rows are committed to a journal. A second thread takes the journals into their segment, compresses
+and seals it, which takes longer than rows should wait.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from monitor._rust_feed import Digest
 from monitor.batches import Batch, concat
 from monitor.config import RecorderSettings
-from monitor.segments import FILE_ERRORS, About, Segment, line, recover, sync
+from monitor.recovery import recover
+from monitor.segments import FILE_ERRORS, About, Journal, Segment, line, sync
 
 QUEUE_BYTES = 256 << 20
+# A journal so long is taken when nothing else is being settled; at most so long it becomes.
+JOURNAL_BYTES, MOST_JOURNAL_BYTES = 16 << 20, 128 << 20
 COMMIT_EVERY_S = 0.1
 RETRY_EVERY_S = 2.0
 LOOK_EVERY_S = 1.0
@@ -23,6 +32,14 @@ CLOSE_S = 4.5
 
 # Told of a change for the worse or the better: state, kind, detail, count of rows.
 OnStatus = Callable[[str, str, str, int | None], None]
+
+
+class _Job(NamedTuple):
+    """What the second thread does for a segment; `tell` of its result, if anything."""
+
+    done: Future[Any]
+    segment: Segment | None
+    tell: bool
 
 
 class Recorder:
@@ -58,6 +75,10 @@ class Recorder:
         self._closing = False
         self._snapshots: deque[tuple[Path, Future[Path]]] = deque()
         self._segment: Segment | None = None
+        self._journal: Journal | None = None
+        self._journal_number = 0
+        self._settler = ThreadPoolExecutor(1, "settler")
+        self._jobs: deque[_Job] = deque()
         self._opened_s = self._retry_s = 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
@@ -120,6 +141,7 @@ class Recorder:
                 queued, self._queue = self._queue, deque()
                 self._queued_bytes = 0
                 snapshots, self._snapshots = self._snapshots, deque()
+            self._look_at_jobs()
             if queued:
                 self._write(concat(batch for _, batch in queued))
             if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
@@ -130,10 +152,16 @@ class Recorder:
                 self._copy(path, wanted)
             if closing:
                 self._seal()
+                while self._jobs:
+                    self._jobs[-1].done.exception()
+                    self._look_at_jobs()
+                self._settler.shutdown()
                 return
             if self._segment and self._is_full(self._segment):
                 self._seal()
-                self._go_on()
+                self._go_on(self._open_segment)
+            elif self._journal and self._journal.size_bytes() >= JOURNAL_BYTES:
+                self._settle(self._journal)
 
     def _wanted(self) -> bool:
         return self._closing or bool(self._snapshots)
@@ -148,25 +176,67 @@ class Recorder:
         while list(self.folder.glob(f"{number:03d}.duckdb*")):
             number += 1
         about = About(self.folder.name, self._started, None, "open", self._sources, None)
-        self._segment = Segment(self.folder / f"{number:03d}.duckdb", about)
+        segment = Segment(self.folder / f"{number:03d}.duckdb", about)
+        try:
+            self._journal = Journal(segment.file, 0, about)
+        except FILE_ERRORS:
+            segment.abandon()
+            segment.open_file.unlink(missing_ok=True)
+            raise
+        self._segment, self._journal_number = segment, 0
         self.segment_number = number + 1
         self._opened_s = time.monotonic()
 
-    def _go_on(self) -> None:
+    def _go_on(self, step: Callable[[], None]) -> None:
         try:
-            self._open_segment()
+            step()
         except FILE_ERRORS as error:
             self._fail(Batch({}), error)
 
+    def _settle(self, journal: Journal) -> None:
+        """Have the journal taken, when the last one is; wait for that if it is long already."""
+        if self._jobs:
+            if journal.size_bytes() < MOST_JOURNAL_BYTES:
+                return
+            self._jobs[-1].done.exception()
+        self._go_on(self._turn)
+
+    def _turn(self) -> None:
+        """Begin a new journal, and have the segment take the last one."""
+        segment, full = self._segment, self._journal
+        assert segment is not None and full is not None
+        self._journal_number += 1
+        about = About(self.folder.name, self._started, None, "open", self._sources, None)
+        self._journal = Journal(segment.file, self._journal_number, about)
+        self._submit(partial(_take, segment, full), segment)
+
+    def _submit(
+        self, job: Callable[[], Any], segment: Segment | None = None, tell: bool = False
+    ) -> None:
+        self._jobs.append(_Job(self._settler.submit(job), segment, tell))
+
+    def _look_at_jobs(self) -> None:
+        while self._jobs and self._jobs[0].done.done():
+            job = self._jobs.popleft()
+            try:
+                told = job.done.result()
+            except FILE_ERRORS as error:
+                if job.segment is not None and job.segment is not self._segment:
+                    self._abandon(job.segment)
+                self._fail(Batch({}), error)
+            else:
+                if job.tell:
+                    self._on_status("connected", "recovered", told, None)
+
     def _write(self, batch: Batch) -> None:
         try:
-            if self._segment is None:
+            if self._journal is None:
                 if time.monotonic() < self._retry_s:
                     self._lost_rows += batch.row_count
                     return
                 self._open_segment()
-            assert self._segment is not None
-            self._segment.write(batch)
+            assert self._journal is not None
+            self._journal.write(batch)
         except FILE_ERRORS as error:
             self._fail(batch, error)
             return
@@ -175,18 +245,25 @@ class Recorder:
             self.state, self.trouble = "recording", ""
             self._on_status("connected", "recording", "recording again", self.unrecorded_rows)
             while self._abandoned:
-                self._on_status("connected", "recovered", recover(self._abandoned.pop()), None)
+                self._submit(partial(recover, self._abandoned.pop()), tell=True)
 
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._lost_rows += batch.row_count
         self._retry_s = time.monotonic() + RETRY_EVERY_S
+        if self._journal is not None:
+            self._journal.close()
         if self._segment is not None:
-            self._segment.abandon()
-            self._abandoned.append(self._segment.open_file)
-            self._segment = None
+            self._abandon(self._segment)
+        self._segment = self._journal = None
         if self.state != "failed":
             self.state, self.trouble = "failed", line(error)
             self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
+
+    def _abandon(self, segment: Segment) -> None:
+        """Have it closed by the thread that uses it; recovery waits until rows are written."""
+        self._submit(segment.abandon)
+        if segment.open_file not in self._abandoned:
+            self._abandoned.append(segment.open_file)
 
     def _tell_refused(self, rows: int) -> None:
         if rows != self._told_rows:
@@ -205,22 +282,45 @@ class Recorder:
             self._on_status("connected", "low_space", why, None)
 
     def _seal(self) -> None:
-        if self._segment is None:
+        segment, journal = self._segment, self._journal
+        if segment is None or journal is None:
             return
-        try:
-            self._segment.seal(time.time_ns(), self.digest)
-        except FILE_ERRORS as error:
-            self._fail(Batch({}), error)
-        self._segment = None
+        self._submit(partial(_seal, segment, journal, time.time_ns(), self.digest), segment)
+        self._segment = self._journal = None
 
     def _copy(self, path: Path, wanted: Future[Path]) -> None:
-        try:
-            if self._segment is None:
-                raise FileNotFoundError("expected an open segment, found none")
-            self._segment.copy(path)
-            wanted.set_result(path)
-        except FILE_ERRORS as error:
-            wanted.set_exception(error)
+        if self._journal is not None and self._journal.has_ords:
+            self._go_on(self._turn)
+        if self._segment is None:
+            wanted.set_exception(FileNotFoundError("expected an open segment, found none"))
+        else:
+            self._submit(partial(_copy, self._segment, path, wanted))
+
+
+def _take(segment: Segment, journal: Journal) -> None:
+    try:
+        segment.take(journal.con)
+    except FILE_ERRORS:
+        journal.close()
+        raise
+    journal.remove()
+
+
+def _seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
+    try:
+        segment.seal(ended, digest, journal=journal.con)
+    except FILE_ERRORS:
+        journal.close()
+        raise
+    journal.remove()
+
+
+def _copy(segment: Segment, path: Path, wanted: Future[Path]) -> None:
+    try:
+        segment.copy(path)
+        wanted.set_result(path)
+    except FILE_ERRORS as error:
+        wanted.set_exception(error)
 
 
 def new_id(folder: Path, now_ns: int) -> str:

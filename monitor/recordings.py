@@ -16,7 +16,7 @@ from monitor import catalogue as segment_catalogue
 from monitor import lock, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
-from monitor.segments import OPEN_SUFFIX, About, iso, line, recover, superseded
+from monitor.segments import OPEN_SUFFIX, About, iso, line, superseded
 
 BATCH_ROWS = 50_000
 WINDOW_ORDS = 100_000
@@ -200,16 +200,6 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
     finally:
         if copy:
             copy.unlink(missing_ok=True)
-
-
-def recover_all(folder: Path) -> list[str]:
-    """Seal every segment left open; return a line for each. Call only with the lock held."""
-    lines = []
-    for stale in folder.glob("*/.snapshot-*"):
-        stale.unlink(missing_ok=True)
-    for open_file in sorted(folder.glob(f"*/*.duckdb{OPEN_SUFFIX}")):
-        lines.append(recover(open_file))
-    return lines
 
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
-"""A recording's segments: DuckDB files that are made, filled, sealed and recovered here."""
+"""A recording's segments: DuckDB files that are made, filled and sealed here."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +17,14 @@ from monitor import __version__
 from monitor.batches import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
-OPEN_SUFFIX, LOG_SUFFIX, DAMAGED_SUFFIX = ".open", ".wal", ".damaged"
-# Three headers come first: a shorter file was never made whole, and holds nothing.
-HEADER_BYTES = 3 * 4096
-# How closely the place of a wrong byte in a log is looked for.
-LOG_STEP = 4096
+OPEN_SUFFIX, JOURNAL_SUFFIX, LOG_SUFFIX = ".open", ".journal-", ".wal"
 # Left to itself it keeps all that it wrote in memory, up to most of the machine's.
 WRITER: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
+NEVER: dict[str, str | bool | int | float | list[str]] = {
+    **WRITER,
+    "memory_limit": "512MB",
+    "checkpoint_threshold": "1TB",
+}
 RECORDING_SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -51,42 +53,28 @@ class About(NamedTuple):
 
 
 class Segment:
-    """The open segment of a recording: one connection, used by one thread."""
+    """The open segment of a recording: one connection, used by one thread at a time."""
 
     def __init__(self, file: Path, about: About) -> None:
         self.file = file
         self._about = about
         self.open_file = file.with_name(file.name + OPEN_SUFFIX)
-        is_new = not self.open_file.exists()
-        try:
-            self._con = duckdb.connect(str(self.open_file), config=WRITER)
-            self._con.execute("BEGIN")
-            for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
-                empty = schema.empty_table()
-                self._con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM empty")
-                del empty
-            self._tell(about)
-            self._con.execute("COMMIT")
-            sync(file.parent)
-        except FILE_ERRORS:
-            if is_new:
-                self.abandon()
-                self.open_file.unlink(missing_ok=True)
-                self.open_file.with_name(self.open_file.name + LOG_SUFFIX).unlink(missing_ok=True)
-            raise
+        self._con = _open(self.open_file, about, WRITER)
 
     def write(self, batch: Batch) -> None:
         """Append all rows of a batch in one transaction."""
-        self._con.execute("BEGIN")
+        _write(self._con, dict(batch.kinds))
+
+    def take(self, journal: duckdb.DuckDBPyConnection) -> None:
+        """Append all rows of a journal in one transaction, and compress them.
+
+        A segment that could not is closed, so that nothing can follow what is missing.
+        """
         try:
-            for kind, rows in batch.kinds.items():
-                self._con.execute(f"INSERT INTO {kind} FROM rows")
-                del rows
-            self._con.execute("COMMIT")
+            _write(self._con, _rows(journal))
+            self._con.execute("CHECKPOINT")
         except duckdb.Error:
-            # After some errors there is nothing left to roll back; what went wrong first is told.
-            with suppress(duckdb.Error):
-                self._con.execute("ROLLBACK")
+            self.abandon()
             raise
 
     def copy(self, to: Path) -> None:
@@ -100,72 +88,131 @@ class Segment:
     def size_bytes(self) -> int:
         return self.open_file.stat().st_size
 
-    def seal(self, ended: int, digest: str | None, state: str = "sealed") -> None:
-        """Checkpoint, close and rename: from now on the segment is never written again."""
-        self._tell(self._about._replace(ended=ended, state=state, digest=digest))
-        self._con.execute("CHECKPOINT")
+    def ords(self) -> tuple[int, int]:
+        """Return the first and last `ord`; (0, -1) if there are no rows."""
+        return ord_span(self._con)
+
+    def last_ns(self) -> int | None:
+        """Return the last `ts_recv` in ns since 1970, None if there are no rows."""
+        span = recv_span(self._con)
+        return span[1] if span else None
+
+    def seal(
+        self,
+        ended: int,
+        digest: str | None,
+        state: str = "sealed",
+        journal: duckdb.DuckDBPyConnection | None = None,
+    ) -> None:
+        """Take the last journal, checkpoint, close and rename: it is never written again."""
+        last = _told(self._about._replace(ended=ended, state=state, digest=digest))
+        rows = {} if journal is None else _rows(journal)
+        try:
+            # Who finds it sealed knows that it has the journal's rows too.
+            _write(self._con, {**rows, "recording": last})
+            self._con.execute("CHECKPOINT")
+        except duckdb.Error:
+            self.abandon()
+            raise
         self._con.close()
         publish(self.open_file, self.file)
 
     def abandon(self) -> None:
         """Close what cannot be written any more."""
-        with suppress(duckdb.Error, AttributeError):
+        with suppress(duckdb.Error):
             self._con.close()
 
-    def _tell(self, about: About) -> None:
-        tell(self._con, about)
+
+class Journal:
+    """The newest rows of an open segment: a file of their own, used by one thread at a time.
+
+    A checkpoint holds up commits while it compresses rows. There is none here: all that a journal
+    holds stands in its log, until its segment takes it.
+    """
+
+    def __init__(self, segment: Path, number: int, about: About) -> None:
+        self.file = segment.with_name(f"{segment.name}{JOURNAL_SUFFIX}{number:06d}")
+        self._log = self.file.with_name(self.file.name + LOG_SUFFIX)
+        # Whether there is a row with an `ord`, by which a segment that took it is known.
+        self.has_ords = False
+        self.con = _open(self.file, about, NEVER)
+        self.con.execute("PRAGMA disable_checkpoint_on_shutdown")
+
+    def write(self, batch: Batch) -> None:
+        """Append all rows of a batch in one transaction."""
+        _write(self.con, dict(batch.kinds))
+        self.has_ords = self.has_ords or batch.ords is not None
+
+    def size_bytes(self) -> int:
+        # Of a large transaction the rows go into the file at once.
+        return self.file.stat().st_size + self._log.stat().st_size
+
+    def close(self) -> None:
+        """Close it; its rows stay."""
+        with suppress(duckdb.Error):
+            self.con.close()
+
+    def remove(self) -> None:
+        """Close it and take it away: its segment has its rows."""
+        self.close()
+        remove(self.file)
+
+
+def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    """Open a database of all kinds; a new one tells what it is about."""
+    is_new = not file.exists()
+    con = None
+    try:
+        con = duckdb.connect(str(file), config=config)
+        con.execute("BEGIN")
+        for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
+            empty = schema.empty_table()
+            con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM empty")
+            del empty
+        if is_new:
+            tell(con, about)
+        con.execute("COMMIT")
+        sync(file.parent)
+    except FILE_ERRORS:
+        if con is not None:
+            with suppress(duckdb.Error):
+                con.close()
+        if is_new:
+            remove(file)
+        raise
+    return con
+
+
+def _write(con: duckdb.DuckDBPyConnection, kinds: Mapping[str, Any]) -> None:
+    """Append rows of any number of kinds in one transaction."""
+    con.execute("BEGIN")
+    try:
+        for kind, rows in kinds.items():
+            con.execute(f"INSERT INTO {kind} FROM rows")
+            del rows
+        con.execute("COMMIT")
+    except duckdb.Error:
+        # After some errors there is nothing left to roll back; what went wrong first is told.
+        with suppress(duckdb.Error):
+            con.execute("ROLLBACK")
+        raise
+
+
+def _rows(con: duckdb.DuckDBPyConnection) -> dict[str, pa.RecordBatchReader]:
+    """Return the rows of each kind as they were written; to be read before another is."""
+    return {kind: con.cursor().sql(f"FROM {kind}").to_arrow_reader() for kind in KINDS}
 
 
 def tell(con: duckdb.DuckDBPyConnection, about: About) -> None:
     """Append a row to the `recording` table; the last one counts."""
-    row = {**about._asdict(), "program_version": __version__, "schema_version": SCHEMA_VERSION}
-    told = pa.Table.from_pylist([row], schema=RECORDING_SCHEMA)
+    told = _told(about)
     con.execute("INSERT INTO recording FROM told")
     del told
 
 
-def recover(open_file: Path) -> str:
-    """Seal a segment that was left open: replay its log, mark it `unclean`, rename it.
-
-    Of a log that cannot be read what comes before the damage is kept, and the log set aside; a file
-    that cannot be opened at all is set aside whole. Returns what was done, for people.
-    """
-    where = f"{open_file.parent.name}/{open_file.name}"
-    log = open_file.with_name(open_file.name + LOG_SUFFIX)
-    try:
-        return f"{where}: {_finish(open_file)}"
-    except (*FILE_ERRORS, IndexError) as error:
-        found = line(error)
-    if _is_readable(open_file):
-        return f"{where}: left as it is, for it cannot be written: {found}"
-    if log.exists():
-        content = log.read_bytes()
-        _set_aside(log)
-        if kept := _readable_part(open_file, log, content):
-            done = recover(open_file).partition(": ")[2]
-            return f"{where}: {kept:,} of {len(content):,} bytes of its log can be read; {done}"
-    _set_aside(open_file)
-    return f"{where}: expected a readable segment, found {found}; set aside"
-
-
-def _finish(open_file: Path) -> str:
-    file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
-    if open_file.stat().st_size < HEADER_BYTES:
-        open_file.unlink()
-        return "removed, for nothing was written yet"
-    with duckdb.connect(str(open_file), config=WRITER) as con:
-        (tables,) = con.sql("SELECT count(*) FROM duckdb_tables()").fetchall()
-        about = last_about(con) if tables[0] else None
-        span = recv_span(con) if tables[0] else None
-    if about is None:
-        open_file.unlink()
-        return "removed, for nothing was written yet"
-    if about.state == "sealed":
-        publish(open_file, file)
-        return "was sealed, and has its name now"
-    ended = span[1] if span else about.started
-    Segment(file, about._replace(state="unclean", ended=ended)).seal(ended, None, "unclean")
-    return "recovered and sealed as unclean"
+def _told(about: About) -> pa.Table:
+    row = {**about._asdict(), "program_version": __version__, "schema_version": SCHEMA_VERSION}
+    return pa.Table.from_pylist([row], schema=RECORDING_SCHEMA)
 
 
 def publish(open_file: Path, file: Path) -> None:
@@ -175,34 +222,12 @@ def publish(open_file: Path, file: Path) -> None:
     sync(file.parent)
 
 
-def _is_readable(file: Path) -> bool:
-    try:
-        with duckdb.connect(str(file), read_only=True) as con:
-            last_about(con)
-    except (*FILE_ERRORS, IndexError):
-        return False
-    return True
-
-
-def _readable_part(open_file: Path, log: Path, content: bytes) -> int:
-    """Cut a log down to what can be read of it; returns how many bytes that are.
-
-    The database leaves out a last entry that is not whole, but refuses a log with a wrong byte.
-    """
-    good, bad = 0, len(content)
-    while bad - good > LOG_STEP:
-        tried = (good + bad) // 2
-        log.write_bytes(content[:tried])
-        if _is_readable(open_file):
-            good = tried
-        else:
-            bad = tried
-    log.write_bytes(content[:good])
-    return good
-
-
-def _set_aside(file: Path) -> None:
-    file.rename(file.with_name(file.name + DAMAGED_SUFFIX))
+def remove(file: Path) -> None:
+    """Remove a database with all that belongs to it; what is not there is none the worse."""
+    for one in (file, file.with_name(file.name + LOG_SUFFIX)):
+        one.unlink(missing_ok=True)
+    # What did not fit into its memory.
+    shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
 
 
 def last_about(con: duckdb.DuckDBPyConnection) -> About:

@@ -17,10 +17,10 @@ from disk import Change, Disk, Platter
 from disk import recorder as fed_program
 from disk import segments as program
 
-from monitor import lock, recordings
+from monitor import lock, recordings, recovery
 
-ROWS = program.SEGMENTS * program.BATCHES * program.ROWS
-WAL = "000.duckdb.open.wal"
+ROWS = program.SEGMENTS * program.JOURNALS * program.BATCHES * program.ROWS
+WAL = "000.duckdb.journal-000000.wal"
 PROGRAM = ["-m", "disk.segments"]
 # Of all places where a process may be killed, so many are tried; the long form tries each.
 KILLS = 8
@@ -39,7 +39,7 @@ def committed(folder: Path) -> int:
 
 def check(folder: Path, safe: int, where: str) -> None:
     """Recover the recording; it must hold the first rows, all that are safe, as they were."""
-    told = recordings.recover_all(folder)
+    told = recovery.recover_all(folder)
     assert not any("set aside" in line for line in told), (where, told)
     if not any(folder.glob(f"{program.NAME}/*.duckdb")):
         assert safe == 0, (where, told)
@@ -138,7 +138,7 @@ def test_a_recorder_killed_at_work_loses_nothing_committed(disk: Disk) -> None:
         told(child, "started")
         until(lambda: len(lines(disk.folder / "fed")) > 60, "rows")
         child.kill()
-    (line,) = recordings.recover_all(disk.folder)
+    (line,) = recovery.recover_all(disk.folder)
     assert line == "x/000.duckdb.open: recovered and sealed as unclean"
     ords = recorded(disk.folder)
     assert ords == list(range(len(ords)))
@@ -203,7 +203,7 @@ def test_of_a_log_with_a_wrong_byte_what_comes_before_it_is_kept(disk: Disk) -> 
         child.kill()
     before = last(disk, "committed")
     damage(disk.folder / "x" / WAL, 0.5)
-    (line,) = recordings.recover_all(disk.folder)
+    (line,) = recovery.recover_all(disk.folder)
     assert "of its log can be read; recovered and sealed as unclean" in line
     assert [file.name for file in disk.folder.glob("x/*.damaged")] == [f"{WAL}.damaged"]
     ords = recorded(disk.folder)
@@ -218,7 +218,7 @@ def test_a_file_with_a_wrong_header_is_set_aside_and_named(disk: Disk) -> None:
         told(child, "started")
         child.kill()
     damage(disk.folder / "x" / "000.duckdb.open", 0.0)
-    (line,) = recordings.recover_all(disk.folder)
+    (line,) = recovery.recover_all(disk.folder)
     assert line.startswith("x/000.duckdb.open: expected a readable segment, found ")
     (described,) = recordings.catalogue(disk.folder)
     assert described["state"] == "damaged"

@@ -14,6 +14,7 @@ HOMES = {
     "streamz": {"pipeline"},
     "duckdb": {
         "segments",
+        "recovery",
         "catalogue",
         "recordings",
         "streams",
@@ -35,7 +36,7 @@ LAYERS = [
     "batches sources",
     "config",
     "fold checks coverage",
-    "authority feeds pipeline segments catalogue streams publisher health",
+    "authority feeds pipeline segments recovery catalogue streams publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
     "merge",
     "replay ready_made queries query_worker views probe verify",

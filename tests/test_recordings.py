@@ -13,11 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import lock, recordings
+from monitor import lock, recordings, recovery
 from monitor.batches import Batch
 from monitor.config import RecorderSettings
 from monitor.recorder import Recorder
 from monitor.replay import Player
+from monitor.segments import About, Journal, Segment
 
 ROWS = st.lists(
     st.tuples(
@@ -68,6 +69,47 @@ def test_segments_are_sealed_by_size_and_read_as_one(tmp_path: Path) -> None:
     with recordings.open_recording(tmp_path, "x") as opened:
         ords = [n for b in opened.batches() for n in b["quote"]["ord"].to_pylist()]
     assert ords == [0, 1]
+
+
+def test_journals_are_taken_one_after_the_other_and_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.recorder.JOURNAL_BYTES", 1)
+    batches = [
+        batch_of([("quote", row("quote", n, n)), ("trade", row("trade", n + 1, n))])
+        for n in range(0, 200, 2)
+    ]
+    recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
+    recorder.start()
+    for batch in batches:
+        recorder(batch)
+        until(lambda: not recorder.lag_ms, "a commit")
+    recorder.close()
+    assert recorder._journal_number > 2
+    assert [file.name for file in (tmp_path / "x").iterdir()] == ["000.duckdb"]
+    with recordings.open_recording(tmp_path, "x") as opened:
+        assert reference_digest.digest(list(opened.batches())) == reference_digest.digest(batches)
+    (described,) = recordings.catalogue(tmp_path)
+    assert (described["state"], described["digest"]) == ("sealed", recorder.digest)
+
+
+def test_what_a_segment_has_of_a_journal_is_not_taken_twice(tmp_path: Path) -> None:
+    about = About("x", 0, None, "open", [], None)
+    (tmp_path / "x").mkdir()
+    segment = Segment(tmp_path / "x" / "000.duckdb", about)
+    for number in range(2):
+        journal = Journal(segment.file, number, about)
+        journal.write(batch_of([("quote", row("quote", number, number))]))
+        if number == 0:
+            segment.take(journal.con)
+        journal.close()
+    segment.abandon()
+    (line,) = recovery.recover_all(tmp_path)
+    assert line == "x/000.duckdb.open: recovered and sealed as unclean"
+    with recordings.open_recording(tmp_path, "x") as opened:
+        ords = [n for b in opened.batches() for n in b["quote"]["ord"].to_pylist()]
+    assert ords == [0, 1]
+    assert [file.name for file in (tmp_path / "x").glob("*.duckdb*")] == ["000.duckdb"]
 
 
 def test_a_snapshot_is_readable_while_recording_goes_on(tmp_path: Path) -> None:
@@ -126,7 +168,7 @@ def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
     (described,) = recordings.catalogue(tmp_path)
     assert described["state"] == "unclean"
     with lock.hold(tmp_path):
-        (line,) = recordings.recover_all(tmp_path)
+        (line,) = recovery.recover_all(tmp_path)
     assert "recovered" in line
     (described,) = recordings.catalogue(tmp_path)
     assert (described["state"], described["rows"]["quote"]) == ("unclean", 100)

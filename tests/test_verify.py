@@ -12,7 +12,7 @@ from conftest import collector_of, until
 from made_recording import Made, alter
 from test_recordings import kill_a_recorder
 
-from monitor import lock, recordings
+from monitor import lock, recovery
 from monitor.batches import DUPLICATE, MAYBE_BAD_BOOK
 from monitor.config import RecorderSettings
 from monitor.verify import verify
@@ -254,7 +254,7 @@ def _count(file: Path, query: str) -> int:
 def test_an_unclean_end_is_told_and_no_damage(tmp_path: Path) -> None:
     kill_a_recorder(tmp_path)
     with lock.hold(tmp_path):
-        recordings.recover_all(tmp_path)
+        recovery.recover_all(tmp_path)
     document = found(tmp_path)
     assert (document["state"], document["problems"]) == ("unclean", [])
     assert document["notes"] == ["000.duckdb: unclean end: never sealed, so without a digest"]

@@ -20,7 +20,7 @@ import test_durability as proofs
 from disk import Disk, Platter
 from disk import segments as program
 
-from monitor import recordings
+from monitor import recovery
 
 RATE, SEED = 20_000, 1
 HEADINGS = (
@@ -86,7 +86,7 @@ def damages(times: int) -> Iterator[Outcome]:
     for _ in range(times):
         with Killed(1.0) as disk:
             proofs.damage(disk.folder / "x" / proofs.WAL, draw.random())
-            told = bool(recordings.recover_all(disk.folder))
+            told = bool(recovery.recover_all(disk.folder))
             lost = proofs.last(disk, "fed") + 1 - len(proofs.recorded(disk.folder))
             yield Outcome(told, True, 0, lost)
 
@@ -98,7 +98,7 @@ def truncations(times: int) -> Iterator[Outcome]:
             log = disk.folder / "x" / proofs.WAL
             content = log.read_bytes()
             log.write_bytes(content[: int(len(content) * draw.uniform(0.2, 1.0))])
-            told = bool(recordings.recover_all(disk.folder))
+            told = bool(recovery.recover_all(disk.folder))
             lost = proofs.last(disk, "fed") + 1 - len(proofs.recorded(disk.folder))
             yield Outcome(told, True, 0, lost)
 
@@ -177,7 +177,7 @@ class Killed:
 
 def _recovered(disk: Disk) -> Outcome:
     began_s = time.monotonic()
-    told = bool(recordings.recover_all(disk.folder))
+    told = bool(recovery.recover_all(disk.folder))
     ready_s = time.monotonic() - began_s
     ords = proofs.recorded(disk.folder)
     fed, fed_ns = (int(word) for word in proofs.lines(disk.folder / "fed")[-1].split())

@@ -124,8 +124,10 @@ class Platter:
             case "s" if path in self._seen:
                 file = self._seen[path]
                 file.settle(len(file.loose))
-                # A file system that keeps a journal does not sync a new file without its name.
-                for move in [m for m in self._moves if m[0] is None and m[2] is file]:
+                # A file system that keeps a journal does not sync a new file without its name, nor
+                # that before the changes of names that came earlier.
+                made = [at for at, m in enumerate(self._moves) if m[0] is None and m[2] is file]
+                for move in self._moves[: made[-1] + 1] if made else []:
                     self._settle(move)
             case "s":
                 for move in list(self._moves):

@@ -182,3 +182,10 @@ int unlink(const char *path)
         note('u', path, 0, "", 0);
     return REAL(unlink)(path);
 }
+
+int remove(const char *path)
+{
+    if (meant(path))
+        note('u', path, 0, "", 0);
+    return REAL(remove)(path);
+}

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from monitor import recorder
 from monitor.batches import SCHEMAS, Batch
-from monitor.segments import Segment
+from monitor.segments import Journal
 
 EVERY_S = 0.02
 NAME = "x"
@@ -48,8 +48,8 @@ def tell(**told: object) -> None:
 def main(rate: int, queue_bytes: int, folder: Path) -> None:
     committed = (folder / "committed").open("ab", buffering=0)
 
-    class Told(Segment):
-        """A segment that writes down the last `ord` of what is committed, and when it came."""
+    class Told(Journal):
+        """A journal that writes down the last `ord` of what is committed, and when it came."""
 
         def write(self, batch: Batch) -> None:
             super().write(batch)
@@ -57,7 +57,7 @@ def main(rate: int, queue_bytes: int, folder: Path) -> None:
             ord_, ts_recv = last["ord"][0].as_py(), last["ts_recv"][0].value
             committed.write(f"{ord_} {ts_recv}\n".encode())
 
-    recorder.Segment = Told
+    recorder.Journal = Told
     recorder.QUEUE_BYTES = queue_bytes
     sink = recorder.Recorder(
         folder / NAME,

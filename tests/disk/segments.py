@@ -9,10 +9,10 @@ from rows import batch_of, row
 
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
-from monitor.segments import About, Segment
+from monitor.segments import About, Journal, Segment
 from monitor.upkeep import DAY_NS, compact
 
-SEGMENTS, BATCHES, ROWS = 2, 2, 6
+SEGMENTS, JOURNALS, BATCHES, ROWS = 2, 2, 2, 6
 FIRST_NS = 20_000 * DAY_NS
 NAME = "x"
 
@@ -33,13 +33,19 @@ def main(folder: Path) -> None:
         for at in range(SEGMENTS):
             about = About(NAME, FIRST_NS, None, "open", ["test:X"], None)
             segment = Segment(recording / f"{at:03d}.duckdb", about)
-            for _ in range(BATCHES):
-                rows = batch(number)
-                segment.write(rows)
-                digest.update(dict(rows.kinds))
-                number += ROWS
-                told.write(f"{number}\n".encode())
-            segment.seal(FIRST_NS + number, digest.hexdigest())
+            for turn in range(JOURNALS):
+                journal = Journal(segment.file, turn, about)
+                for _ in range(BATCHES):
+                    rows = batch(number)
+                    journal.write(rows)
+                    digest.update(dict(rows.kinds))
+                    number += ROWS
+                    told.write(f"{number}\n".encode())
+                if turn < JOURNALS - 1:
+                    segment.take(journal.con)
+                else:
+                    segment.seal(FIRST_NS + number, digest.hexdigest(), journal=journal.con)
+                journal.remove()
         list(compact(folder, FIRST_NS + DAY_NS))
 
 
