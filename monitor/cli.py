@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from monitor import cli_support
+from monitor.bench import bench
 from monitor.simulate.__main__ import simulate
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(simulate)
+app.command()(bench)
 
 DEFAULT_SOURCES = [
     f"{venue}:{base}-{quote}"

@@ -26,7 +26,7 @@ HOMES = {
     "panel": {"app", "layouts", "page", "server", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"views"},
-    "typer": {"cli", "cli_support", "headless", "simulate"},
+    "typer": {"bench", "cli", "cli_support", "headless", "simulate"},
     "rich": {"cli", "cli_support"},
     "aiohttp": {"simulate"},
 }
@@ -44,7 +44,7 @@ LAYERS = [
     "layouts",
     "page",
     "app",
-    "server simulate",
+    "server simulate bench",
     "cli_support",
     "headless ingest",
     "cli",

@@ -21,9 +21,9 @@ from books import STEP_MS, TIME_MS, binance, coinbase_snapshot, kraken
 from cryptofeed.defines import L2_BOOK
 from cryptofeed.exchanges import Binance, Kraken
 from cryptofeed.symbols import Symbols
-from messages import framed
 
 from monitor._rust_feed import Feed, Session
+from monitor.bench import framed
 
 COUNT, RUNS, DRAIN_ROWS = 10_000, 5, 10_000
 # Messages of a read: as the venue sends them, and as they come under load (about 64 KB).

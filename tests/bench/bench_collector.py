@@ -24,9 +24,9 @@ from pathlib import Path
 
 from bench_memory import rows_seen
 from bench_page import share
-from messages import framed
 
 from monitor import lock
+from monitor.bench import framed
 
 INSTRUMENTS, RATE, WARM_S, TURN_S = 50, 20_000, 15, 0.02
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 import pyarrow as pa
 import websocket
-from messages import framed, messages, tick
 
 from monitor._rust_feed import Feed, Session
+from monitor.bench import framed, messages, tick
 from monitor.feeds import transport
 
 COUNT, RUNS = 200_000, 5
