@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -83,13 +82,15 @@ def test_batches_are_read_piece_by_piece_and_by_other_programs(
             assert con.sql("SELECT count(*) FROM quotes").fetchall() == [(100,)]
 
 
-def test_polars_is_given_if_it_is_installed(folder: Path) -> None:
+def test_polars_is_given_the_same_rows(folder: Path) -> None:
     with monitor.open(NAME, folder) as opened:
-        if importlib.util.find_spec("polars"):
-            assert opened.quote().to_polars().height == 100
-        else:
-            with pytest.raises(ImportError, match="polars"):
-                opened.quote().to_polars()
+        frame, table = opened.quote().to_polars(), opened.quote().to_arrow()
+    assert frame.columns == table.column_names
+    assert frame["ord"].to_list() == table["ord"].to_pylist()
+    assert frame["bid"].to_list() == table["bid"].to_pylist()
+    assert (
+        frame["ts_recv"].dt.timestamp("ns").to_list() == table["ts_recv"].cast("int64").to_pylist()
+    )
 
 
 def test_what_is_not_there_is_told(folder: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 import pandas as pd
+import polars as pl
 import pyarrow.parquet as pq
 import pytest
 from rows import batch_of, ignore, row
@@ -70,10 +71,12 @@ def test_parquet_holds_every_row_and_value(
         (found,) = duckdb.sql(f"SELECT count(*), count(DISTINCT ts_recv) FROM '{file}'").fetchall()
         assert found == (len(made.get(kind, [])),) * 2
         assert len(pd.read_parquet(file)) == found[0]
+        times = pl.read_parquet(file)["ts_recv"].dt.timestamp("ns").to_list()
+        assert times == table["ts_recv"].cast("int64").to_pylist()
     assert pq.read_metadata(out / "quote.parquet").row_group(0).column(0).compression == "ZSTD"
 
 
-def test_csv_is_read_back_by_pandas_and_duckdb(
+def test_csv_is_read_back_by_pandas_polars_and_duckdb(
     made: dict[str, list[dict[str, Any]]], tmp_path: Path, monitor: Run
 ) -> None:
     done = monitor("export", "x", "--to", "out", "--format", "csv")
@@ -86,6 +89,7 @@ def test_csv_is_read_back_by_pandas_and_duckdb(
         assert times == [values["ts_recv"] for values in made.get(kind, [])]
         (found,) = duckdb.read_csv(str(file)).aggregate("count(*)").fetchall()
         assert found == (len(read),)
+        assert pl.read_csv(file, infer_schema=False).height == len(read)
     depth = pd.read_csv(tmp_path / "out" / "depth.csv")
     assert [json.loads(text) for text in depth["bid_prices"]] == [[1.5, 2.25]] * len(depth)
     details = pd.read_csv(tmp_path / "out" / "status.csv")["detail"]
