@@ -17,7 +17,7 @@ from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
 from monitor.pipeline import Graph
-from monitor.views.style import CSS
+from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
@@ -97,9 +97,8 @@ def shared() -> Shared:
 
 def build() -> None:
     """Make the page of the viewer that is being served."""
-    pn.extension(raw_css=[CSS])
+    pn.extension(raw_css=[style.look().css])
     hv.extension("bokeh")
-    hv.renderer("bokeh").theme = "dark_minimal"
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")

@@ -75,7 +75,7 @@ class Page:
         self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._layouts: list[Layout] = [Watch(self._choose_instrument), Sql(shared.folder)]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -160,14 +160,14 @@ class Page:
             visible=False,
         )
         self._others.param.watch(lambda _: self._replay(), "value")
-        self._transport = pn.Row(
+        self._transport = style.flowing(
             *(self._play, self._step, self._speed, self._loop, self._seek),
             visible=False,
             align="end",
         )
 
     def _layout(self) -> Any:
-        controls = pn.Row(self._source, self._others, self._instruments, self._run)
+        controls = style.flowing(self._source, self._others, self._instruments, self._run)
         above = (self._bar, controls, self._transport)
         return pn.Column(*above, self._tabs, self._sent, self._seen, sizing_mode="stretch_width")
 
@@ -182,6 +182,11 @@ class Page:
             self._instruments.param.update(options=names, value=value)
         self._listed = hub
         return known.get(self._instruments.value)
+
+    def _choose_instrument(self, instrument: Instrument) -> None:
+        name = " ".join(instrument)
+        if name in self._instruments.options:
+            self._instruments.value = name
 
     def _refresh_headline(self, hub: Hub) -> None:
         headline = self._headline(hub)
