@@ -99,6 +99,9 @@ def build() -> None:
     """Make the page of the viewer that is being served."""
     pn.extension(raw_css=[style.look().css])
     hv.extension("bokeh")
+    # The page has a banner of its own for a lost server.
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.config.notify_connection_status = False
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")

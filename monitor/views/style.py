@@ -71,6 +71,12 @@ WRAP_CSS = """
 :host { flex-wrap: wrap !important; }
 @media (max-width: 500px) { :host > * { max-width: calc(100vw - 24px); } }
 """
+TRANSPORT_CSS = """
+:host { display: grid !important; grid-template-columns: minmax(0, 430px) minmax(0, 1fr); }
+@media (max-width: 900px) { :host { grid-template-columns: minmax(0, 1fr); } }
+"""
+# Whether it is live is seen wherever one has scrolled to.
+STICKY_CSS = ":host { position: sticky; top: 0; z-index: 10; background: var(--bg); }"
 PANE_CSS = f"""
 :host {{ font-family: {FONT}; color: var(--text); font-size: 13px; }}
 .panel {{ background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
@@ -139,9 +145,10 @@ def _look(theme: str, zone: str) -> Look:
     return Look(theme if theme in THEMES else "dark", found)
 
 
-def html() -> Any:
+def html(css: str = "") -> Any:
     """Make an empty HTML pane in the page's look; what it is given must be escaped already."""
-    return pn.pane.HTML("", stylesheets=[PANE_CSS], sizing_mode="stretch_width", margin=(4, 5))
+    sheets = [PANE_CSS, css]
+    return pn.pane.HTML("", stylesheets=sheets, sizing_mode="stretch_width", margin=(4, 5))
 
 
 def side_by_side(*parts: Any, css: str = SIDES_CSS) -> Any:
