@@ -14,11 +14,13 @@ import pyarrow.compute as pc
 
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column, updates
+from monitor.quality import LOSSES, Incident, Minute, Place, Quality
 
 WINDOW_ROWS = 20_000
 FIRST_ROWS = 1_024
 MARKS = 2_000
 SIGNALS = 500
+UNBELIEVED = frozenset(("stale", "failed"))
 # Of each source's mid, one a second.
 MIDS = 60
 # Rates are taken over this long at least.
@@ -31,9 +33,6 @@ MARK_KINDS = frozenset(
         *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
     )
 )
-
-# Those by which messages of a venue are known to be lost or wrong.
-LOSSES = frozenset(("gap", "checksum", "crossed", "mismatch"))
 
 Columns = dict[str, npt.NDArray[Any]]
 Instrument = tuple[str, str]
@@ -220,6 +219,11 @@ class Hub:
                     quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
         return quotes
 
+    def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
+        """Return what was wrong by place and minute, and the last incidents, the oldest first."""
+        with self._lock:
+            return self._quality.minutes(), self._quality.incidents()
+
     def connections(self) -> tuple[int, int]:
         """Return how many venues' connections are up, and how many there should be."""
         with self._lock:
@@ -251,6 +255,7 @@ class Hub:
         self._connections: dict[str, str] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._mark_count = 0
+        self._quality = Quality()
         self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
 
     def _take(
@@ -279,6 +284,7 @@ class Hub:
             detail = row["detail"] or ""
             if kind in LOSSES and not (symbol and kind == "gap"):
                 self._lose(venue, symbol)
+            self._quality.follow({**row, "detail": detail}, int(ts_recv))
             if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
                 source = self._sources.setdefault((venue, symbol), _Source())
                 source.state, source.error = row["state"], detail
@@ -300,15 +306,19 @@ class Hub:
 
     def _measure(self, rows: pa.RecordBatch) -> None:
         names = ("venue", "symbol", "channel", "latency_p50_ms", "latency_p99_ms", "book_health")
-        for venue, symbol, channel, p50, p99, health, gaps, now_ns in zip(
-            *(rows[name].to_pylist() for name in (*names, "gaps")),
+        for venue, symbol, channel, p50, p99, health, gaps, duplicates, late, now_ns in zip(
+            *(rows[name].to_pylist() for name in (*names, "gaps", "duplicates", "late")),
             column(rows, "ts_recv").tolist(),
             strict=True,
         ):
             source = self._sources.setdefault((venue, symbol), _Source())
             source.gaps += int(gaps or 0)
+            wrong = Minute(*(int(count or 0) for count in (gaps, duplicates, late)))
+            self._quality.add((venue, symbol), now_ns, wrong)
             if source.rate(now_ns):
                 source.mids.append(self._mid((venue, symbol)))
+                if source.state in UNBELIEVED:
+                    self._quality.add((venue, symbol), now_ns, Minute(stale_s=1))
             if channel == "book":
                 source.book_health = health or ""
             if p50 is not None:

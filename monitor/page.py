@@ -13,6 +13,7 @@ import panel as pn
 from monitor import permalink
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.health import Health
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
@@ -38,7 +39,11 @@ class Page:
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(self._choose_instrument), Sql(shared.folder)]
+        self._layouts: list[Layout] = [
+            Watch(self._choose_instrument),
+            Health(shared),
+            Sql(shared.folder),
+        ]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",

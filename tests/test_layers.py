@@ -35,7 +35,7 @@ LAYERS = [
     "batches sources",
     "config",
     "fold checks coverage",
-    "authority feeds pipeline segments catalogue streams publisher health",
+    "quality authority feeds pipeline segments catalogue streams publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
     "merge",
     "replay ready_made queries query_worker overview views probe verify",

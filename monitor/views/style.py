@@ -75,6 +75,18 @@ TRANSPORT_CSS = """
 :host { display: grid !important; grid-template-columns: minmax(0, 430px) minmax(0, 1fr); }
 @media (max-width: 900px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """
+# The deeper, the more; what it is stands there in words or shapes too.
+HEAT_CSS = """
+.heat { display: inline-block; min-width: 26px; text-align: center; border-radius: 3px;
+        padding: 0 3px; color: var(--strong); --hue: var(--info); font-size: 11px; }
+.heat.bad { --hue: var(--bad); } .heat.warn { --hue: var(--warn); }
+.heat.idle { --hue: var(--idle); }
+.h1 { background: color-mix(in srgb, var(--hue) 12%, transparent); }
+.h2 { background: color-mix(in srgb, var(--hue) 20%, transparent); }
+.h3 { background: color-mix(in srgb, var(--hue) 28%, transparent); }
+.h4 { background: color-mix(in srgb, var(--hue) 36%, transparent); }
+.h5 { background: color-mix(in srgb, var(--hue) 44%, transparent); }
+"""
 # Whether it is live is seen wherever one has scrolled to.
 STICKY_CSS = ":host { position: sticky; top: 0; z-index: 10; background: var(--bg); }"
 PANE_CSS = f"""
