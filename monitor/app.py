@@ -17,11 +17,12 @@ from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
 from monitor.pipeline import Graph
-from monitor.views.style import CSS
+from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
+SERVICE_UNAVAILABLE = 503
 
 
 class Shared:
@@ -49,7 +50,7 @@ class Shared:
     def control(self, action: str) -> str:
         """Have the collector start or stop; return what to tell the viewer."""
         try:
-            self._about |= self._call("POST", {"action": action})
+            self._about |= self._call("POST", "/sources", {"action": action})
         except (requests.RequestException, ConnectionError) as error:
             return f"{action} failed: {error}"
         return "stopped for every viewer" if action == "stop" else "started for every viewer"
@@ -67,23 +68,26 @@ class Shared:
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
             try:
-                told |= self._call("GET", None)
+                told |= self._call("GET", "/sources")
+                told["recorder"] = self._call("GET", "/health")["recorder"]
             except (requests.RequestException, ConnectionError):
                 told["running"] = False
             self._about = told
 
-    def _call(self, method: str, body: dict[str, Any] | None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         held = self._locate()
         if held is None:
             raise ConnectionError(f"expected a running collector on {self.folder}, found none")
         answer = requests.request(
             method,
-            f"http://{held.address}/sources",
+            f"http://{held.address}{path}",
             json=body,
             headers={"Authorization": f"Bearer {held.token}"},
             timeout=TIMEOUT_S,
         )
-        answer.raise_for_status()
+        # Of what is unwell the health says so by its status, and answers all the same.
+        if answer.status_code != SERVICE_UNAVAILABLE:
+            answer.raise_for_status()
         return dict(answer.json())
 
 
@@ -97,9 +101,11 @@ def shared() -> Shared:
 
 def build() -> None:
     """Make the page of the viewer that is being served."""
-    pn.extension(raw_css=[CSS])
+    pn.extension(raw_css=[style.look().css])
     hv.extension("bokeh")
-    hv.renderer("bokeh").theme = "dark_minimal"
+    # The page has a banner of its own for a lost server.
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.config.notify_connection_status = False
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")

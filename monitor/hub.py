@@ -14,11 +14,17 @@ import pyarrow.compute as pc
 
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column, updates
+from monitor.quality import LOSSES, Incident, Minute, Place, Quality
 
 WINDOW_ROWS = 20_000
 FIRST_ROWS = 1_024
 MARKS = 2_000
 SIGNALS = 500
+UNBELIEVED = frozenset(("stale", "failed"))
+# Of each source's mid, one a second.
+MIDS = 60
+# Rates are taken over this long at least.
+RATE_NS = 500_000_000
 # Status rows that belong on the time axis.
 MARK_KINDS = frozenset(
     (
@@ -45,17 +51,22 @@ class Mark(NamedTuple):
 class SourceStatus(NamedTuple):
     """One line of the status grid; `age_ms` None before the first row, latencies NaN without any.
 
-    Latencies are those of the last second; negative ones show a venue's clock that runs ahead.
+    Latencies and `updates_s` are those of the last second; negative latencies show a venue's clock
+    that runs ahead. `last` is the last trade's price. `mids` holds one a second, NaN without one.
     """
 
     venue: str
     symbol: str
     state: str
     updates: int
+    updates_s: float
     age_ms: float | None
     latency_p50_ms: float
     latency_p99_ms: float
+    last: float
+    gaps: int
     book_health: str
+    mids: tuple[float, ...]
     error: str
 
 
@@ -115,6 +126,19 @@ class _Source:
         self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
         self.latencies_ms = (math.nan, math.nan)
         self.book_health = ""
+        self.gaps, self.updates_s = 0, math.nan
+        self.mids: deque[float] = deque(maxlen=MIDS)
+        self._rated = (0, 0)
+
+    def rate(self, now_ns: int) -> bool:
+        """Work out the rate since it was last; False if that is too short a time ago."""
+        then_ns, then = self._rated
+        if now_ns - then_ns < RATE_NS:
+            return False
+        if then_ns:
+            self.updates_s = (self.updates - then) / (now_ns - then_ns) * 1e9
+        self._rated = (now_ns, self.updates)
+        return True
 
 
 class Hub:
@@ -171,9 +195,13 @@ class Hub:
                     symbol,
                     source.state,
                     source.updates,
+                    source.updates_s,
                     (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
                     *source.latencies_ms,
+                    self._last("trade", (venue, symbol), "price"),
+                    source.gaps,
                     source.book_health,
+                    tuple(source.mids),
                     source.error,
                 )
                 for (venue, symbol), source in sorted(self._sources.items())
@@ -190,6 +218,11 @@ class Hub:
                     del last["latency_ms"]
                     quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
         return quotes
+
+    def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
+        """Return what was wrong by place and minute, and the last incidents, the oldest first."""
+        with self._lock:
+            return self._quality.minutes(), self._quality.incidents()
 
     def connections(self) -> tuple[int, int]:
         """Return how many venues' connections are up, and how many there should be."""
@@ -222,6 +255,7 @@ class Hub:
         self._connections: dict[str, str] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._mark_count = 0
+        self._quality = Quality()
         self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
 
     def _take(
@@ -235,11 +269,22 @@ class Hub:
                 ring = self._rings.setdefault((kind, *instrument), _Ring())
                 ring.extend({name: values[at] for name, values in columns.items()})
 
+    def _last(self, kind: str, instrument: Instrument, name: str) -> float:
+        ring = self._rings.get((kind, *instrument))
+        return float(ring.since(ring.written - 1)[name][-1]) if ring else math.nan
+
+    def _mid(self, instrument: Instrument) -> float:
+        bid, ask = (self._last("quote", instrument, name) for name in ("bid", "ask"))
+        return (bid + ask) / 2
+
     def _follow(self, rows: pa.RecordBatch) -> None:
         times = column(rows, "ts_recv")
         for row, ts_recv in zip(rows.drop_columns(["ts_recv"]).to_pylist(), times, strict=True):
             venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
             detail = row["detail"] or ""
+            if kind in LOSSES and not (symbol and kind == "gap"):
+                self._lose(venue, symbol)
+            self._quality.follow({**row, "detail": detail}, int(ts_recv))
             if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
                 source = self._sources.setdefault((venue, symbol), _Source())
                 source.state, source.error = row["state"], detail
@@ -250,12 +295,30 @@ class Hub:
                 self._mark_count += 1
                 self._marks.append(Mark(int(ts_recv), venue, symbol, kind, f"{detail}{lost}"))
 
+    def _lose(self, venue: str, symbol: str | None) -> None:
+        """Count a loss of an instrument, or one of its connection for all of the venue.
+
+        Gaps of an instrument are counted by the rows of `stat`.
+        """
+        for instrument, source in self._sources.items():
+            if instrument[0] == venue and symbol in (None, instrument[1]):
+                source.gaps += 1
+
     def _measure(self, rows: pa.RecordBatch) -> None:
         names = ("venue", "symbol", "channel", "latency_p50_ms", "latency_p99_ms", "book_health")
-        for venue, symbol, channel, p50, p99, health in zip(
-            *(rows[name].to_pylist() for name in names), strict=True
+        for venue, symbol, channel, p50, p99, health, gaps, duplicates, late, now_ns in zip(
+            *(rows[name].to_pylist() for name in (*names, "gaps", "duplicates", "late")),
+            column(rows, "ts_recv").tolist(),
+            strict=True,
         ):
             source = self._sources.setdefault((venue, symbol), _Source())
+            source.gaps += int(gaps or 0)
+            wrong = Minute(*(int(count or 0) for count in (gaps, duplicates, late)))
+            self._quality.add((venue, symbol), now_ns, wrong)
+            if source.rate(now_ns):
+                source.mids.append(self._mid((venue, symbol)))
+                if source.state in UNBELIEVED:
+                    self._quality.add((venue, symbol), now_ns, Minute(stale_s=1))
             if channel == "book":
                 source.book_health = health or ""
             if p50 is not None:

@@ -1,29 +1,27 @@
-"""The page of one viewer: controls, plots and tables over the live hub or a recording's."""
+"""The page of one viewer: controls and layouts over the live hub or a recording's."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from functools import partial
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import panel as pn
 
-from monitor import hooks
-from monitor.batches import Batch
-from monitor.config import HookSettings
+from monitor import permalink
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.health import Health
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
-from monitor.merge import open_recordings
-from monitor.pipeline import Graph
-from monitor.replay import STEP_NS, Player
+from monitor.recordings import paths_of
+from monitor.replaying import Replaying
 from monitor.segments import FILE_ERRORS, iso
+from monitor.transport_bar import TransportBar
 from monitor.views import style
+from monitor.views.habits import Habits
 
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
@@ -31,39 +29,6 @@ HEADLINE_EVERY_S = 0.5
 REFRESHES_AHEAD = 2
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
-LOOP_FROM, LOOP_TO, LOOP_END = "Loop from here", "Loop to here", "End the loop"
-SPEEDS = {"0.1×": 0.1, "1×": 1.0, "10×": 10.0, "100×": 100.0, "1000×": 1000.0, "max": None}
-
-
-class Replaying:
-    """Recordings that this viewer plays as one: its own graph, hub and player."""
-
-    def __init__(self, folder: Path, names: Sequence[str], settings: HookSettings) -> None:
-        self.hub = Hub()
-        self._stack = ExitStack()
-        recording = self._stack.enter_context(open_recordings(folder, names))
-        self.name = recording.name
-        self._settings = settings
-        self._build()
-        self.player = Player(recording, self._emit, self._reset)
-        self._stack.callback(self.player.close)
-        self.player.start()
-
-    def close(self) -> None:
-        self._stack.close()
-
-    def _build(self) -> None:
-        self._graph = Graph({"hub": self.hub}, hooks.load(self._settings, "recomputed"))
-
-    def _reset(self) -> None:
-        self.hub.reset()
-        self._build()
-
-    def _emit(self, batch: Batch) -> None:
-        signals = batch.kinds.get("signal")
-        if signals is not None:
-            self.hub(Batch({"signal": signals}))
-        self._graph.emit(Batch({k: rows for k, rows in batch.kinds.items() if k != "signal"}))
 
 
 class Page:
@@ -73,9 +38,12 @@ class Page:
         self._shared = shared
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
-        self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._layouts: list[Layout] = [
+            Watch(self._choose_instrument),
+            Health(shared),
+            Sql(shared.folder),
+        ]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -83,11 +51,12 @@ class Page:
         )
         self._note = ""
         self._periodic: Any = None
+        self._wanted = permalink.parse(pn.state.session_args)
         self._make_controls()
         # The browser sets the second to the first: so it says which refresh it has come to.
         self._sent, self._seen = (pn.widgets.IntInput(value=0, visible=False) for _ in range(2))
         self._sent.jslink(self._seen, value="value")
-        self._bar = style.html()
+        self._bar = style.html(css=style.STICKY_CSS)
         self.view = self._layout()
 
     def start(self) -> None:
@@ -96,6 +65,7 @@ class Page:
         pn.state.on_session_destroyed(lambda _: self._end())
 
     def _begin(self) -> None:
+        self._restore()
         self._periodic = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
 
     def _end(self) -> None:
@@ -125,33 +95,13 @@ class Page:
 
     def _make_controls(self) -> None:
         select = partial(pn.widgets.Select, stylesheets=[style.WIDGET_CSS])
-        button = partial(pn.widgets.Button, stylesheets=[style.WIDGET_CSS], align="end")
         self._instruments = select(name="Instrument", options=[], width=200)
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
-        self._run = button(name=STOP, button_type="default", width=170)
+        self._run = pn.widgets.Button(
+            name=STOP, width=170, align="end", stylesheets=[style.WIDGET_CSS]
+        )
         self._run.on_click(self._start_or_stop)
-        self._play = button(name="Pause", width=80)
-        self._play.on_click(self._play_or_pause)
-        self._step = button(name="Step", width=60)
-        self._step.on_click(lambda _: self._with_player(Player.step))
-        self._loop = button(name=LOOP_FROM, width=130)
-        self._loop.on_click(lambda _: self._with_player(self._mark_loop))
-        self._loop_from_ns = 0
-        self._speed = select(name="Speed", options=list(SPEEDS), value="1×", width=90)
-        self._speed.param.watch(
-            lambda event: self._with_player(lambda p: p.set_speed(SPEEDS[event.new])), "value"
-        )
-        self._seek = pn.widgets.FloatSlider(
-            name="Position, s",
-            start=0,
-            end=1,
-            step=0.1,
-            value=0,
-            width=640,
-            stylesheets=[style.WIDGET_CSS],
-        )
-        self._seek.param.watch(self._seek_to, "value_throttled")
         self._others = pn.widgets.MultiChoice(
             name="Together with",
             options=[],
@@ -159,16 +109,15 @@ class Page:
             stylesheets=[style.WIDGET_CSS],
             visible=False,
         )
-        self._others.param.watch(lambda _: self._replay(), "value")
-        self._transport = pn.Row(
-            *(self._play, self._step, self._speed, self._loop, self._seek),
-            visible=False,
-            align="end",
-        )
+        self._others.param.watch(lambda _: self._replay(self._chosen()), "value")
+        self._transport = TransportBar()
+        self._habits = Habits(self._press)
 
     def _layout(self) -> Any:
-        controls = pn.Row(self._source, self._others, self._instruments, self._run)
-        above = (self._bar, controls, self._transport)
+        controls = style.flowing(
+            *(self._source, self._others, self._instruments, self._run, self._habits)
+        )
+        above = (self._bar, controls, self._transport.view)
         return pn.Column(*above, self._tabs, self._sent, self._seen, sizing_mode="stretch_width")
 
     def _instrument(self, hub: Hub) -> Instrument | None:
@@ -177,22 +126,70 @@ class Page:
         before = self._instruments.options if hub is self._listed else []
         names = sorted({*before, *known})
         if known and names != self._instruments.options:
-            value = self._instruments.value
+            value = self._wanted.instrument or self._instruments.value
             value = value if value in names else names[0]
             self._instruments.param.update(options=names, value=value)
+        if self._wanted.instrument in known:
+            self._instruments.value = self._wanted.instrument
+            self._wanted = self._wanted._replace(instrument="")
         self._listed = hub
         return known.get(self._instruments.value)
+
+    def _choose_instrument(self, instrument: Instrument) -> None:
+        name = " ".join(instrument)
+        if name in self._instruments.options:
+            self._instruments.value = name
+
+    def _press(self, key: str) -> None:
+        """Do what a key stands for; those of a replay do nothing without one."""
+        if key.isdigit():
+            if 1 <= int(key) <= len(self._layouts):
+                self._tabs.active = int(key) - 1
+        elif key == " ":
+            self._transport.play_or_pause()
+        elif key == ".":
+            self._transport.step()
+        else:
+            self._transport.skip(1 if key == "ArrowRight" else -1)
+
+    def _restore(self) -> None:
+        """Bring back what the address tells; it never runs a statement or acts on a recording."""
+        wanted = self._wanted
+        titles = [_slug(layout.title) for layout in self._layouts]
+        if wanted.layout in titles:
+            self._tabs.active = titles.index(wanted.layout)
+        self._transport.speed = wanted.speed
+        if wanted.source == permalink.LIVE:
+            return
+        # Names of this folder only: what is opened by its path is not opened by a link.
+        there = {path.name for path in paths_of(self._shared.folder)}
+        names = wanted.source.split(",")
+        if not there.issuperset(names):
+            self._note = f" · expected a recording of this folder, found {escape(wanted.source)}"
+            return
+        others = sorted(there - {names[0]}, reverse=True)
+        self._source.options = [LIVE, *sorted(there, reverse=True)]
+        self._source.value = names[0]
+        if names[1:]:
+            self._others.param.update(options=others, value=names[1:])
+        self._transport.go_to(wanted.at_s)
+
+    def _state(self) -> permalink.State:
+        return permalink.State(
+            layout=_slug(self._layouts[self._tabs.active].title),
+            instrument=self._wanted.instrument or self._instruments.value or "",
+            source=",".join(self._chosen()) or permalink.LIVE,
+            speed=self._transport.speed,
+            at_s=self._transport.at_s,
+        )
 
     def _refresh_headline(self, hub: Hub) -> None:
         headline = self._headline(hub)
         if self._bar.object != headline:
             self._bar.object = headline
+        self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
         if self._replaying:
-            player = self._replaying.player
-            self._play.name = "Pause" if player.playing and not player.ended else "Play"
-            self._seeking = True
-            self._seek.value = round((player.position_ns - player.span_ns[0]) / 1e9, 1)
-            self._seeking = False
+            self._transport.refresh()
         else:
             running = self._shared.about().get("running", False)
             self._run.name = STOP if running else START
@@ -205,8 +202,8 @@ class Page:
         if self._replaying:
             player = self._replaying.player
             text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
-            at = f"{iso(player.position_ns)}"
-            return _bar(name, ("replay", text), muted=at)
+            told = f"{iso(player.position_ns)} · what you see is not now"
+            return _bar(name, ("replay", text), muted=told, kind="replaying")
         about = self._shared.about()
         if not self._shared.attached:
             return _bar(
@@ -232,31 +229,31 @@ class Page:
         about = self._shared.about()
         return [name for name in about.get("recordings", []) if name != about.get("recording")]
 
+    def _chosen(self) -> list[str]:
+        """Return the recordings that are to be played; none of them is live."""
+        return [] if self._source.value == LIVE else [self._source.value, *self._others.value]
+
     def _choose_source(self, _: Any) -> None:
         chosen = self._source.value
         # Of what was chosen beside it nothing is left; that alone may begin the replay.
         self._others.param.update(
             value=[], options=[name for name in self._recordings() if name != chosen]
         )
-        self._replay()
+        self._replay(self._chosen())
 
-    def _replay(self) -> None:
+    def _replay(self, names: Sequence[str]) -> None:
         """Begin anew with what is chosen."""
         self._stop_replay()
-        self._loop.name = LOOP_FROM
-        if self._source.value != LIVE:
-            names = [self._source.value, *self._others.value]
+        if names:
             try:
                 self._replaying = Replaying(self._shared.folder, names, self._shared.settings)
             except (ValueError, *FILE_ERRORS) as error:
                 self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE
                 return
-            first, last = self._replaying.player.span_ns
-            self._seek.end = max(0.1, round((last - first) / 1e9, 1))
-            self._with_player(lambda player: player.set_speed(SPEEDS[self._speed.value]))
-        for shown in (self._transport, self._others):
-            shown.visible = self._replaying is not None
+        player = self._replaying.player if self._replaying else None
+        self._transport.attach(player, self._shared.folder, names)
+        self._others.visible = self._habits.replaying = self._replaying is not None
         self._run.visible = self._replaying is None
         self._headline_s = 0.0
 
@@ -270,35 +267,9 @@ class Page:
         action = "stop" if self._run.name == STOP else "start"
         self._note = f" · {escape(self._shared.control(action))}"
 
-    def _play_or_pause(self, _: Any) -> None:
-        def toggle(player: Player) -> None:
-            if player.playing and not player.ended:
-                player.pause()
-            else:
-                player.play()
 
-        self._with_player(toggle)
-
-    def _mark_loop(self, player: Player) -> None:
-        """Take the position for the loop's start, then for its end, then let go of it."""
-        at_ns = player.position_ns
-        if self._loop.name == LOOP_FROM:
-            self._loop_from_ns, self._loop.name = at_ns, LOOP_TO
-        elif self._loop.name == LOOP_TO:
-            first, last = sorted((self._loop_from_ns, at_ns))
-            player.repeat((first, max(last, first + STEP_NS)))
-            self._loop.name = LOOP_END
-        else:
-            player.repeat(None)
-            self._loop.name = LOOP_FROM
-
-    def _seek_to(self, event: Any) -> None:
-        if not self._seeking:
-            self._with_player(lambda p: p.seek(p.span_ns[0] + int(event.new * 1e9)))
-
-    def _with_player(self, act: Callable[[Player], None]) -> None:
-        if self._replaying:
-            act(self._replaying.player)
+def _slug(title: str) -> str:
+    return title.lower().replace(" ", "-")
 
 
 def _mode(hub: Hub) -> str:
@@ -309,6 +280,6 @@ def _mode(hub: Hub) -> str:
     )
 
 
-def _bar(name: str, *badges: tuple[str, str], muted: str) -> str:
-    shown = "".join(f'<span class="badge {kind}">{text}</span>' for kind, text in badges)
-    return f'<div class="bar">{name}{shown}<span class="muted">{muted}</span></div>'
+def _bar(name: str, *badges: tuple[str, str], muted: str, kind: str = "") -> str:
+    shown = "".join(f'<span class="badge {of}">{text}</span>' for of, text in badges)
+    return f'<div class="bar {kind}">{name}{shown}<span class="muted">{muted}</span></div>'

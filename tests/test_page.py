@@ -108,9 +108,12 @@ def test_the_page_shows_streams_stops_and_replays(
 
     def holds() -> bool:
         """Pan, and tell whether the plot stays while it fills and its neighbour follows."""
-        page.mouse.move(400, 180)
+        box = page.locator(".bk-Figure").first.bounding_box()
+        assert box is not None
+        at, below = box["x"] + 380, box["y"] + 100
+        page.mouse.move(at, below)
         page.mouse.down()
-        page.mouse.move(520, 185, steps=5)
+        page.mouse.move(at + 120, below + 5, steps=5)
         page.mouse.up()
         before = view.plots()
         until(lambda: view.plots()[price][2] > before[price][2] + 20, "more rows")

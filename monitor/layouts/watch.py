@@ -1,4 +1,4 @@
-"""Watch: every source's state beside the plots of the chosen instrument."""
+"""Watch: every source at a glance, and the plots of the one that is chosen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import panel as pn
 
 from monitor.hub import Hub, Instrument
 from monitor.views import style, tables
+from monitor.views.grid import Grid
 from monitor.views.latency import Latency
 from monitor.views.plot import Plot
 from monitor.views.price import Price
@@ -20,21 +21,25 @@ TABLE_EVERY_S = 0.5
 
 
 class Watch:
-    """Plots of one instrument; tables of all of them."""
+    """The watch-list, plots of the instrument that is chosen in it, and what went wrong last."""
 
     title = "Watch"
 
-    def __init__(self) -> None:
+    def __init__(self, on_choose: Callable[[Instrument], None]) -> None:
         self._tables_s = 0.0
+        self._grid = Grid(on_choose)
         self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
         self._tables: list[tuple[Any, Callable[[Hub], str]]] = [
-            (style.html(), view)
-            for view in (tables.status, tables.quotes, tables.signals, tables.events)
+            (style.html(), view) for view in (tables.signals, tables.events)
         ]
         price, spread, latency, sizes = (plot.pane for plot in self._plots)
-        self.view = pn.Row(
-            pn.Column(price, pn.Row(spread, latency), sizes, sizing_mode="stretch_width"),
-            pn.Column(*(pane for pane, _ in self._tables), width=560),
+        plots = (price, style.side_by_side(spread, latency, css=style.PAIR_CSS), sizes)
+        self.view = pn.Column(
+            self._grid,
+            style.side_by_side(
+                pn.Column(*plots, sizing_mode="stretch_width"),
+                pn.Column(*(pane for pane, _ in self._tables), sizing_mode="stretch_width"),
+            ),
             sizing_mode="stretch_width",
         )
 
@@ -44,6 +49,7 @@ class Watch:
                 plot.refresh(hub, instrument)
         if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
             self._tables_s = time.monotonic()
+            self._grid.refresh(hub, instrument)
             for pane, view in self._tables:
                 html = view(hub)
                 if pane.object != html:

@@ -1,63 +1,173 @@
-"""How everything on the page looks: colours, fonts and the HTML panes that share them."""
+"""How everything on the page looks: two themes, the time zone, and panes that share them."""
 
 from __future__ import annotations
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import panel as pn
 
-WIDGET_CSS = """
-:host { color: #8b949e; font-family: system-ui, 'DejaVu Sans', sans-serif; }
-.bk-input, .bk-btn { background-color: #161b22 !important; color: #e6edf3 !important;
-                     border: 1px solid #30363d !important; border-radius: 4px; }
-.bk-btn:hover { background-color: #222a35 !important; }
-label, .bk-slider-title, .bk-slider-value { color: #8b949e; }
-.choices__inner, .choices__list--dropdown, .choices__input { background-color: #161b22 !important;
-    color: #e6edf3 !important; border-color: #30363d !important; }
-.choices__item--choice.is-highlighted { background-color: #222a35 !important; }
-.choices__list--multiple .choices__item { background: #46226b !important; }
-.noUi-target { background: #161b22; border-color: #30363d; }
-.noUi-connect { background: #4ea1ff; } .noUi-handle { background: #c9d1d9; }
+FONT = "system-ui, 'DejaVu Sans', sans-serif"
+# Text has a contrast of 4.5 to 1 at least on what it stands on; what shines in the dark is deeper
+# on white. Good and bad differ in hue and in brightness: teal and red, never green and red.
+THEMES = {
+    "dark": {
+        **{"bg": "#0b0e13", "panel": "#12161c", "line": "#232a33", "hover": "#222a35"},
+        **{"field": "#161b22", "edge": "#4a5361"},
+        **{"text": "#c9d1d9", "strong": "#e6edf3", "muted": "#9aa4b2", "accent": "#4ea1ff"},
+        **{"ok": "#2ec4b6", "info": "#4ea1ff", "idle": "#9aa4b2", "alt": "#c792ea"},
+        **{"warn": "#f2cc60", "bad": "#ff6b6b"},
+        **{"live-bg": "#123d38", "live": "#5eead4", "off-bg": "#3a3f47", "off": "#e6edf3"},
+        **{"mock-bg": "#4a3a10", "mock": "#f2cc60", "replay-bg": "#46226b", "replay": "#e2c5ff"},
+        **{"alarm-bg": "#5a1f24", "alarm": "#ffb3b3"},
+    },
+    "light": {
+        **{"bg": "#f1f4f8", "panel": "#ffffff", "line": "#d0d7e0", "hover": "#e3eaf3"},
+        **{"field": "#ffffff", "edge": "#7c8796"},
+        **{"text": "#24292f", "strong": "#0b0f14", "muted": "#545d68", "accent": "#0b5cc4"},
+        **{"ok": "#0a6b60", "info": "#0b5cc4", "idle": "#545d68", "alt": "#7a2ea8"},
+        **{"warn": "#7a5200", "bad": "#b3261e"},
+        **{"live-bg": "#c9f0ea", "live": "#0a4f47", "off-bg": "#d8dde4", "off": "#24292f"},
+        **{"mock-bg": "#fbe9b7", "mock": "#5c3d00", "replay-bg": "#6b2fa0", "replay": "#ffffff"},
+        **{"alarm-bg": "#fbd5d2", "alarm": "#7d1a14"},
+    },
+}
+UTC = "UTC"
+
+WIDGET_CSS = f"""
+:host {{ color: var(--muted); font-family: {FONT}; }}
+.bk-input, .bk-btn {{ background-color: var(--field) !important; color: var(--strong) !important;
+                     border: 1px solid var(--edge) !important; border-radius: 4px; }}
+.bk-btn:hover {{ background-color: var(--hover) !important; }}
+.bk-input:focus-visible, .bk-btn:focus-visible {{ outline: 2px solid var(--accent); }}
+label, .bk-slider-title, .bk-slider-value {{ color: var(--muted); }}
+.choices__inner, .choices__list--dropdown, .choices__input {{ background-color: var(--field)
+    !important; color: var(--strong) !important; border-color: var(--edge) !important; }}
+.choices__item--choice.is-highlighted {{ background-color: var(--hover) !important; }}
+.choices__list--multiple .choices__item {{ background: #46226b !important; color: #fff; }}
+.noUi-target {{ background: var(--field); border-color: var(--edge); }}
+.noUi-connect {{ background: var(--accent); }} .noUi-handle {{ background: var(--text); }}
 """
-TABS_CSS = """
-:host { --background: #0b0e13; }
-.bk-header { border-bottom: 1px solid #232a33 !important; }
-.bk-tab { color: #8b949e; background: transparent !important; border: none !important;
-          font-family: system-ui, 'DejaVu Sans', sans-serif; padding: 4px 14px; }
-.bk-tab.bk-active { color: #e6edf3 !important; border-bottom: 2px solid #4ea1ff !important; }
+TABS_CSS = f"""
+:host {{ --background: var(--bg); }}
+.bk-header {{ border-bottom: 1px solid var(--line) !important; }}
+.bk-tab {{ color: var(--muted); background: transparent !important; border: none !important;
+          font-family: {FONT}; padding: 4px 14px; }}
+.bk-tab.bk-active {{ color: var(--strong) !important;
+                    border-bottom: 2px solid var(--accent) !important; }}
 """
-CSS = """
-:root { color-scheme: dark; }
-body { background: #0b0e13; color: #c9d1d9; font-family: system-ui, 'DejaVu Sans', sans-serif;
-       margin: 0; padding: 8px 12px; }
+# Side by side where there is room; below each other on a narrow screen.
+SIDES_CSS = """
+:host { display: grid !important; grid-template-columns: minmax(0, 1fr) minmax(0, 400px);
+        align-items: start; }
+@media (max-width: 1100px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """
-PANE_CSS = """
-:host { font-family: system-ui, 'DejaVu Sans', sans-serif; color: #c9d1d9; font-size: 13px; }
-.panel { background: #12161c; border: 1px solid #232a33; border-radius: 6px; padding: 8px 10px;
-         overflow-x: auto; }
-h3 { margin: 0 0 6px; font-size: 13px; font-weight: 600; color: #e6edf3; }
-table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th { text-align: left; color: #8b949e; font-weight: 500; font-size: 11px; padding: 2px 8px 2px 0; }
-td { padding: 3px 8px 3px 0; border-top: 1px solid #1c222b; white-space: nowrap; }
-td.none { color: #8b949e; }
-.state { font-weight: 600; } .connected { color: #2ec4b6; } .quiet { color: #4ea1ff; }
-.initialising { color: #9aa4b2; } .polling { color: #c792ea; } .stale { color: #f2cc60; }
-.failed { color: #ff6b6b; } .stopped { color: #9aa4b2; }
-.book.ok { color: #2ec4b6; } .book.building, .book.unverifiable { color: #9aa4b2; }
-.book.bad { color: #ff6b6b; font-weight: 600; }
-.error { color: #ff9f43; } .error, .wrap { white-space: normal; } .mark { color: #f2cc60; }
-.bar { display: flex; gap: 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }
-.bar .name { font-size: 17px; font-weight: 700; color: #e6edf3; }
-.badge { padding: 3px 10px; border-radius: 4px; font-weight: 700; letter-spacing: .04em; }
-.badge.live { background: #123d38; color: #5eead4; }
-.badge.stopped { background: #3a3f47; color: #e6edf3; }
-.badge.simulated { background: #4a3a10; color: #f2cc60; }
-.badge.replay { background: #46226b; color: #e2c5ff; }
-.badge.waiting { background: #5a1f24; color: #ffb3b3; }
-.muted { color: #8b949e; }
+PAIR_CSS = """
+:host { display: grid !important; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); }
+@media (max-width: 700px) { :host { grid-template-columns: minmax(0, 1fr); } }
+"""
+WRAP_CSS = """
+:host { flex-wrap: wrap !important; }
+@media (max-width: 500px) { :host > * { max-width: calc(100vw - 24px); } }
+"""
+TRANSPORT_CSS = """
+:host { display: grid !important; grid-template-columns: minmax(0, 430px) minmax(0, 1fr); }
+@media (max-width: 900px) { :host { grid-template-columns: minmax(0, 1fr); } }
+"""
+# The deeper, the more; what it is stands there in words or shapes too.
+HEAT_CSS = """
+.heat { display: inline-block; min-width: 26px; text-align: center; border-radius: 3px;
+        padding: 0 3px; color: var(--strong); --hue: var(--info); font-size: 11px; }
+.heat.bad { --hue: var(--bad); } .heat.warn { --hue: var(--warn); }
+.heat.idle { --hue: var(--idle); }
+.h1 { background: color-mix(in srgb, var(--hue) 12%, transparent); }
+.h2 { background: color-mix(in srgb, var(--hue) 20%, transparent); }
+.h3 { background: color-mix(in srgb, var(--hue) 28%, transparent); }
+.h4 { background: color-mix(in srgb, var(--hue) 36%, transparent); }
+.h5 { background: color-mix(in srgb, var(--hue) 44%, transparent); }
+"""
+# Whether it is live is seen wherever one has scrolled to.
+STICKY_CSS = ":host { position: sticky; top: 0; z-index: 10; background: var(--bg); }"
+PANE_CSS = f"""
+:host {{ font-family: {FONT}; color: var(--text); font-size: 13px; }}
+.panel {{ background: var(--panel); border: 1px solid var(--line); border-radius: 6px;
+         padding: 8px 10px; overflow-x: auto; }}
+h3 {{ margin: 0 0 6px; font-size: 13px; font-weight: 600; color: var(--strong); }}
+table {{ color: var(--text); width: 100%; border-collapse: collapse;
+        font-variant-numeric: tabular-nums; }}
+th {{ text-align: left; color: var(--muted); font-weight: 500; font-size: 11px;
+     padding: 2px 8px 2px 0; }}
+td {{ padding: 3px 8px 3px 0; border-top: 1px solid var(--line); white-space: nowrap; }}
+td.none {{ color: var(--muted); white-space: normal; }}
+.state {{ font-weight: 600; }} .connected {{ color: var(--ok); }} .quiet {{ color: var(--info); }}
+.initialising {{ color: var(--idle); }} .polling {{ color: var(--alt); }}
+.stale {{ color: var(--warn); }} .failed {{ color: var(--bad); }} .stopped {{ color: var(--idle); }}
+.book.ok {{ color: var(--ok); }} .book.building, .book.unverifiable {{ color: var(--idle); }}
+.book.bad {{ color: var(--bad); font-weight: 600; }}
+.error {{ color: var(--warn); }} .error, .wrap {{ white-space: normal; }}
+.mark {{ color: var(--warn); }}
+.bar {{ display: flex; gap: 6px 14px; align-items: center; flex-wrap: wrap; padding: 4px 0; }}
+.bar.replaying {{ background: var(--replay-bg); color: var(--replay); padding: 8px 12px;
+                 border-radius: 6px; border: 2px solid var(--alt); }}
+.bar.replaying .name, .bar.replaying .muted {{ color: var(--replay); }}
+.bar .name {{ font-size: 17px; font-weight: 700; color: var(--strong); }}
+.badge {{ padding: 3px 10px; border-radius: 4px; font-weight: 700; letter-spacing: .04em; }}
+.badge.live {{ background: var(--live-bg); color: var(--live); }}
+.badge.stopped {{ background: var(--off-bg); color: var(--off); }}
+.badge.simulated {{ background: var(--mock-bg); color: var(--mock); }}
+.badge.replay {{ background: var(--replay-bg); color: var(--replay); font-size: 15px; }}
+.badge.waiting {{ background: var(--alarm-bg); color: var(--alarm); }}
+.muted {{ color: var(--muted); }}
 """
 
 
-def html() -> Any:
+class Look(NamedTuple):
+    """What a viewer chose for the whole page, when it was loaded."""
+
+    theme: str
+    zone: ZoneInfo
+
+    @property
+    def css(self) -> str:
+        """The page's own style: the theme's colours as properties that reach every part."""
+        colours = "".join(f"--{name}: {value}; " for name, value in THEMES[self.theme].items())
+        return f"""
+:root {{ color-scheme: {self.theme}; {colours}}}
+body {{ background: var(--bg); color: var(--text); font-family: {FONT}; margin: 0;
+       padding: 8px 12px; }}
+"""
+
+    def color(self, name: str) -> str:
+        return THEMES[self.theme][name]
+
+
+def look() -> Look:
+    """Return what the viewer being served asked for in the address; dark and UTC otherwise."""
+    asked = {name: value[0].decode() for name, value in pn.state.session_args.items() if value}
+    return _look(asked.get("theme", ""), asked.get("tz", UTC))
+
+
+@lru_cache(maxsize=64)
+def _look(theme: str, zone: str) -> Look:
+    try:
+        found = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        found = ZoneInfo(UTC)
+    return Look(theme if theme in THEMES else "dark", found)
+
+
+def html(css: str = "") -> Any:
     """Make an empty HTML pane in the page's look; what it is given must be escaped already."""
-    return pn.pane.HTML("", stylesheets=[PANE_CSS], sizing_mode="stretch_width", margin=(4, 5))
+    sheets = [PANE_CSS, css]
+    return pn.pane.HTML("", stylesheets=sheets, sizing_mode="stretch_width", margin=(4, 5))
+
+
+def side_by_side(*parts: Any, css: str = SIDES_CSS) -> Any:
+    """Set parts beside each other, or below each other where the screen is narrow."""
+    return pn.Column(*parts, sizing_mode="stretch_width", stylesheets=[css])
+
+
+def flowing(*parts: Any, **options: Any) -> Any:
+    """Set parts in a row that breaks where the screen ends."""
+    return pn.Row(*parts, stylesheets=[WRAP_CSS], **options)

@@ -1,0 +1,51 @@
+"""Health: whether to believe what is shown, what broke and what ended it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import panel as pn
+
+from monitor.hub import Hub, Instrument
+from monitor.layouts import Shared
+from monitor.views import style, tables, trust
+
+EVERY_S = 1.0
+
+
+class Health:
+    """Tables over all sources, from counts of rows; the recorder's where the rows are live."""
+
+    title = "Health"
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+        self._refreshed_s = 0.0
+        self._shown: Hub | None = None
+        latencies = trust.Latencies()
+        views: list[Callable[[Hub], str]] = [
+            *(trust.sources, trust.minutes, latencies.html, trust.incidents, self._recorder)
+        ]
+        self._panes: list[tuple[Any, Callable[[Hub], str]]] = [
+            (style.html(css=style.HEAT_CSS), view) for view in views
+        ]
+        *wide, incidents, recorder = (pane for pane, _ in self._panes)
+        self.view = pn.Column(
+            *wide, style.side_by_side(incidents, recorder), sizing_mode="stretch_width"
+        )
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if hub is self._shown and time.monotonic() - self._refreshed_s < EVERY_S:
+            return
+        self._shown, self._refreshed_s = hub, time.monotonic()
+        for pane, view in self._panes:
+            html = view(hub)
+            if pane.object != html:
+                pane.object = html
+
+    def _recorder(self, hub: Hub) -> str:
+        if hub is not self._shared.hub:
+            return tables.table("Recorder", ["state"], [], "a replay records nothing")
+        return trust.recorder(self._shared.about())

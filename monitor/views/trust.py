@@ -1,0 +1,191 @@
+"""Tables that tell whether to believe what is shown: sources, minutes, latencies, incidents."""
+
+from __future__ import annotations
+
+from collections import Counter
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from monitor.hub import Hub
+from monitor.quality import MINUTE_NS, Incident, Minute
+from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
+
+SHOWN_MINUTES = 30
+SHOWN_INCIDENTS = 40
+SHOWN_NODES = 12
+# What a cell of the heat map shows: the worst of it, by colour and by shape.
+WORST = (
+    ("losses", "bad", "▲"),
+    ("stale_s", "warn", "◷"),
+    ("late", "info", "↓"),
+    ("duplicates", "idle", "≡"),
+)
+# Upper ends of the bins of latencies, in ms.
+BINS_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+STEPS = 5
+
+
+def sources(hub: Hub) -> str:
+    """Every source with what it lost and how often it broke."""
+    minutes, incidents = hub.quality()
+    broke = Counter((incident.venue, incident.symbol) for incident in incidents)
+    rows = []
+    for source in hub.sources():
+        place = (source.venue, source.symbol)
+        wrong = Minute()
+        for minute in minutes.get(place, {}).values():
+            wrong = wrong.plus(minute)
+        state, book = escape(source.state), escape(source.book_health)
+        error = f'<span class="error">{escape(source.error[:120])}</span>'
+        rows.append(
+            [
+                f"<b>{escape(source.venue)}</b> {escape(source.symbol)}",
+                f'<span class="state {state}">{SHAPES.get(source.state, "?")} {state}</span>',
+                f"{source.updates:,}",
+                number(source.updates_s, 0),
+                age(source.age_ms),
+                f"{number(source.latency_p50_ms, 1)} / {number(source.latency_p99_ms, 1)}",
+                f'<span class="book {book}">{BOOKS.get(source.book_health, "–")} {book}</span>',
+                *(f"{count:,}" for count in (source.gaps, wrong.duplicates, wrong.late)),
+                f"{wrong.stale_s} s",
+                f"{broke[place] + broke[source.venue, None]:,}",
+                error,
+            ]
+        )
+    names = ["source", "state", "updates", "msg/s", "age", "p50 / p99 ms", "book", "losses"]
+    names += ["duplicates", "late", "stale", "incidents", ""]
+    return table("Sources", names, rows, "none yet: start one with monitor record SOURCE")
+
+
+def minutes(hub: Hub) -> str:
+    """The heat map: of each minute the worst that happened to each instrument."""
+    found, _ = hub.quality()
+    last = hub.now_ns // MINUTE_NS
+    shown = range(last - SHOWN_MINUTES + 1, last + 1)
+    rows = []
+    for (venue, symbol), of_place in sorted(found.items(), key=lambda item: _place(item[0])):
+        if not any(minute in of_place for minute in shown):
+            continue
+        name = f"<b>{escape(venue)}</b> {escape(symbol or 'connection')}"
+        rows.append([name, *(_cell(minute, of_place.get(minute)) for minute in shown)])
+    names = ["instrument"]
+    names += [clock(m * MINUTE_NS)[:5] if m % 5 == 0 else "" for m in shown]
+    legend = "▲ lost or wrong · ◷ seconds stale · ↓ late · ≡ duplicate; the worst of a minute"
+    title = f'Minutes <span class="muted">{legend}</span>'
+    return table(title, names, rows, "nothing was lost, late, repeated or stale in this time")
+
+
+def incidents(hub: Hub) -> str:
+    """What broke, why, and what ended it, the newest first."""
+    _, found = hub.quality()
+    rows = [
+        [
+            clock(incident.began_ns),
+            f"<b>{escape(incident.venue)}</b> {escape(incident.symbol or 'connection')}",
+            f'<span class="mark">▲ {escape(incident.kind)}</span>{_times(incident)}',
+            f'<span class="wrap">{escape(incident.cause[:160])}</span>',
+            _ending(incident),
+        ]
+        for incident in reversed(found[-SHOWN_INCIDENTS:])
+    ]
+    names = ["began", "where", "what", "cause", "recovery"]
+    return table("Incidents", names, rows, "none: no line broke and no book was wrong")
+
+
+def recorder(about: dict[str, Any]) -> str:
+    """The recorder, and the nodes of the collector's graph with what they passed on."""
+    told = about.get("recorder")
+    if told is None:
+        return table(
+            "Recorder", ["state"], [], "no collector: start one with monitor record SOURCE"
+        )
+    state = str(told["state"])
+    shown = {"recording": "connected", "failed": "failed", "off": "stopped"}.get(state, "quiet")
+    lost = int(told["unrecorded_rows"] or 0)
+    facts = [
+        f'<span class="state {shown}">{SHAPES[shown]} {escape(state)}</span>',
+        escape(about.get("recording") or "nothing"),
+        f"{number(float(told['lag_ms'] or 0), 0)} ms",
+        f'<span class="{"state failed" if lost else ""}">{lost:,}</span>',
+        f'<span class="error">{escape(about.get("trouble") or "")}</span>',
+    ]
+    first = table("Recorder", ["state", "recording", "lag", "unrecorded rows", ""], [facts])
+    nodes = list(about.get("nodes", {}).items())[:SHOWN_NODES]
+    names = ["node of the graph", *(nodes[0][1] if nodes else ())]
+    rows = [[escape(name), *(f"{count:,}" for count in of.values())] for name, of in nodes]
+    return first + table("What flowed through the collector", [escape(n) for n in names], rows)
+
+
+class Latencies:
+    """The distribution of each source's latencies, counted as they come."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[int, int] | None = None
+        self._cursors: dict[tuple[str, str, str], int] = {}
+        self._counts: dict[tuple[str, str], np.ndarray] = {}
+
+    def html(self, hub: Hub) -> str:
+        self._count(hub)
+        names = ["latency in ms", "&lt; 0", *(f"&lt; {end}" for end in BINS_MS[1:]), "more", "of"]
+        rows = []
+        for (venue, symbol), counts in sorted(self._counts.items()):
+            total = int(counts.sum())
+            cells = [_share(count / total) if total else "" for count in counts.tolist()]
+            rows.append([f"<b>{escape(venue)}</b> {escape(symbol)}", *cells, f"{total:,}"])
+        title = "Latency, venue to receipt"
+        return table(title, names, rows, "none yet: the venues sent no time of theirs")
+
+    def _count(self, hub: Hub) -> None:
+        seen = (id(hub), hub.epoch)
+        if seen != self._seen:
+            self._seen, self._cursors, self._counts = seen, {}, {}
+        edges = np.array([-np.inf, *BINS_MS, np.inf])
+        for instrument in hub.instruments():
+            for kind in ("quote", "trade"):
+                key = (kind, *instrument)
+                self._cursors[key], rows = hub.since(kind, instrument, self._cursors.get(key, 0))
+                if not rows:
+                    continue
+                known = rows["latency_ms"][np.isfinite(rows["latency_ms"])]
+                counts = self._counts.setdefault(instrument, np.zeros(len(edges) - 1, int))
+                counts += np.histogram(known, edges)[0]
+
+
+def _place(place: tuple[str, str | None]) -> tuple[str, str]:
+    return place[0], place[1] or ""
+
+
+def _cell(number: int, minute: Minute | None) -> str:
+    if minute is None:
+        return ""
+    values = minute._asdict()
+    told = ", ".join(f"{count} {name}" for name, count in values.items() if count)
+    for name, color, shape in WORST:
+        if values[name]:
+            step = min(STEPS, 1 + values[name].bit_length())
+            title = f"{clock(number * MINUTE_NS)[:5]}: {told}"
+            return (
+                f'<span class="heat {color} h{step}" title="{title}">{shape}{values[name]}</span>'
+            )
+    return ""
+
+
+def _share(share: float) -> str:
+    if not share:
+        return ""
+    step = max(1, min(STEPS, round(share * STEPS)))
+    return f'<span class="heat info h{step}">{share:.1%}</span>'
+
+
+def _times(incident: Incident) -> str:
+    return f" × {incident.times}" if incident.times > 1 else ""
+
+
+def _ending(incident: Incident) -> str:
+    if incident.ended_ns is None:
+        return '<span class="state failed">✖ lasts</span>'
+    after_ms = (incident.ended_ns - incident.began_ns) / 1e6
+    after = f" after {age(after_ms)}" if after_ms else ""
+    return f"● {escape(incident.recovery)}{after}"
