@@ -17,6 +17,7 @@ from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.micro import Micro
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.merge import open_recordings
@@ -75,7 +76,7 @@ class Page:
         self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._layouts: list[Layout] = [Watch(), Micro(), Sql(shared.folder)]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
