@@ -17,6 +17,7 @@ from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.compare import Compare
 from monitor.layouts.micro import Micro
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
@@ -76,7 +77,11 @@ class Page:
         self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Micro(), Sql(shared.folder)]
+        fresh_ms = shared.settings.cross_venue.fresh_ms
+        self._layouts: list[Layout] = [
+            *(Watch(), Micro(), Compare(fresh_ms)),
+            Sql(shared.folder),
+        ]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",

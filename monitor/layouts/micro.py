@@ -17,7 +17,7 @@ from monitor.views.tape import Tape
 # As high as the screen where there is room; all below each other on a narrow one.
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 530px;
-        grid-template-columns: minmax(0, 1fr) 230px minmax(0, 390px);
+        grid-template-columns: minmax(0, 1fr) 262px minmax(0, 425px);
         grid-template-rows: minmax(0, 11fr) minmax(0, 9fr);
         grid-template-areas: "heat ladder tape" "candles ladder depth"; }
 @media (max-width: 1100px) {

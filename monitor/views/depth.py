@@ -38,7 +38,7 @@ class DepthCurve(plot.Plot):
                             ("size", plot.exact("size")),
                             ("cumulative", plot.exact("cumulative")),
                         ],
-                        time=None,
+                        time=False,
                     )
                 ],
             )

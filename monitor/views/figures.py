@@ -13,8 +13,8 @@ DENSE_CSS = """
 .panel.fill h3 { flex: none; display: flex; gap: 10px; justify-content: space-between; }
 .rows { flex: 1; overflow: hidden; }
 table { font-size: 12px; line-height: 15px; }
-td { padding: 1px 0 1px 10px; text-align: right; border-top: none; }
-th { padding: 0 0 2px 10px; text-align: right; }
+td { padding: 1px 0 1px 8px; text-align: right; border-top: none; }
+th { padding: 0 0 2px 8px; text-align: right; }
 td:first-child, th:first-child { padding-left: 4px; text-align: left; }
 .buy { color: var(--ok, #2ec4b6); } .sell { color: #e85d9e; }
 td.faint { color: var(--muted, #8b949e); }
@@ -24,6 +24,9 @@ td.faint { color: var(--muted, #8b949e); }
 .asks { display: flex; flex-direction: column; justify-content: flex-end; }
 .between { flex: none; text-align: center; font-size: 11px; padding: 2px; margin: 1px 0;
            color: var(--muted, #8b949e); border-block: 1px solid var(--line, #232a33); }
+.ladder table { table-layout: fixed; }
+.ladder col.mark { width: 12%; } .ladder col.price { width: 34%; }
+.ladder .head { flex: none; }
 .ladder td:first-child { font-size: 11px; font-weight: 600; }
 .ladder td:nth-child(2) { font-weight: 600; }
 .ladder .bid td:nth-child(-n+2) { color: #4ea1ff; }

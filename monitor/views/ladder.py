@@ -14,6 +14,9 @@ from monitor.views.figures import DENSE_CSS, exact_texts
 
 EVERY_NS = 250_000_000
 NO_BOOK = "no order book from this source: add the channel <b>book</b> to it, or choose another"
+# The same widths above and below the spread.
+COLUMNS = '<colgroup><col class="mark"><col class="price"><col><col></colgroup>'
+HEAD = "<tr><th></th><th>price</th><th>size</th><th>total</th></tr>"
 
 
 class Ladder:
@@ -57,12 +60,12 @@ def _ladder(hub: Hub, instrument: Instrument) -> str:
     bps = spread / ((ask_prices[0] + bid_prices[0]) / 2) * 1e4
     between = f"spread {spread:,.8g} · {bps:.2f} bps" if np.isfinite(spread) else "one side only"
     dim = "" if is_true else " dim"
-    head = "<thead><tr><th></th><th>price</th><th>size</th><th>total</th></tr></thead>"
     return (
         f'<div class="panel fill ladder"><h3>Ladder {told}</h3><div class="sides{dim}">'
-        f'<div class="asks"><table>{head}<tbody>{"".join(reversed(above))}</tbody></table></div>'
+        f'<div class="head"><table>{COLUMNS}{HEAD}</table></div>'
+        f'<div class="asks"><table>{COLUMNS}{"".join(reversed(above))}</table></div>'
         f'<div class="between">{escape(between)}</div>'
-        f'<div class="bids"><table><tbody>{"".join(below)}</tbody></table></div></div></div>'
+        f'<div class="bids"><table>{COLUMNS}{"".join(below)}</table></div></div></div>'
     )
 
 
@@ -71,7 +74,7 @@ def _rows(side: str, prices: list[str], sizes: np.ndarray, most: float) -> list[
     decimals = len(texts[0].partition(".")[2]) if texts else 0
     return [
         f'<tr class="{side}{" best" if at == 0 else ""}">'
-        f"<td>{('best ' + side) if at == 0 else ''}</td><td>{price}</td>"
+        f"<td>{'best' if at == 0 else ''}</td><td>{price}</td>"
         f'<td class="size" style="--part:{size / most * 100:.1f}%">{text}</td>'
         f"<td>{total:,.{decimals}f}</td></tr>"
         for at, (price, text, size, total) in enumerate(

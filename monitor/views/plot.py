@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
-from bokeh.models import ColumnDataSource, DataRange1d, HoverTool
+from bokeh.models import ColumnDataSource, DataRange1d, DatetimeTickFormatter, HoverTool
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
@@ -24,6 +24,8 @@ BACKGROUND, GRID, TEXT, MUTED = "#12161c", "#232a33", "#c9d1d9", "#8b949e"
 # Told apart by people who see red and green alike.
 BID, ASK, MID = "#4ea1ff", "#ff9f43", "#9aa4b2"
 BUY, SELL, MARK = "#2ec4b6", "#e85d9e", "#f2cc60"
+# Of lines beside each other: where the colours begin again, the lines are broken too.
+LINES = ("#4ea1ff", "#ff9f43", "#2ec4b6", "#e85d9e", "#c792ea", "#d4dc6a")
 
 
 class Plot:
@@ -47,6 +49,7 @@ class Plot:
     def __init__(self) -> None:
         self._sources: list[ColumnDataSource] = []
         self.renderers: list[Any] = []
+        self.hovers: list[Any] = []
         self._cursors = dict.fromkeys(self.kinds, 0)
         self._shown: tuple[Any, ...] | None = None
         self.figure: Any = None
@@ -84,7 +87,7 @@ class Plot:
         """Bring the plot up to date: increments, or all there is for another instrument or time."""
         if not self._sources:
             return
-        shown = (id(hub), hub.epoch, instrument)
+        shown = (id(hub), hub.epoch, self.scope(hub, instrument))
         anew = shown != self._shown
         if anew:
             if self._shown is not None and self.figure is not None:
@@ -96,6 +99,10 @@ class Plot:
         self.update(hub, instrument, anew)
         if self.has_time_axis:
             self._refresh_marks(hub, instrument, anew)
+
+    def scope(self, hub: Hub, instrument: Instrument) -> object:
+        """Return what is shown: everything is sent anew when it is another."""
+        return instrument
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
         """Bring the elements up to date; `anew` if nothing that they show holds any more."""
@@ -218,6 +225,7 @@ class Plot:
         if source not in self._sources:
             self._sources.append(source)
             self.renderers.append(plot.handles["glyph_renderer"])
+            self.hovers.append(plot.handles.get("hover"))
             if isinstance(element, hv.Rectangles):
                 # Its corners are there under the names of the glyph too.
                 corners = {dimension.name for dimension in element.kdims}
@@ -228,10 +236,14 @@ class Plot:
         return {n: values / 1e6 if n in self.times else values for n, values in columns.items()}
 
 
-def hover(tooltips: list[tuple[str, str]], time: str | None = "time", **options: Any) -> HoverTool:
-    """Make a tool that tells exact values; the time is in UTC."""
-    shown = [("time", f"@{time}{{%H:%M:%S.%3N}}"), *tooltips] if time else tooltips
-    return HoverTool(tooltips=shown, formatters={f"@{time}": "datetime"}, **options)
+def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
+    """Make a tool that tells exact values, and when they were."""
+    told = told_at_time(tooltips) if time else tooltips
+    return HoverTool(tooltips=told, formatters={"@time": "datetime"}, **options)
+
+
+def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [("time", "@time{%H:%M:%S.%3N}"), *tooltips]
 
 
 def exact(name: str) -> str:
@@ -285,12 +297,12 @@ def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time")
     return pd.DataFrame({**dict.fromkeys(across, x), **columns})
 
 
-def thin(rows: Columns) -> Columns:
+def thin(rows: Columns, buckets: int = BUCKETS) -> Columns:
     """Keep at most a few rows per bucket: the first, the last, and those with an extreme value."""
     count = len(rows["ts_recv"])
-    if count <= BUCKETS * 4:
+    if count <= buckets * 4:
         return rows
-    starts = np.linspace(0, count, BUCKETS, endpoint=False).astype(int)
+    starts = np.linspace(0, count, buckets, endpoint=False).astype(int)
     ends = np.append(starts[1:], count)
     keep = {0, count - 1, *(int(end) - 1 for end in ends)}
     for name in ("bid", "ask", "price", "latency_ms"):
@@ -325,10 +337,15 @@ def _dress(plot: Any, element: Any) -> None:
     figure.toolbar.logo = None
     for axis in figure.axis:
         axis.axis_label_text_color = axis.major_label_text_color = MUTED
+        axis.major_label_text_font_size = "11px"
+        if isinstance(axis.formatter, DatetimeTickFormatter):
+            # The day stands above the page, and here it would take a line of its own.
+            axis.formatter.context = None
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = GRID
     for grid in figure.grid:
         grid.grid_line_color = GRID
     for legend in figure.legend:
-        legend.background_fill_alpha, legend.border_line_color = 0.0, None
+        legend.background_fill_color, legend.background_fill_alpha = BACKGROUND, 0.7
+        legend.border_line_color = None
         legend.label_text_color, legend.label_text_font_size = MUTED, "11px"
         legend.orientation, legend.padding, legend.margin = "horizontal", 0, 2
