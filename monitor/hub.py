@@ -8,16 +8,14 @@ from collections import deque
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from monitor.authority import Authority
-from monitor.batches import DUPLICATE, SNAPSHOT, Batch, column, updates
+from monitor.batches import DUPLICATE, Batch, column, updates
+from monitor.candles import Candles
 from monitor.quality import LOSSES, Incident, Minute, Place, Quality
+from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
-WINDOW_ROWS = 20_000
-FIRST_ROWS = 1_024
 MARKS = 2_000
 SIGNALS = 500
 UNBELIEVED = frozenset(("stale", "failed"))
@@ -34,7 +32,9 @@ MARK_KINDS = frozenset(
     )
 )
 
-Columns = dict[str, npt.NDArray[Any]]
+# Signals of these levels stand there too, under their level.
+ALERT_LEVELS = frozenset(("warn", "alert"))
+
 Instrument = tuple[str, str]
 
 
@@ -82,43 +82,6 @@ class Quote(NamedTuple):
     age_ms: float
 
 
-class _Ring:
-    """The last rows of one kind of one instrument, by column; grows up to its bound."""
-
-    def __init__(self) -> None:
-        self.written = 0
-        self._columns: Columns = {}
-        self._rows = FIRST_ROWS
-
-    def extend(self, rows: Columns) -> None:
-        skipped = max(0, len(rows["ts_recv"]) - WINDOW_ROWS)
-        self.written += skipped
-        count = len(rows["ts_recv"]) - skipped
-        self._make_room(rows, count)
-        at = (self.written + np.arange(count)) % self._rows
-        for name, values in rows.items():
-            self._columns[name][at] = values[skipped:]
-        self.written += count
-
-    def since(self, cursor: int) -> Columns:
-        """Return copies of the rows numbered from `cursor` on that are still kept."""
-        at = np.arange(max(cursor, self.written - self._rows, 0), self.written) % self._rows
-        return {name: values[at] for name, values in self._columns.items()}
-
-    def _make_room(self, rows: Columns, count: int) -> None:
-        if not self._columns:
-            self._columns = {n: np.empty(self._rows, v.dtype) for n, v in rows.items()}
-        wanted = min(self.written + count, WINDOW_ROWS)
-        if wanted <= self._rows:
-            return
-        kept = self.since(0)
-        self._rows = min(max(self._rows * 2, wanted), WINDOW_ROWS)
-        self._columns = {n: np.empty(self._rows, v.dtype) for n, v in rows.items()}
-        at = np.arange(self.written - len(kept["ts_recv"]), self.written) % self._rows
-        for name, values in kept.items():
-            self._columns[name][at] = values
-
-
 class _Source:
     """What the rows said of one source."""
 
@@ -158,13 +121,16 @@ class Hub:
     def __call__(self, batch: Batch) -> None:
         with self._lock:
             if "signal" in batch:
-                self._signals.extend(batch["signal"].to_pylist())
+                signals = batch["signal"].to_pylist()
+                self._signals.extend(signals)
+                self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
             quotes = self._authority.quotes(batch)
             if quotes.rows.num_rows:
                 self._take("quote", *quotes)
-            if "trade" in batch:
-                self._take("trade", batch["trade"], *batch.by_instrument("trade"))
+            for kind in ("trade", "depth", "stat"):
+                if kind in batch:
+                    self._take(kind, batch[kind], *batch.by_instrument(kind))
             for instrument, count, last_ns in updates(batch):
                 source = self._sources.setdefault(instrument, _Source())
                 source.updates += count
@@ -182,6 +148,18 @@ class Hub:
         with self._lock:
             ring = self._rings.get((kind, *instrument))
             return (ring.written, ring.since(cursor)) if ring else (0, {})
+
+    def last(self, kind: str, instrument: Instrument, count: int = 1) -> Columns:
+        """Return columns of the last rows, at most `count`; nothing if there are none."""
+        with self._lock:
+            ring = self._rings.get((kind, *instrument))
+            return ring.since(ring.written - count) if ring else {}
+
+    def candles(self, instrument: Instrument, interval_s: int, cursor: int) -> tuple[int, Columns]:
+        """Return the next cursor, and the bars that changed behind `cursor`: see `Candles`."""
+        with self._lock:
+            candles = self._candles.get(instrument)
+            return candles.since(interval_s, cursor) if candles else (0, {})
 
     def instruments(self) -> list[Instrument]:
         with self._lock:
@@ -250,7 +228,8 @@ class Hub:
     def _clear(self) -> None:
         self.now_ns = 0
         self._authority = Authority()
-        self._rings: dict[tuple[str, str, str], _Ring] = {}
+        self._rings: dict[tuple[str, str, str], Ring] = {}
+        self._candles: dict[Instrument, Candles] = {}
         self._sources: dict[Instrument, _Source] = {}
         self._connections: dict[str, str] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
@@ -261,13 +240,24 @@ class Hub:
     def _take(
         self, kind: str, rows: pa.RecordBatch, codes: np.ndarray, instruments: list[Instrument]
     ) -> None:
-        columns = _columns(kind, rows)
+        columns = columns_of(kind, rows)
         fresh = column(rows, "flags") & DUPLICATE == 0
         for code, instrument in enumerate(instruments):
             at = np.flatnonzero((codes == code) & fresh)
             if len(at):
-                ring = self._rings.setdefault((kind, *instrument), _Ring())
-                ring.extend({name: values[at] for name, values in columns.items()})
+                mine = {name: values[at] for name, values in columns.items()}
+                self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
+                if kind == "trade":
+                    self._candles.setdefault(instrument, Candles()).take(mine)
+
+    def _mark_alerts(self, signals: list[dict[str, Any]]) -> None:
+        for row in signals:
+            if row["level"] in ALERT_LEVELS:
+                text = f"{row['hook']}: {row['text']} ({row['origin']})"
+                self._mark_count += 1
+                self._marks.append(
+                    Mark(row["ts_recv"].value, row["venue"], row["symbol"], row["level"], text)
+                )
 
     def _last(self, kind: str, instrument: Instrument, name: str) -> float:
         ring = self._rings.get((kind, *instrument))
@@ -323,19 +313,3 @@ class Hub:
                 source.book_health = health or ""
             if p50 is not None:
                 source.latencies_ms = (p50, p99)
-
-
-def _columns(kind: str, rows: pa.RecordBatch) -> Columns:
-    columns: Columns = {"ts_recv": column(rows, "ts_recv")}
-    if kind == "quote":
-        names = ("bid", "bid_size", "ask", "ask_size")
-        columns |= {name: column(rows, name) for name in names}
-    else:
-        columns |= {"price": column(rows, "price"), "size": column(rows, "size")}
-        buys, sells = (pc.equal(rows["side"], side).fill_null(False) for side in ("buy", "sell"))
-        columns["side"] = np.asarray(buys).astype(np.int8) - np.asarray(sells).astype(np.int8)
-    event, sent = column(rows, "ts_event"), column(rows, "ts_sent")
-    then = np.where(event > 0, event, sent)
-    live = (then > 0) & (column(rows, "flags") & SNAPSHOT == 0)
-    columns["latency_ms"] = np.where(live, (columns["ts_recv"] - then) / 1e6, np.nan)
-    return columns

@@ -13,7 +13,9 @@ import panel as pn
 from monitor import permalink
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.compare import Compare
 from monitor.layouts.health import Health
+from monitor.layouts.micro import Micro
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
@@ -39,8 +41,10 @@ class Page:
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
+        fresh_ms = shared.settings.cross_venue.fresh_ms
         self._layouts: list[Layout] = [
             Watch(self._choose_instrument),
+            *(Micro(), Compare(fresh_ms)),
             Health(shared),
             Sql(shared.folder),
         ]

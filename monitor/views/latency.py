@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.hub import Columns
+from monitor.rings import Columns
 from monitor.views import plot
 
 
@@ -18,8 +18,17 @@ class Latency(plot.Plot):
     def draw(self) -> list[Any]:
         dots: dict[str, Any] = {"line_color": None, "size": 4, "fill_alpha": 0.8}
         return [
-            plot.points("ms", "quotes", color=plot.BID, **dots),
-            plot.points("ms", "trades", color=plot.BUY, marker="square", **dots),
+            plot.points(
+                *("ms", name, ()),
+                color=color,
+                marker=marker,
+                tools=[plot.hover([(name, "@ms{0.000} ms")])],
+                **dots,
+            )
+            for name, color, marker in (
+                ("quotes", plot.BID, "circle"),
+                ("trades", plot.BUY, "square"),
+            )
         ]
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:

@@ -9,9 +9,17 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
-from bokeh.models import ColumnDataSource, CustomJSTickFormatter, DataRange1d, DatetimeAxis
+from bokeh.models import (
+    ColumnDataSource,
+    CustomJSTickFormatter,
+    DataRange1d,
+    DatetimeAxis,
+    DatetimeTickFormatter,
+    HoverTool,
+)
 
-from monitor.hub import Columns, Hub, Instrument
+from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
+from monitor.rings import Columns
 from monitor.views import style
 
 ROLLOVER_ROWS = 6_000
@@ -19,9 +27,10 @@ ROLLOVER_MARKS = 200
 # More new rows than this per refresh are thinned; the extremes of every bucket stay.
 BUCKETS = 40
 FOLLOW_MS = 60_000
-HEIGHT = 250
+HEIGHT, MIN_HEIGHT = 250, 140
 # Told apart by people who see red and green alike, and at 3 to 1 from a dark and a light ground.
 BID, ASK, MID = "#2f81f7", "#d9730d", "#8290a2"
+MUTED, BEST = "#8290a2", "#a371f7"
 BUY, SELL, MARK = "#159a8c", "#d6478c", "#b8860b"
 # Writes a time in a zone other than UTC, as finely as the ticks stand.
 ZONED_TICK = """
@@ -32,24 +41,35 @@ ZONED_TICK = """
     if (index == 0) { time.month = "short"; time.day = "numeric"; }
     return new Intl.DateTimeFormat("en-GB", time).format(new Date(tick));
 """
+# Of lines beside each other: where the colours begin again, the lines are broken too.
+LINES = ("#2f81f7", "#d9730d", "#159a8c", "#d6478c", "#a371f7", "#8a8f00")
 
 
 class Plot:
     """A plot of one instrument; a subclass says what it draws and which rows of the hub it wants.
 
     `draw` gives the elements, each with a column `time`; `series` turns columns of the hub into
-    one dictionary per element, in the same order.
+    one dictionary per element, in the same order. Times are int64 ns. A plot that is not made of
+    appended rows alone overrides `update` and calls `append` and `patch` itself.
     """
 
     title = ""
     unit = ""
     kinds: tuple[str, ...] = ("quote",)
+    # None to be as high as there is room.
+    height: int | None = HEIGHT
+    follow_ms = FOLLOW_MS
+    has_time_axis = True
+    # Columns of sources that hold times.
+    times = frozenset(("time", "until"))
 
     def __init__(self) -> None:
         self._sources: list[ColumnDataSource] = []
+        self.renderers: list[Any] = []
+        self.hovers: list[Any] = []
         self._cursors = dict.fromkeys(self.kinds, 0)
         self._shown: tuple[Any, ...] | None = None
-        self._figure: Any = None
+        self.figure: Any = None
         self._mark_cursor = 0
         self._marks = ColumnDataSource({"time": [], "text": []})
         overlay = hv.Overlay([element.opts(hooks=[self._keep_source]) for element in self.draw()])
@@ -57,7 +77,7 @@ class Plot:
             overlay.opts(
                 hv.opts.Overlay(
                     responsive=True,
-                    height=HEIGHT,
+                    **({"height": self.height} if self.height else {"min_height": MIN_HEIGHT}),
                     title=self.title,
                     show_legend=True,
                     legend_position="top_left",
@@ -66,11 +86,11 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[_dress, _let_follow, self._add_marks],
+                    hooks=[_dress, self._let_follow, self._add_marks, self.finish],
                 )
             ),
             linked_axes=False,
-            sizing_mode="stretch_width",
+            sizing_mode="stretch_width" if self.height else "stretch_both",
         )
 
     def draw(self) -> list[Any]:
@@ -84,34 +104,99 @@ class Plot:
         """Bring the plot up to date: increments, or all there is for another instrument or time."""
         if not self._sources:
             return
-        shown = (id(hub), hub.epoch, instrument)
+        shown = (id(hub), hub.epoch, self.scope(hub, instrument))
         anew = shown != self._shown
         if anew:
-            if self._shown is not None and self._figure is not None:
+            if self._shown is not None and self.figure is not None:
                 # Where a viewer had panned to means nothing for another instrument or time.
-                self._figure.x_range, self._figure.y_range = _ranges()
+                self.figure.x_range, self.figure.y_range = self.ranges()
+                self.finish(None, None)
             self._shown, self._cursors = shown, dict.fromkeys(self.kinds, 0)
             self._mark_cursor = 0
+        self.update(hub, instrument, anew)
+        if self.has_time_axis:
+            self._refresh_marks(hub, instrument, anew)
+
+    def scope(self, hub: Hub, instrument: Instrument) -> object:
+        """Return what is shown: everything is sent anew when it is another."""
+        return instrument
+
+    def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
+        """Bring the elements up to date; `anew` if nothing that they show holds any more."""
+        new = self.collect(hub, instrument, anew)
+        for at in range(len(self._sources)):
+            self.append(at, new.get(at), anew)
+
+    def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
+        """Return what is to be appended to each element."""
         new: dict[int, Columns] = {}
         for kind in self.kinds:
             self._cursors[kind], rows = hub.since(kind, instrument, self._cursors[kind])
             if rows and len(rows["ts_recv"]):
                 new |= self.series(kind, rows if anew else thin(rows))
-        for at, source in enumerate(self._sources):
-            if anew:
-                empty: dict[str, Any] = {name: [] for name in source.data}
-                source.data = {**empty, **_bokeh(new.get(at, {}))}
-            elif at in new:
-                source.stream(_bokeh(new[at]), rollover=ROLLOVER_ROWS)
-        self._refresh_marks(hub, instrument, anew)
+        return new
+
+    def append(
+        self, at: int, columns: Columns | None, anew: bool, rollover: int = ROLLOVER_ROWS
+    ) -> None:
+        """Append rows to an element's source; `anew` replaces what it has."""
+        source = self._sources[at]
+        if anew:
+            source.data = self._bokeh(columns) if columns else {name: [] for name in source.data}
+        elif columns:
+            source.stream(self._bokeh(columns), rollover=rollover)
+
+    def patch(self, at: int, columns: Columns, anew: bool) -> None:
+        """Give an element of few rows, always equally many, new values where they changed."""
+        source, columns = self._sources[at], self._bokeh(columns)
+        if anew:
+            source.data = columns
+            return
+        changed = {
+            name: [(slice(0, len(values)), values)]
+            for name, values in columns.items()
+            if not _equal(source.data[name], values)
+        }
+        if changed:
+            source.patch(changed)
+
+    def patch_rows(self, at: int, places: list[int], columns: Columns) -> None:
+        """Give some rows of an element, by their places in its source, other values."""
+        self._sources[at].patch(
+            {
+                name: list(zip(places, values.tolist(), strict=True))
+                for name, values in self._bokeh(columns).items()
+            }
+        )
+
+    def ranges(self) -> tuple[Any, Any]:
+        """Make the ranges of a plot whose time axis follows its newest row."""
+        follow = {"follow": "end", "follow_interval": self.follow_ms} if self.has_time_axis else {}
+        return (
+            DataRange1d(range_padding=0.01, **follow),
+            DataRange1d(range_padding=0.08, only_visible=True),
+        )
+
+    def begin_anew(self) -> None:
+        """Have the next refresh show everything anew, as for another instrument."""
+        self._shown = ()
+
+    def finish(self, plot: Any, element: Any) -> None:
+        """Change what HoloViews has drawn, and again when the ranges are new."""
+
+    def concerns(self, mark: Mark, instrument: Instrument) -> bool:
+        """Tell whether a mark belongs on this plot."""
+        venue, symbol = instrument
+        if mark.kind in ALERT_LEVELS:
+            return mark.symbol in (None, symbol)
+        return mark.venue in (venue, "monitor") and mark.symbol in (None, symbol)
 
     def _refresh_marks(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
         self._mark_cursor, marks = hub.marks(self._mark_cursor)
-        venue, symbol = instrument
-        mine = [m for m in marks if m.venue in (venue, "monitor") and m.symbol in (None, symbol)]
+        mine = [mark for mark in marks if self.concerns(mark, instrument)][-ROLLOVER_MARKS:]
         columns = {
-            "time": np.array([m.ts_recv for m in mine], "datetime64[ns]").astype("datetime64[us]"),
-            "text": [f"{m.kind} {m.text}" for m in mine],
+            "time": np.array([mark.ts_recv for mark in mine], np.int64) / 1e6,
+            "text": np.array([_told(mark) for mark in mine], object),
         }
         if anew:
             self._marks.data = columns
@@ -119,43 +204,122 @@ class Plot:
             self._marks.stream(columns, rollover=ROLLOVER_MARKS)
 
     def _add_marks(self, plot: Any, element: Any) -> None:
-        """Draw what went wrong as lines across the time axis."""
-        self._figure = plot.state
-        if not plot.state.select({"name": "marks"}):
-            plot.state.vspan(
-                x="time",
-                source=self._marks,
-                name="marks",
-                line_color=MARK,
-                line_dash="dashed",
-                line_alpha=0.8,
-            )
+        """Draw what went wrong as lines across the time axis, told when hovered."""
+        self.figure = plot.state
+        if not self.has_time_axis or plot.state.select({"name": "marks"}):
+            return
+        marks = plot.state.vspan(
+            x="time",
+            source=self._marks,
+            name="marks",
+            line_color=MARK,
+            line_width=2,
+            line_dash="dashed",
+            line_alpha=0.8,
+        )
+        plot.state.add_tools(hover([("", "@text")], renderers=[marks]))
+
+    def _let_follow(self, plot: Any, element: Any) -> None:
+        """Let the time axis follow the data, and a panned one stay where it was put.
+
+        HoloViews would stop repainting a plot once it was panned: its two callbacks for that go.
+        """
+        figure = plot.state
+        if not isinstance(figure.x_range, DataRange1d) or (
+            self.has_time_axis and figure.x_range.follow is None
+        ):
+            figure.x_range, figure.y_range = self.ranges()
+        callbacks: dict[str, list[Callable[..., Any]]] = figure._event_callbacks
+        for event, functions in callbacks.items():
+            callbacks[event] = [
+                function
+                for function in functions
+                if getattr(function, "__name__", "") not in ("_disable_follow", "_reset_follow")
+            ]
 
     def _keep_source(self, plot: Any, element: Any) -> None:
         source = plot.handles["source"]
         if source not in self._sources:
             self._sources.append(source)
+            self.renderers.append(plot.handles["glyph_renderer"])
+            self.hovers.append(plot.handles.get("hover"))
+            if isinstance(element, hv.Rectangles):
+                # Its corners are there under the names of the glyph too.
+                corners = {dimension.name for dimension in element.kdims}
+                source.data = {n: v for n, v in source.data.items() if n not in corners}
+
+    def _bokeh(self, columns: Columns) -> Columns:
+        """Return columns with times as a browser has them: ms since 1970."""
+        return {n: values / 1e6 if n in self.times else values for n, values in columns.items()}
 
 
-def curve(name: str, label: str, color: str, **options: Any) -> Any:
-    """Make an empty line over `time`."""
-    data = pd.DataFrame({"time": pd.to_datetime([]), name: np.array([], float)})
-    return hv.Curve(data, "time", name, label=label).opts(color=color, line_width=1.5, **options)
+def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
+    """Make a tool that tells exact values, and when they were."""
+    told = told_at_time(tooltips) if time else tooltips
+    return HoverTool(tooltips=told, formatters={"@time": "datetime"}, **options)
+
+
+def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [("time", "@time{%H:%M:%S.%3N}"), *tooltips]
+
+
+def exact(name: str) -> str:
+    """Have a tooltip tell a column in full: as many decimals as the venue gave."""
+    return f"@{name}{{0,0.[0000000000]}}"
+
+
+def curve(
+    name: str,
+    label: str,
+    color: str,
+    extra: tuple[str, ...] = (),
+    over: str = "time",
+    **options: Any,
+) -> Any:
+    """Make an empty line; the values of `extra` are there to be hovered."""
+    data = _empty((over,), (name, *extra), over)
+    line = {"color": color, "line_width": 1.5, **options}
+    return hv.Curve(data, over, [name, *extra], label=label).opts(**line)
 
 
 def points(name: str, label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
     """Make empty points over `time`."""
-    columns = {key: np.array([], float) for key in (name, *extra)}
-    data = pd.DataFrame({"time": pd.to_datetime([]), **columns})
+    data = _empty(("time",), (name, *extra))
     return hv.Scatter(data, "time", [name, *extra], label=label).opts(**options)
 
 
-def thin(rows: Columns) -> Columns:
+def quads(label: str, extra: tuple[str, ...] = (), over: str = "time", **options: Any) -> Any:
+    """Make empty rectangles; their source has `left`, `right`, `bottom`, `top` and `extra`."""
+    data = _empty(("x0", "x1"), ("y0", "y1", *extra), over)
+    return hv.Rectangles(data, ["x0", "y0", "x1", "y1"], list(extra), label=label).opts(**options)
+
+
+def segments(label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
+    """Make empty lines from `time`, `from` to `until`, `to`."""
+    data = _empty(("time", "until"), ("from", "to", *extra))
+    ends = ["time", "from", "until", "to"]
+    return hv.Segments(data, ends, list(extra), label=label).opts(**options)
+
+
+def texts(**options: Any) -> Any:
+    """Make an empty element of `text` at `time` and `at`."""
+    data = _empty(("time",), ("at", "text"))
+    return hv.Labels(data, ["time", "at"], "text").opts(**options)
+
+
+def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time") -> Any:
+    """Make a table without rows; HoloViews takes the kind of axis from its type."""
+    columns: dict[str, Any] = dict.fromkeys(others, np.array([], float))
+    x = pd.to_datetime([]) if over == "time" else np.array([], float)
+    return pd.DataFrame({**dict.fromkeys(across, x), **columns})
+
+
+def thin(rows: Columns, buckets: int = BUCKETS) -> Columns:
     """Keep at most a few rows per bucket: the first, the last, and those with an extreme value."""
     count = len(rows["ts_recv"])
-    if count <= BUCKETS * 4:
+    if count <= buckets * 4:
         return rows
-    starts = np.linspace(0, count, BUCKETS, endpoint=False).astype(int)
+    starts = np.linspace(0, count, buckets, endpoint=False).astype(int)
     ends = np.append(starts[1:], count)
     keep = {0, count - 1, *(int(end) - 1 for end in ends)}
     for name in ("bid", "ask", "price", "latency_ms"):
@@ -171,11 +335,14 @@ def thin(rows: Columns) -> Columns:
     return {name: values[at] for name, values in rows.items()}
 
 
-def _bokeh(columns: Columns) -> Columns:
-    return {
-        name: values.astype("datetime64[ns]").astype("datetime64[us]") if name == "time" else values
-        for name, values in columns.items()
-    }
+def _equal(old: Any, new: Any) -> bool:
+    old, new = np.asarray(old), np.asarray(new)
+    return np.array_equal(old, new, equal_nan=new.dtype.kind == "f" and old.dtype.kind == "f")
+
+
+def _told(mark: Mark) -> str:
+    where = " ".join(part for part in (mark.venue, mark.symbol) if part)
+    return f"{mark.kind} {where} {mark.text}"
 
 
 def _dress(plot: Any, element: Any) -> None:
@@ -189,34 +356,17 @@ def _dress(plot: Any, element: Any) -> None:
     figure.toolbar.logo = None
     for axis in figure.axis:
         axis.axis_label_text_color = axis.major_label_text_color = muted
+        axis.major_label_text_font_size = "11px"
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
         if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
             axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
+        elif isinstance(axis.formatter, DatetimeTickFormatter):
+            # The day stands above the page, and here it would take a line of its own.
+            axis.formatter.context = None
     for grid in figure.grid:
         grid.grid_line_color = line
     for legend in figure.legend:
-        legend.background_fill_alpha, legend.border_line_color = 0.0, None
+        legend.background_fill_color, legend.background_fill_alpha = panel, 0.7
+        legend.border_line_color = None
         legend.label_text_color, legend.label_text_font_size = muted, "11px"
         legend.orientation, legend.padding, legend.margin = "horizontal", 0, 2
-
-
-def _ranges() -> tuple[DataRange1d, DataRange1d]:
-    x_range = DataRange1d(follow="end", follow_interval=FOLLOW_MS, range_padding=0.01)
-    return x_range, DataRange1d(range_padding=0.08, only_visible=True)
-
-
-def _let_follow(plot: Any, element: Any) -> None:
-    """Let the time axis follow the data, and a panned one stay where it was put.
-
-    HoloViews would stop repainting a plot once it was panned: its two callbacks for that go.
-    """
-    figure = plot.state
-    if not isinstance(figure.x_range, DataRange1d) or figure.x_range.follow is None:
-        figure.x_range, figure.y_range = _ranges()
-    callbacks: dict[str, list[Callable[..., Any]]] = figure._event_callbacks
-    for event, functions in callbacks.items():
-        callbacks[event] = [
-            function
-            for function in functions
-            if getattr(function, "__name__", "") not in ("_disable_follow", "_reset_follow")
-        ]

@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from monitor.hub import Columns
+from monitor.rings import Columns
 from monitor.views import plot
+
+QUOTE_HOVER = [(name, plot.exact(name)) for name in ("bid", "mid", "ask")]
+TRADE_HOVER = [("price", plot.exact("price")), ("size", plot.exact("amount"))]
 
 
 class Price(plot.Plot):
@@ -15,22 +18,15 @@ class Price(plot.Plot):
     kinds = ("quote", "trade")
 
     def draw(self) -> list[Any]:
-        dots = {"line_color": None, "fill_alpha": 0.85, "size": "size", "tools": ["hover"]}
         return [
             plot.curve("bid", "bid", plot.BID),
             plot.curve("ask", "ask", plot.ASK),
-            plot.curve("mid", "mid", plot.MID, line_dash="dotted"),
-            plot.points(
-                "price", "buy", ("amount", "size"), color=plot.BUY, marker="triangle", **dots
+            plot.curve(
+                *("mid", "mid", plot.MID, ("bid", "ask")),
+                line_dash="dotted",
+                tools=[plot.hover(QUOTE_HOVER, mode="vline")],
             ),
-            plot.points(
-                "price",
-                "sell",
-                ("amount", "size"),
-                color=plot.SELL,
-                marker="inverted_triangle",
-                **dots,
-            ),
+            *trade_points(),
         ]
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
@@ -40,17 +36,41 @@ class Price(plot.Plot):
             return {
                 0: {"time": time, "bid": bid},
                 1: {"time": time, "ask": ask},
-                2: {"time": time, "mid": (bid + ask) / 2},
+                2: {"time": time, "mid": (bid + ask) / 2, "bid": bid, "ask": ask},
             }
-        dot = 5 + 3 * np.log10(1 + rows["size"] * rows["price"] / 100)
-        sides = {}
-        for at, side in ((3, 1), (4, -1)):
-            mine = rows["side"] == side
-            if mine.any():
-                sides[at] = {
-                    "time": time[mine],
-                    "price": rows["price"][mine],
-                    "amount": rows["size"][mine],
-                    "size": dot[mine],
-                }
-        return sides
+        return trades_by_side(rows, 3)
+
+
+def trade_points() -> list[Any]:
+    """Make the points of buys and of sells."""
+    return [
+        plot.points(
+            *("price", side, ("amount", "size")),
+            color=color,
+            marker=marker,
+            line_color=None,
+            fill_alpha=0.85,
+            size="size",
+            tools=[plot.hover([("aggressor", side), *TRADE_HOVER])],
+        )
+        for side, color, marker in (
+            ("buy", plot.BUY, "triangle"),
+            ("sell", plot.SELL, "inverted_triangle"),
+        )
+    ]
+
+
+def trades_by_side(rows: Columns, first: int) -> dict[int, Columns]:
+    """Return what belongs to the points of buys, which are element `first`, and of sells."""
+    dot = 5 + 3 * np.log10(1 + rows["size"] * rows["price"] / 100)
+    sides = {}
+    for at, side in ((first, 1), (first + 1, -1)):
+        mine = rows["side"] == side
+        if mine.any():
+            sides[at] = {
+                "time": rows["ts_recv"][mine],
+                "price": rows["price"][mine],
+                "amount": rows["size"][mine],
+                "size": dot[mine],
+            }
+    return sides

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.hub import Columns
+from monitor.rings import Columns
 from monitor.views import plot
 
 
@@ -13,8 +13,11 @@ class Sizes(plot.Plot):
 
     def draw(self) -> list[Any]:
         return [
-            plot.curve("bid_size", "bid size", plot.BID),
-            plot.curve("ask_size", "ask size", plot.ASK),
+            plot.curve(
+                *(f"{side}_size", f"{side} size", color),
+                tools=[plot.hover([(f"{side} size", plot.exact(f"{side}_size"))], mode="vline")],
+            )
+            for side, color in (("bid", plot.BID), ("ask", plot.ASK))
         ]
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from monitor.hub import Columns
+from monitor.rings import Columns
 from monitor.views import plot
 
 
@@ -13,7 +13,8 @@ class Spread(plot.Plot):
     unit = "bps"
 
     def draw(self) -> list[Any]:
-        return [plot.curve("bps", "spread", plot.MARK)]
+        tool = plot.hover([("spread", "@bps{0.0000} bps")], mode="vline")
+        return [plot.curve("bps", "spread", plot.MARK, tools=[tool])]
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
         mid = (rows["ask"] + rows["bid"]) / 2

@@ -1,0 +1,90 @@
+"""Compare: one symbol across venues, and what each source sends and how late."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import panel as pn
+
+from monitor.hub import Hub, Instrument
+from monitor.views import style
+from monitor.views.cross_venue import CrossVenue
+from monitor.views.leg_table import legs
+from monitor.views.rates import Latencies, Rates
+
+TABLE_EVERY_S = 1.0
+GRID_CSS = """
+:host { display: grid !important; height: calc(100vh - 160px); min-height: 560px;
+        grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
+        grid-template-rows: auto auto minmax(220px, 3fr) minmax(160px, 2fr);
+        grid-template-areas: "choice choice" "legs legs" "mids mids" "rates latency"; }
+@media (max-width: 800px) {
+  :host { height: auto; grid-template-columns: minmax(0, 1fr);
+          grid-template-rows: auto auto 320px 260px 260px;
+          grid-template-areas: "choice" "legs" "mids" "rates" "latency"; }
+}
+"""
+TABLE_CSS = """
+.swatch { display: inline-block; width: 22px; margin-right: 8px; vertical-align: middle; }
+.best { font-weight: 600; color: var(--ok, #2ec4b6); }
+"""
+
+
+class Compare:
+    """The legs' mids and their table; rates and latencies of all sources."""
+
+    title = "Compare"
+
+    def __init__(self, fresh_ms: float) -> None:
+        self._fresh_ms, self._table_s = fresh_ms, 0.0
+        self._views: list[Any] = []
+        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if not self._views:
+            self._make()
+        if instrument is None:
+            return
+        self._offer(hub, instrument)
+        for view in self._views:
+            view.refresh(hub, instrument)
+        if time.monotonic() - self._table_s >= TABLE_EVERY_S:
+            self._table_s = time.monotonic()
+            html = legs(hub, self._mids.owners, instrument[1], self._fresh_ms)
+            if self._legs.object != html:
+                self._legs.object = html
+
+    def _make(self) -> None:
+        self._mids, rates, latencies = CrossVenue(self._fresh_ms), Rates(), Latencies()
+        self._views = [self._mids, rates, latencies]
+        self._legs = style.html()
+        self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
+        self._others = pn.widgets.MultiChoice(
+            name="Lay over: the same asset against others",
+            options=[],
+            stylesheets=[style.WIDGET_CSS],
+            sizing_mode="stretch_width",
+        )
+        self._others.param.watch(self._lay_over, "value")
+        places = {
+            **{"choice": self._others, "legs": self._legs, "mids": self._mids.pane},
+            **{"rates": rates.pane, "latency": latencies.pane},
+        }
+        for place, part in places.items():
+            part.styles = {"grid-area": place}
+        self.view[:] = list(places.values())
+
+    def _offer(self, hub: Hub, instrument: Instrument) -> None:
+        """Offer the other symbols of the same base."""
+        base = instrument[1].partition("-")[0]
+        symbols = sorted({symbol for _, symbol in hub.instruments()} - {instrument[1]})
+        options = [symbol for symbol in symbols if symbol.partition("-")[0] == base]
+        if options != self._others.options:
+            kept = [symbol for symbol in self._others.value if symbol in options]
+            self._others.param.update(options=options, value=kept)
+            self._others.visible = bool(options)
+
+    def _lay_over(self, event: Any) -> None:
+        self._mids.others = tuple(event.new)
+        self._table_s = 0.0

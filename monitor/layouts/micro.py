@@ -1,0 +1,75 @@
+"""Micro-structure: one instrument's book and trades from close by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import panel as pn
+
+from monitor.hub import Hub, Instrument
+from monitor.views import style
+from monitor.views.candles import INTERVALS_S, Candles
+from monitor.views.depth import DepthCurve
+from monitor.views.heatmap import HeatMap
+from monitor.views.ladder import Ladder
+from monitor.views.tape import Tape
+
+# As high as the screen where there is room; all below each other on a narrow one.
+GRID_CSS = """
+:host { display: grid !important; height: calc(100vh - 160px); min-height: 530px;
+        grid-template-columns: minmax(0, 1fr) 262px minmax(0, 425px);
+        grid-template-rows: minmax(0, 11fr) minmax(0, 9fr);
+        grid-template-areas: "heat ladder tape" "candles ladder depth"; }
+@media (max-width: 1100px) {
+  :host { height: auto; grid-template-columns: minmax(0, 1fr); grid-template-rows: none;
+          grid-auto-rows: 320px;
+          grid-template-areas: "heat" "candles" "ladder" "tape" "depth"; }
+}
+"""
+# In the corner of the plot that it is about.
+CORNER = {"position": "absolute", "top": "6px", "right": "44px", "z-index": "5"}
+
+
+class Micro:
+    """Heat map and candles, ladder, time and sales, depth; made when it is first looked at."""
+
+    title = "Micro-structure"
+
+    def __init__(self) -> None:
+        self._views: list[Any] = []
+        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if not self._views:
+            self._make()
+        if instrument is not None:
+            for view in self._views:
+                view.refresh(hub, instrument)
+
+    def _make(self) -> None:
+        candles, depth, heat = Candles(), DepthCurve(), HeatMap()
+        ladder, tape = Ladder(), Tape()
+        self._views = [heat, candles, ladder, tape, depth]
+        interval = pn.widgets.RadioButtonGroup(
+            name="Interval",
+            options=list(INTERVALS_S),
+            value="1 s",
+            stylesheets=[style.WIDGET_CSS, ".bk-btn { padding: 1px 8px; font-size: 11px; }"],
+            styles=CORNER,
+            width=190,
+            margin=0,
+        )
+        interval.param.watch(lambda event: candles.choose(event.new), "value")
+        bars = pn.Column(
+            candles.pane,
+            interval,
+            sizing_mode="stretch_both",
+            stylesheets=[":host { position: relative; }"],
+        )
+        places = {
+            **{"heat": heat.pane, "candles": bars, "ladder": ladder.pane},
+            **{"tape": tape.pane, "depth": depth.pane},
+        }
+        for place, part in places.items():
+            part.styles = {"grid-area": place}
+        self.view[:] = list(places.values())

@@ -1,0 +1,140 @@
+"""One symbol across venues: each one's mid, the best bid and offer of all, and what is stale.
+
+A quote counts for a given time after it came. Then its leg is stale: its line ends, a muted broken
+one goes on from its last mid, with the word, and it has no part in the best bid and offer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
+from monitor.rings import Columns
+from monitor.views import plot
+from monitor.views.legs import Across, Leg, Span
+from monitor.views.lines import Lines
+
+LEGS = 8
+# What is drawn of the past at first: so many buckets of a few quotes each.
+FIRST_BUCKETS = 600
+EVERY_NS = 250_000_000
+BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
+
+
+class CrossVenue(Lines):
+    title = "Mid of each venue, best bid and offer of all"
+    kinds = ()
+    height = None
+    slots = LEGS
+    extra = ("bid", "ask")
+    tooltips = (("mid", plot.exact("y")), ("bid", plot.exact("bid")), ("ask", plot.exact("ask")))
+
+    def __init__(self, fresh_ms: float) -> None:
+        self._fresh_ns = int(fresh_ms * 1e6)
+        # Symbols that are laid over that of the instrument.
+        self.others: tuple[str, ...] = ()
+        self._legs: dict[Instrument, Leg] = {}
+        self._fresh: dict[Instrument, Columns] = {}
+        self._spans: list[Span] = []
+        self._across = Across(LEGS)
+        self._moment = 0
+        super().__init__()
+
+    def draw(self) -> list[Any]:
+        muted: dict[str, Any] = {"color": plot.MUTED, "line_dash": "dashed", "line_width": 1.5}
+        return [
+            *super().draw(),
+            *(
+                plot.curve(
+                    *(name, f"best {name}", plot.BEST),
+                    line_dash="dotted",
+                    line_width=1.0,
+                    tools=[plot.hover([(f"best {name}", plot.exact(name))])],
+                )
+                for name in ("bid", "ask")
+            ),
+            plot.segments("", **muted),
+            plot.segments("", **muted),
+            plot.texts(
+                text_color=plot.MARK,
+                text_font_size="11px",
+                text_align="right",
+                text_baseline="bottom",
+            ),
+        ]
+
+    def scope(self, hub: Hub, instrument: Instrument) -> object:
+        return instrument[1], self.others
+
+    def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+        symbols = (instrument[1], *self.others)
+        legs = [leg for leg in hub.instruments() if leg[1] in symbols]
+        return sorted(legs, key=lambda leg: (symbols.index(leg[1]), leg[0]))
+
+    def concerns(self, mark: Mark, instrument: Instrument) -> bool:
+        symbols = {None, instrument[1], *self.others}
+        venues = {"monitor", *(venue for venue, _ in self.owners)}
+        return mark.symbol in symbols and (mark.kind in ALERT_LEVELS or mark.venue in venues)
+
+    def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
+        if anew:
+            self._legs, self._across = {}, Across(LEGS)
+        self._fresh, self._spans = {}, []
+        new = self.collect(hub, instrument, anew)
+        new |= self._best(instrument[1], anew) | self._was_stale()
+        for at in range(IS_STALE):
+            self.append(at, new.get(at), anew)
+        moment = hub.now_ns // EVERY_NS
+        if anew or moment != self._moment:
+            self._moment = moment
+            for at, columns in self._is_stale(hub.now_ns).items():
+                self.patch(at, columns, anew)
+
+    def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
+        leg = self._legs.setdefault(owner, Leg(self._fresh_ns))
+        rows, spans = leg.take(hub, owner)
+        self._fresh[owner] = rows
+        self._spans += spans
+        rows = plot.thin(rows, FIRST_BUCKETS) if anew else plot.thin(rows)
+        mid = (rows["bid"] + rows["ask"]) / 2
+        return {"time": rows["ts_recv"], "y": mid, "bid": rows["bid"], "ask": rows["ask"]}
+
+    def _best(self, symbol: str, anew: bool) -> dict[int, Columns]:
+        """Return the best of the legs that are of the symbol itself."""
+        none: Columns = {"ts_recv": np.empty(0, np.int64), "bid": np.empty(0), "ask": np.empty(0)}
+        mine = [self._fresh[owner] if owner[1] == symbol else none for owner in self.owners]
+        times, bids, asks = self._across.take(mine + [none] * (LEGS - len(mine)))
+        if not len(times):
+            return {}
+        rows = {
+            "ts_recv": times,
+            "bid": np.fmax.reduce(bids, axis=0),
+            "ask": np.fmin.reduce(asks, axis=0),
+        }
+        rows = plot.thin(rows, FIRST_BUCKETS) if anew else plot.thin(rows)
+        return {
+            BEST + at: {"time": rows["ts_recv"], name: rows[name]}
+            for at, name in enumerate(("bid", "ask"))
+        }
+
+    def _was_stale(self) -> dict[int, Columns]:
+        if not self._spans:
+            return {}
+        starts, ends, mids = (np.array(values) for values in zip(*self._spans, strict=True))
+        return {WAS_STALE: {"time": starts, "from": mids, "until": ends, "to": mids}}
+
+    def _is_stale(self, now_ns: int) -> dict[int, Columns]:
+        """Return the lines and words of legs that are stale now; always as many rows as legs."""
+        lines = {name: np.full(LEGS, np.nan) for name in ("time", "from", "until", "to")}
+        words = {"time": np.full(LEGS, np.nan), "at": np.full(LEGS, np.nan)}
+        texts = [""] * LEGS
+        for at, owner in enumerate(self.owners):
+            leg = self._legs[owner]
+            if leg.is_stale:
+                lines["time"][at], lines["until"][at] = leg.mid_ns, now_ns
+                lines["from"][at] = lines["to"][at] = words["at"][at] = leg.mid
+                words["time"][at] = now_ns
+                texts[at] = f"{owner[0]} stale {(now_ns - leg.mid_ns) // 1_000_000_000} s"
+        return {IS_STALE: lines, WORDS: {**words, "text": np.array(texts, object)}}

@@ -1,0 +1,44 @@
+"""Exact numbers as text, and the look of the dense tables that are full of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+DENSE_CSS = """
+:host { position: relative; }
+.panel.fill { position: absolute; inset: 0; box-sizing: border-box; overflow: hidden;
+              display: flex; flex-direction: column; }
+.panel.fill h3 { flex: none; display: flex; gap: 10px; justify-content: space-between; }
+.rows { flex: 1; overflow: hidden; }
+table { font-size: 12px; line-height: 15px; }
+td { padding: 1px 0 1px 8px; text-align: right; border-top: none; }
+th { padding: 0 0 2px 8px; text-align: right; }
+td:first-child, th:first-child { padding-left: 4px; text-align: left; }
+.buy { color: var(--ok, #2ec4b6); } .sell { color: #e85d9e; }
+td.faint { color: var(--muted, #8b949e); }
+.sides { flex: 1; display: flex; flex-direction: column; min-height: 0; }
+.sides.dim { opacity: .45; }
+.asks, .bids { flex: 1 1 0; min-height: 0; overflow: hidden; }
+.asks { display: flex; flex-direction: column; justify-content: flex-end; }
+.between { flex: none; text-align: center; font-size: 11px; padding: 2px; margin: 1px 0;
+           color: var(--muted, #8b949e); border-block: 1px solid var(--line, #232a33); }
+.ladder table { table-layout: fixed; }
+.ladder col.mark { width: 12%; } .ladder col.price { width: 34%; }
+.ladder .head { flex: none; }
+.ladder td:first-child { font-size: 11px; font-weight: 600; }
+.ladder td:nth-child(2) { font-weight: 600; }
+.ladder .bid td:nth-child(-n+2) { color: #4ea1ff; }
+.ladder .ask td:nth-child(-n+2) { color: #ff9f43; }
+.ladder .best td { background-color: var(--hover, #222a35); }
+.bid .size { background: linear-gradient(to left, #4ea1ff55 var(--part), transparent 0); }
+.ask .size { background: linear-gradient(to left, #ff9f4355 var(--part), transparent 0); }
+"""
+
+
+def exact_texts(values: Iterable[float]) -> list[str]:
+    """Return numbers in full, all with as many decimals as the longest of them needs."""
+    texts = [np.format_float_positional(value, trim="-") for value in values]
+    decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return [f"{float(text):,.{decimals}f}" for text in texts]

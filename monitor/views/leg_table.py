@@ -1,0 +1,114 @@
+"""The legs of one symbol as a table, and in a sentence which of them was best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+from monitor.hub import Hub, Instrument, Quote
+from monitor.views import plot, tables
+from monitor.views.figures import exact_texts
+from monitor.views.legs import Share, shares
+
+NAMES = (
+    *("leg", "state", "bid", "ask", "spread bps", "age", "bid off best, bps"),
+    *("ask off best, bps", "at best bid", "at best ask", "stale"),
+)
+
+
+def legs(hub: Hub, owners: Sequence[Instrument], symbol: str, fresh_ms: float) -> str:
+    """Make the sentence and the table; only legs of the symbol itself are held against each other.
+
+    The shares are of the last minute; a leg is stale when no quote came for `fresh_ms`.
+    """
+    quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
+    states = {(source.venue, source.symbol): source.state for source in hub.sources()}
+    same = [owner for owner in owners if owner[1] == symbol]
+    seconds, found = shares(hub, same, int(fresh_ms * 1e6))
+    share = dict(zip(same, found, strict=True))
+    fresh = [quotes[o] for o in same if o in quotes and not _is_stale(quotes[o], fresh_ms)]
+    best_bid = max((q.bid for q in fresh if not math.isnan(q.bid)), default=math.nan)
+    best_ask = min((q.ask for q in fresh if not math.isnan(q.ask)), default=math.nan)
+    rows = []
+    for at, owner in enumerate(owners):
+        quote = quotes.get(owner)
+        rows.append(
+            [
+                _name(at, owner),
+                _state(states.get(owner, ""), quote, fresh_ms),
+                *_cells(quote, best_bid, best_ask, owner[1] == symbol, fresh_ms),
+                *_parts(share.get(owner)),
+            ]
+        )
+    title = f"Legs of {escape(symbol)} — {_sentence(seconds, share)}"
+    return tables.table(title, NAMES, rows)
+
+
+def _sentence(seconds: float, share: dict[Instrument, Share]) -> str:
+    if not share or not seconds:
+        return '<span class="muted">no quote of it yet</span>'
+    bid = max(share, key=lambda owner: share[owner].bid)
+    ask = max(share, key=lambda owner: share[owner].ask)
+    stale = [f"{escape(o[0])} {s.stale:.0%}" for o, s in share.items() if s.stale >= 0.005]
+    return (
+        f"best in the last {seconds:.0f} s: bid {escape(bid[0])} ({share[bid].bid:.0%} of the"
+        f" time), ask {escape(ask[0])} ({share[ask].ask:.0%}); stale: "
+        + (", ".join(stale) if stale else "none")
+    )
+
+
+def _is_stale(quote: Quote, fresh_ms: float) -> bool:
+    return quote.age_ms > fresh_ms
+
+
+def _name(at: int, owner: Instrument) -> str:
+    color = plot.LINES[at % len(plot.LINES)]
+    dash = "solid" if at < len(plot.LINES) else "dashed"
+    swatch = f'<span class="swatch" style="border-top: 3px {dash} {color}"></span>'
+    return f"{swatch}<b>{escape(owner[0])}</b> {escape(owner[1])}"
+
+
+def _state(state: str, quote: Quote | None, fresh_ms: float) -> str:
+    if quote is not None and _is_stale(quote, fresh_ms):
+        return '<span class="state stale">▲ stale</span>'
+    shape = tables.SHAPES.get(state, "?")
+    return f'<span class="state {escape(state)}">{shape} {escape(state)}</span>'
+
+
+def _cells(
+    quote: Quote | None, best_bid: float, best_ask: float, is_same: bool, fresh_ms: float
+) -> list[str]:
+    if quote is None:
+        return ["–"] * 6
+    bid, ask = (_price(value) for value in (quote.bid, quote.ask))
+    spread = (quote.ask - quote.bid) / ((quote.ask + quote.bid) / 2) * 1e4
+    cells = [bid, ask, tables.number(spread, 2), tables.age(quote.age_ms)]
+    if not is_same:
+        return [*cells, "another quote asset", ""]
+    if _is_stale(quote, fresh_ms):
+        return [*cells, "–", "–"]
+    return [
+        *cells,
+        _off((quote.bid - best_bid) / best_bid * 1e4),
+        _off((quote.ask - best_ask) / best_ask * 1e4),
+    ]
+
+
+def _price(value: float) -> str:
+    return "–" if math.isnan(value) else exact_texts([value])[0]
+
+
+def _off(bps: float) -> str:
+    return '<span class="best">★ best</span>' if bps == 0 else tables.number(bps, 2)
+
+
+def _parts(share: Share | None) -> list[str]:
+    if share is None:
+        return ["–"] * 3
+    stale = f"{share.stale:.0%}"
+    return [
+        f"{share.bid:.0%}",
+        f"{share.ask:.0%}",
+        f'<span class="mark">▲ {stale}</span>' if share.stale >= 0.005 else stale,
+    ]

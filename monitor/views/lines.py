@@ -1,0 +1,70 @@
+"""Several named lines in one plot: how many there are, and whose, is known only when rows come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.hub import Hub, Instrument
+from monitor.rings import Columns
+from monitor.views import plot
+
+# More than so many lines nobody can tell apart.
+SLOTS = 12
+
+
+class Lines(plot.Plot):
+    """Lines of `y` by instrument; a subclass says whose, and which rows each line gets.
+
+    HoloViews draws all lines before their owners are known: each owner is given a free one and
+    keeps it. Owners beyond the last line are counted in the title.
+    """
+
+    slots = SLOTS
+    label = ""
+    # A tooltip for `y`, and columns beside it.
+    tooltips: tuple[tuple[str, str], ...] = ()
+    extra: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.owners: list[Instrument] = []
+        super().__init__()
+
+    def draw(self) -> list[Any]:
+        return [
+            plot.curve(
+                *("y", str(at), plot.LINES[at % len(plot.LINES)], self.extra),
+                line_dash="solid" if at < len(plot.LINES) else "dotdash",
+                tools=[plot.hover([("", f"line {at}"), *self.tooltips])],
+            )
+            for at in range(self.slots)
+        ]
+
+    def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+        """Return whose lines are to be seen."""
+        raise NotImplementedError
+
+    def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
+        """Return what is to be appended to the line of `owner`: `time`, `y` and `extra`."""
+        raise NotImplementedError
+
+    def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
+        self._hand_out(self.wanted(hub, instrument), anew)
+        new = {at: self.line(hub, owner, anew) for at, owner in enumerate(self.owners)}
+        return {at: columns for at, columns in new.items() if columns and len(columns["time"])}
+
+    def _hand_out(self, wanted: list[Instrument], anew: bool) -> None:
+        """Give lines to owners that have none, and name them in the legend and in tooltips."""
+        before = [] if anew else self.owners
+        more = [owner for owner in wanted if owner not in before]
+        owners = [*before, *more][: self.slots]
+        left_out = len(before) + len(more) - len(owners)
+        title = f"{self.title} ({left_out} more not shown)" if left_out else self.title
+        if self.figure.title.text != title:
+            self.figure.title.text = title
+        if owners == self.owners and not anew:
+            return
+        self.owners = owners
+        for at, item in enumerate(self.figure.legend[0].items[: self.slots]):
+            name = " ".join(owners[at]) if at < len(owners) else ""
+            item.label, item.visible = {"value": name}, bool(name)
+            self.hovers[at].tooltips = plot.told_at_time([("", name), *self.tooltips])
