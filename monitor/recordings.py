@@ -192,14 +192,19 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
             # A collector that has just ended sealed the segment instead.
             if lock.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
-    found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
-    old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
-    parts = [part for at, part in enumerate(found) if at not in old]
+    parts = sealed_parts(path)
     try:
         yield [*parts, _part(copy)] if copy else parts
     finally:
         if copy:
             copy.unlink(missing_ok=True)
+
+
+def sealed_parts(path: Path) -> list[Part]:
+    """Return the sealed files of a recording in order; the open one is not asked for."""
+    found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
+    old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
+    return [part for at, part in enumerate(found) if at not in old]
 
 
 def recover_all(folder: Path) -> list[str]:

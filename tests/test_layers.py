@@ -39,7 +39,7 @@ LAYERS = [
     "hooks hub recorder upkeep recordings control follower seen",
     "merge",
     "replay ready_made queries query_worker views probe verify",
-    "collector export clip api",
+    "collector export clip api archive archive_worker",
     "layouts",
     "page",
     "app",
