@@ -17,6 +17,7 @@ from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.recordings import Recordings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.merge import open_recordings
@@ -75,7 +76,7 @@ class Page:
         self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._layouts: list[Layout] = [Watch(), Recordings(shared, self._show), Sql(shared)]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -231,6 +232,11 @@ class Page:
     def _recordings(self) -> list[str]:
         about = self._shared.about()
         return [name for name in about.get("recordings", []) if name != about.get("recording")]
+
+    def _show(self, name: str) -> None:
+        """Replay a recording that was chosen elsewhere on the page."""
+        self._source.param.update(options=[LIVE, *self._recordings()], value=name)
+        self._tabs.active = 0
 
     def _choose_source(self, _: Any) -> None:
         chosen = self._source.value
