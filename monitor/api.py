@@ -69,7 +69,7 @@ class Opened:
         """Choose rows of one kind; times bound `ts_recv`, inclusive. Nothing is read yet."""
         if kind not in KINDS:
             raise ValueError(f"expected a kind of {', '.join(KINDS)}, found {kind!r}")
-        return Rows(self._recording, kind, venue, symbol, _ns(from_), _ns(to))
+        return Rows(self._recording, kind, venue, symbol, time_ns(from_), time_ns(to))
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.tables.items() if count)
@@ -111,7 +111,8 @@ class Rows:
         return reader.__arrow_c_stream__(requested_schema)
 
 
-def _ns(time: Time) -> int | None:
+def time_ns(time: Time) -> int | None:
+    """Return a time in ns since 1970; ValueError for a text that is none."""
     if time is None or isinstance(time, int):
         return time
     if isinstance(time, str):

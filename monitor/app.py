@@ -12,6 +12,7 @@ import panel as pn
 import requests
 
 from monitor import lock
+from monitor.archive import Archive
 from monitor.config import HookSettings
 from monitor.follower import Follower
 from monitor.hub import Hub
@@ -30,6 +31,7 @@ class Shared:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.archive = Archive(folder)
         self.settings = HookSettings()
         self.hub = Hub()
         graph = Graph({"hub": self.hub}, [])
@@ -57,6 +59,7 @@ class Shared:
 
     def close(self) -> None:
         self._closing.set()
+        self.archive.close()
         self._follower.close()
         self._asker.join(TIMEOUT_S)
 

@@ -180,6 +180,7 @@ def sql(
         str | None, typer.Option(help="Only rows of this symbol, or of none.")
     ] = None,
     form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    limit: Annotated[int, typer.Option(min=1, help="Rows of a table.")] = cli_support.TABLE_ROWS,
     out: Annotated[Path | None, typer.Option("--out")] = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
@@ -196,8 +197,7 @@ def sql(
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
         if form == "table" and out is None:
-            rows = queries.texts(result.table).to_pylist()
-            cli_support.table(result.table.column_names, [list(row.values()) for row in rows])
+            cli_support.show_result(result.table, limit)
         elif out is None:
             queries.write(result.table, form, sys.stdout.buffer)
             sys.stdout.buffer.flush()

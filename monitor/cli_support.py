@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
@@ -26,6 +28,8 @@ TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
 # A capture is read faster than it can be written.
 RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
+# A terminal keeps little more, and to draw a table takes long.
+TABLE_ROWS = 1_000
 PERCENTAGES = ("verified_pct", "clean_pct")
 
 
@@ -162,6 +166,20 @@ def table(names: list[str], rows: list[list[Any]]) -> None:
         table.add_row(*("" if cell is None else str(cell) for cell in row))
     width = None if sys.stdout.isatty() else 10_000
     Console(width=width, highlight=False, markup=False).print(table)
+
+
+def show_result(result: pa.Table, limit: int) -> None:
+    """Print the first rows of a query's result; that there are more goes to standard error."""
+    from monitor.queries import texts
+
+    rows = texts(result.slice(0, limit)).to_pylist()
+    table(result.column_names, [list(row.values()) for row in rows])
+    if result.num_rows > limit:
+        print(
+            f"monitor: showing {limit:,} of {result.num_rows:,} rows:"
+            " --limit N shows more, --format csv all",
+            file=sys.stderr,
+        )
 
 
 def show_verified(found: dict[str, Any]) -> None:

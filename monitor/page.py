@@ -16,6 +16,7 @@ from monitor.layouts import Layout, Shared
 from monitor.layouts.compare import Compare
 from monitor.layouts.health import Health
 from monitor.layouts.micro import Micro
+from monitor.layouts.recordings import Recordings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
@@ -46,7 +47,7 @@ class Page:
             Watch(self._choose_instrument),
             *(Micro(), Compare(fresh_ms)),
             Health(shared),
-            Sql(shared.folder),
+            *(Recordings(shared, self._show), Sql(shared)),
         ]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
@@ -236,6 +237,11 @@ class Page:
     def _chosen(self) -> list[str]:
         """Return the recordings that are to be played; none of them is live."""
         return [] if self._source.value == LIVE else [self._source.value, *self._others.value]
+
+    def _show(self, name: str) -> None:
+        """Replay a recording that was chosen elsewhere on the page."""
+        self._source.param.update(options=[LIVE, *self._recordings()], value=name)
+        self._tabs.active = 0
 
     def _choose_source(self, _: Any) -> None:
         chosen = self._source.value

@@ -20,8 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from monitor import recordings
+from monitor.batches import KINDS
 from monitor.catalogue import Entry
 from monitor.query_worker import ORIGINS, READY
+from monitor.ready_made import NAMES
 
 # A result is held in memory: more rows than this want an aggregate, or a narrower window.
 MAX_ROWS = 5_000_000
@@ -50,6 +52,25 @@ class Result(NamedTuple):
 
     table: pa.Table
     truncated: bool
+
+
+class Column(NamedTuple):
+    """A column of a table or view, its type as DuckDB names it."""
+
+    name: str
+    type: str
+
+
+def schema() -> dict[str, list[Column]]:
+    """Return the tables and views that a statement sees, in the order of the README."""
+    text = "SELECT table_name, column_name, data_type FROM information_schema.columns"
+    found: dict[str, list[Column]] = {name: [] for name in (*KINDS, "recordings", *NAMES)}
+    # A folder that is none holds no recording.
+    nothing = Path(os.devnull)
+    for row in run(f"{text} ORDER BY ordinal_position", nothing, wall_s=START_S).table.to_pylist():
+        if row["table_name"] in found:
+            found[row["table_name"]].append(Column(row["column_name"], row["data_type"]))
+    return found
 
 
 class _Window(NamedTuple):

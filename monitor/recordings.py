@@ -192,14 +192,28 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
             # A collector that has just ended sealed the segment instead.
             if lock.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
-    found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
-    old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
-    parts = [part for at, part in enumerate(found) if at not in old]
+    parts = sealed_parts(path)
     try:
-        yield [*parts, _part(copy)] if copy else parts
+        if copy:
+            part = _part(copy)
+            # The segment may have been sealed since.
+            if not (parts and part.entry and _last(parts[-1]) >= part.entry.ords[1] >= 0):
+                parts.append(part)
+        yield parts
     finally:
         if copy:
             copy.unlink(missing_ok=True)
+
+
+def _last(part: Part) -> int:
+    return part.entry.ords[1] if part.entry else -1
+
+
+def sealed_parts(path: Path) -> list[Part]:
+    """Return the sealed files of a recording in order; the open one is not asked for."""
+    found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
+    old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
+    return [part for at, part in enumerate(found) if at not in old]
 
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:

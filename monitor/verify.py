@@ -8,7 +8,7 @@ a book is not what its rows fold to. What a venue or a line did wrong is no dama
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +30,9 @@ BATCH_ROWS = 100_000
 # Problems of one sort that are told one by one.
 TOLD_PROBLEMS = 20
 CLIPPED = "clip:"
+
+# Told how many rows are read, and of how many.
+OnProgress = Callable[[int, int], None]
 
 
 class Hole(NamedTuple):
@@ -119,18 +122,19 @@ class Report(NamedTuple):
         return bool(self.document["problems"])
 
 
-def verify(folder: Path, name: str) -> Report:
+def verify(folder: Path, name: str, on_progress: OnProgress | None = None) -> Report:
     """Read all of a recording, given by id or path, the running one included.
 
     Raises ValueError if there is none.
     """
     recording_id, path = recordings.find(folder, name)
-    reader = _Reader()
+    reader = _Reader(on_progress)
     for gone in removed(path) if path.is_dir() else ():
         reader.pass_over(gone["segment"], gone["ords"][1])
     with recordings.parts_of(folder, path) as parts:
         if path.is_dir() and not parts:
             reader.problems.append(f"{path.name}: expected a segment, found none")
+        reader.total_rows = sum(sum(part.entry.rows.values()) for part in parts if part.entry)
         for part in parts:
             reader.read(part)
     for file in sorted(path.glob("*.damaged")) if path.is_dir() else ():
@@ -145,7 +149,9 @@ def verify(folder: Path, name: str) -> Report:
 class _Reader:
     """Reads part after part, and keeps what there is to say of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_progress: OnProgress | None) -> None:
+        self.total_rows = 0
+        self._on_progress = on_progress
         self.problems: list[str] = []
         self.notes: list[str] = []
         self.states: set[str] = set()
@@ -198,6 +204,8 @@ class _Reader:
         self._digest.update(dict(batch.kinds))
         for kind, rows in batch.kinds.items():
             self._rows[kind] += rows.num_rows
+        if self._on_progress is not None:
+            self._on_progress(self._rows.total(), self.total_rows)
         holes = self._order.take(batch)
         self._checks.take(batch, holes)
         self._coverage.take(batch, holes)

@@ -41,7 +41,7 @@ LAYERS = [
     "hooks hub recorder upkeep recordings control follower seen",
     "merge",
     "replay ready_made queries query_worker overview views probe verify",
-    "collector export clip api",
+    "collector export clip api archive archive_worker",
     "layouts",
     "permalink replaying transport_bar page",
     "app",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import signal
@@ -16,7 +15,9 @@ import pytest
 from rows import batch_of, record, row
 
 from monitor import queries
-from monitor.layouts.sql import Sql
+from monitor.batches import KINDS
+from monitor.layouts.snippets import FIRST, SNIPPETS
+from monitor.ready_made import NAMES
 
 Run = Callable[..., Any]
 
@@ -98,22 +99,36 @@ def test_a_query_that_nobody_is_left_to_end_is_ended_by_the_system(
         queries.run("SELECT pg_sleep(600)", folder, wall_s=0.1)
 
 
-@pytest.mark.filterwarnings("ignore:Widget.name is deprecated:PendingDeprecationWarning")
-def test_the_page_can_cancel_a_query(folder: Path) -> None:
-    pane = Sql(folder)
-    (text, run, cancel), result = pane.view
+def test_what_can_be_asked_for_is_listed_with_its_types() -> None:
+    listed = queries.schema()
+    assert set(listed) == {*KINDS, "recordings", *NAMES}
+    assert ("bid_prices", "DOUBLE[]") in listed["depth"]
+    assert listed["bars_1s"] == [
+        *(("recording", "VARCHAR"), ("venue", "VARCHAR"), ("symbol", "VARCHAR")),
+        *(("start", "TIMESTAMP_NS"), ("open", "DOUBLE"), ("high", "DOUBLE"), ("low", "DOUBLE")),
+        *(("close", "DOUBLE"), ("volume", "DOUBLE"), ("trades", "BIGINT")),
+    ]
 
-    async def ask_and_cancel() -> None:
-        text.value = ENDLESS
-        asked = asyncio.ensure_future(pane._ask(None))
-        await asyncio.sleep(0)
-        assert (run.disabled, cancel.disabled) == (True, False)
-        cancel.clicks += 1
-        await asked
 
-    asyncio.run(ask_and_cancel())
-    assert "the query was cancelled" in result.object
-    assert (run.disabled, cancel.disabled) == (False, True)
-    text.value = "SELECT 42 AS answer; -- again"
-    asyncio.run(pane._ask(None))
-    assert "42" in result.object
+def test_every_snippet_is_a_statement_that_can_be_run(folder: Path) -> None:
+    texts = {"first": FIRST, **SNIPPETS}
+    counts = [
+        f"(SELECT count(*) FROM ({text})) AS n_{at}" for at, text in enumerate(texts.values())
+    ]
+    (found,) = queries.run(f"SELECT {', '.join(counts)}", folder, wall_s=60).table.to_pylist()
+    rows = dict(zip(texts, found.values(), strict=True))
+    assert rows["first"] == 1
+    assert rows["What is recorded"] == 2
+
+
+def test_a_table_on_the_terminal_is_bounded_and_says_so(monitor: Run) -> None:
+    done = monitor("sql", "SELECT * FROM range(1200)")
+    assert done.returncode == 0
+    assert "│ 999 " in done.stdout
+    assert "│ 1000 " not in done.stdout
+    assert done.stderr == (
+        "monitor: showing 1,000 of 1,200 rows: --limit N shows more, --format csv all\n"
+    )
+    done = monitor("sql", "SELECT * FROM range(1200)", "--limit", "1200")
+    assert "│ 1199 " in done.stdout
+    assert done.stderr == ""

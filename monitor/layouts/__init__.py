@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Protocol
 
+from monitor.archive import Archive
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 
@@ -14,6 +15,7 @@ class Shared(Protocol):
 
     hub: Hub
     folder: Path
+    archive: Archive
     settings: HookSettings
 
     @property

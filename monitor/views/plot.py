@@ -86,7 +86,7 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[_dress, self._let_follow, self._add_marks, self.finish],
+                    hooks=[dress, self._let_follow, self._add_marks, self.finish],
                 )
             ),
             linked_axes=False,
@@ -345,7 +345,7 @@ def _told(mark: Mark) -> str:
     return f"{mark.kind} {where} {mark.text}"
 
 
-def _dress(plot: Any, element: Any) -> None:
+def dress(plot: Any, element: Any) -> None:
     """Give a figure the colours and the time zone that its viewer chose."""
     look, figure = style.look(), plot.state
     panel, line, muted = (look.color(name) for name in ("panel", "line", "muted"))
