@@ -266,6 +266,42 @@ def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> 
     assert quotes["ts_recv"].tolist() == [start + 9 * minute]
 
 
+def test_a_row_comes_when_it_is_due_however_often_it_is_paused_or_the_speed_changes(
+    tmp_path: Path,
+) -> None:
+    rows = [("quote", row("quote", n, START + n * 2000 * SECOND)) for n in range(4)]
+    record(tmp_path / "x", [batch_of(rows)])
+    seen: list[int] = []
+    at_reset: list[list[int]] = []
+
+    def see(batch: Batch) -> None:
+        seen.extend(batch["quote"]["ord"].to_pylist())
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, lambda: at_reset.append(list(seen)))
+        player.start()
+        until(lambda: seen == [0], "the first row")
+        # More than a quarter of an hour is left of the wait for the second, whatever is asked for.
+        for change in range(2000):
+            player.pause()
+            os.sched_yield()
+            player.set_speed(1.0 + change % 2)
+            os.sched_yield()
+            player.play()
+            os.sched_yield()
+        assert seen == [0]
+        player.set_speed(1000.0)
+        until(lambda: seen == [0, 1], "the second row, after two seconds")
+        player.set_speed(1.0)
+        player.step()
+        until(lambda: seen == [0, 1, 2], "the third row")
+        player.seek(START)
+        until(lambda: player.position_ns == START, "the seek")
+        player.close()
+    # To step while a row is waited for gives that one alone.
+    assert at_reset == [[0, 1, 2]]
+
+
 def test_seek_pause_and_step(tmp_path: Path) -> None:
     second = 1_000_000_000
     rows = [("quote", row("quote", n, n * second)) for n in range(1, 101)]
