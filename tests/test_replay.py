@@ -18,12 +18,15 @@ import reference_digest
 from conftest import DEADLINE_S, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rows import MS, batch_of, record, row
+from rows import MS, batch_of, ignore, record, row
 
-from monitor import recordings
+from monitor import hooks, recordings
 from monitor.batches import Batch
+from monitor.config import HookSettings
 from monitor.hub import Hub
 from monitor.merge import open_recordings
+from monitor.pipeline import Graph
+from monitor.recorder import Recorder
 from monitor.replay import Player
 
 START = 1_700_000_000_000_000_000
@@ -153,6 +156,30 @@ def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (refused.returncode, refused.stdout) == (1, "")
     assert refused.stderr == "monitor: expected the name of a new recording, found 'again'\n"
+
+
+def test_recorded_and_recomputed_signals_are_compared(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a", ["test:X"], ignore)
+    recorder.start()
+    graph = Graph({"recorder": recorder}, hooks.load(HookSettings(), "recorded"))
+    # Five times the first venue's bid rises 100 basis points above the other's ask.
+    for n in range(20):
+        legs = {"venue": "ab"[n % 2], "bid": 101.0 if n % 4 == 0 else 99.0, "origin": "native"}
+        legs["ask"] = legs["bid"] + 1.0
+        graph.emit(batch_of([("quote", row("quote", n, START + n * MS) | legs)]))
+    recorder.close()
+    command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--speed", "max"]
+    command += ["--recordings", str(tmp_path)]
+    stricter = tmp_path / "stricter.toml"
+    stricter.write_text("[hooks.cross_venue]\nthreshold_bps = 500.0\n")
+    for options, told in (
+        ([], "signals: 5 recorded, 5 recomputed, 5 equal"),
+        (["--config", str(stricter)], "signals: 5 recorded, 0 recomputed, 0 equal"),
+    ):
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert told in done.stderr.splitlines()
 
 
 def test_a_replay_on_a_terminal_is_steered_by_its_keys(tmp_path: Path) -> None:
