@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from monitor import cli_support, hooks
 from monitor._rust_feed import Digest
@@ -26,6 +26,8 @@ from monitor.replay import SPEEDS, Player
 from monitor.segments import iso
 
 LOOK_EVERY_S = 0.2
+# What makes two signals the same one; of which run it is, its origin tells.
+SIGNAL = ("cause_ord", "venue", "symbol", "hook", "level", "value", "text")
 SEEK_NS = 10_000_000_000
 # An arrow key sends three.
 KEY_BYTES = 3
@@ -53,13 +55,39 @@ class Wanted(NamedTuple):
     attended: bool = False
 
 
+class _Signals:
+    """The signals that were recorded beside those that are given anew, in any order."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._equal = 0
+        # How often each was recorded more than recomputed.
+        self._left: dict[tuple[Any, ...], int] = {}
+
+    def take(self, origin: Literal["recorded", "recomputed"], batch: Batch) -> None:
+        sign = 1 if origin == "recorded" else -1
+        for key in zip(*(batch["signal"][name].to_pylist() for name in SIGNAL), strict=True):
+            left = self._left.pop(key, 0)
+            self._counts[origin] += 1
+            self._equal += left * sign < 0
+            if left + sign:
+                self._left[key] = left + sign
+
+    def tell(self) -> None:
+        recorded, recomputed = self._counts["recorded"], self._counts["recomputed"]
+        if recorded or recomputed:
+            told = f"{recorded} recorded, {recomputed} recomputed, {self._equal} equal"
+            print(f"signals: {told}", file=sys.stderr)
+
+
 def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
     """Play recordings to their end, or over and over until told to stop.
 
+    If nobody steered it, tells how many recomputed signals are as they were recorded.
     Raises ValueError for a recording that is not there, a new one whose name is taken, or a loop
     that ends before it starts.
     """
-    total, rows = Digest(), Counter[str]()
+    total, rows, signals = Digest(), Counter[str](), _Signals()
     before = Batch({})
 
     def sink(batch: Batch) -> None:
@@ -67,6 +95,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
             return
         rows.update({kind: part.num_rows for kind, part in batch.kinds.items()})
         total.update(dict(batch.kinds))
+        signals.take("recomputed", batch)
 
     def build() -> Graph:
         return Graph({"replay": sink}, hooks.load(settings, "recomputed"))
@@ -84,6 +113,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
 
         def relive(batch: Batch) -> None:
             record(batch)
+            signals.take("recorded", batch)
             timed = {kind: part for kind, part in batch.kinds.items() if kind != "signal"}
             graph.emit(Batch(timed))
 
@@ -100,6 +130,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
             _attend(player)
         else:
             player.run_to_end()
+            signals.tell()
     return Replayed(rows, total.hexdigest())
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -19,6 +21,8 @@ STEP_NS = 100_000_000
 # What is shown of the past after a seek.
 WINDOW_NS = 60_000_000_000
 SPEEDS = (0.1, 1000.0)
+# How many batches are read while one is worked on.
+AHEAD_BATCHES = 3
 # The least time between two rounds of a loop.
 LOOP_PAUSE_S = 0.05
 
@@ -30,18 +34,30 @@ class Moment(NamedTuple):
     until_ns: int
 
 
+def ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
+    """Read batches on a thread of its own, a few before they are asked for.
+
+    The thread ends with the iterator: close it.
+    """
+    with ThreadPoolExecutor(1, "reader") as reader:
+        reading = deque(reader.submit(next, batches, None) for _ in range(AHEAD_BATCHES))
+        try:
+            while batch := reading.popleft().result():
+                reading.append(reader.submit(next, batches, None))
+                yield batch
+        finally:
+            reader.shutdown(cancel_futures=True)
+
+
 def moments(
-    recording: Recording | Merged,
-    from_ns: int | None = None,
-    to_ns: int | None = None,
-    is_cut: Callable[[], bool] = lambda: True,
+    batches: Iterable[Batch], is_cut: Callable[[], bool] = lambda: True
 ) -> Iterator[Moment]:
-    """Cut a recording into slices of at most 100 ms of recorded time, in `ord` order.
+    """Cut a recording's rows into slices of at most 100 ms of recorded time, in `ord` order.
 
     While `is_cut` says no, rows come in slices as large as they are read.
     """
     latest_ns = 0
-    for batch in recording.batches(from_ns, to_ns):
+    for batch in batches:
         timed = [rows for kind, rows in batch.kinds.items() if kind != "signal"]
         if not timed:
             yield Moment(batch, latest_ns)
@@ -62,6 +78,25 @@ def moments(
             cut = batch.between(int(ords[start]) if start else 0, below)
             yield Moment(cut, int(times[stop - 1]))
         latest_ns = int(times[-1])
+
+
+class _Pace(NamedTuple):
+    """How recorded time passes from a moment on; `speed` None is as fast as possible."""
+
+    began_s: float
+    began_ns: int
+    speed: float | None
+
+    def wait_s(self, until_ns: int) -> float:
+        """Return how long it is until a moment comes."""
+        if self.speed is None:
+            return 0.0
+        due_s = self.began_s + (until_ns - self.began_ns) / 1e9 / self.speed
+        return due_s - time.monotonic()
+
+    def achieved(self, at_ns: int) -> float:
+        passed_s = time.monotonic() - self.began_s
+        return (at_ns - self.began_ns) / 1e9 / passed_s if passed_s > 0 else 0.0
 
 
 class Player:
@@ -188,52 +223,65 @@ class Player:
         before = self._recording.in_force(to_ns - WINDOW_NS)
         if before.kinds:
             self._emit(before)
-        for batch in self._recording.batches(to_ns - WINDOW_NS, to_ns):
-            self._emit(batch)
+        with closing(ahead(self._recording.batches(to_ns - WINDOW_NS, to_ns))) as batches:
+            for batch in batches:
+                self._emit(batch)
         self.position_ns = to_ns
 
     def _play(self, start_ns: int | None) -> bool:
         """Play from `start_ns`; return whether it was broken off."""
-        loop, speed = self.loop, self.speed
-        began_s, began_ns = time.monotonic(), start_ns
+        loop = self.loop
+        pace = None if start_ns is None else self._pace(start_ns)
         to_ns = loop[1] if loop else self._to_ns
-        for moment in moments(self._recording, start_ns, to_ns, self._is_paced):
-            if began_ns is None or self.speed != speed:
-                began_s, began_ns, speed = time.monotonic(), moment.until_ns, self.speed
-            with self._lock:
-                if not self.playing:
-                    self._lock.wait_for(self._may_go_on)
-                    self._steps = max(0, self._steps - 1)
-                    began_s, began_ns = time.monotonic(), moment.until_ns
-                elif speed is not None:
-                    due_s = began_s + (moment.until_ns - began_ns) / 1e9 / speed
-                    self._wait(due_s - time.monotonic(), speed)
-                if self._closing or self._seek_ns is not None:
+        with closing(ahead(self._recording.batches(start_ns, to_ns))) as batches:
+            for moment in moments(batches, self._is_paced):
+                pace = self._wait(moment.until_ns, pace or self._pace(moment.until_ns))
+                if pace is None:
                     return True
-            self._emit(moment.batch)
-            self.position_ns = moment.until_ns
-            passed_s = time.monotonic() - began_s
-            if passed_s > 0:
-                self.achieved_speed = (moment.until_ns - began_ns) / 1e9 / passed_s
+                self._emit(moment.batch)
+                self.position_ns = moment.until_ns
+                self.achieved_speed = pace.achieved(moment.until_ns)
         if loop is None:
             return False
-        with self._lock:
-            left_s = (loop[1] - self.position_ns) / 1e9 / (speed or SPEEDS[1])
-            self._wait(max(left_s, LOOP_PAUSE_S), speed)
-            if self._seek_ns is None:
-                self._seek_ns = loop[0]
+        if self._wait(loop[1], pace or self._pace(loop[1])):
+            with self._lock:
+                self._lock.wait_for(self._is_broken_off, LOOP_PAUSE_S)
+                if self._seek_ns is None:
+                    self._seek_ns = loop[0]
         return True
 
-    def _wait(self, wait_s: float, speed: float | None) -> None:
-        """Wait with the lock held, unless something is asked for meanwhile."""
-        if wait_s > 0:
-            self._lock.wait_for(partial(self._broken_off, speed), wait_s)
+    def _pace(self, at_ns: int) -> _Pace:
+        return _Pace(time.monotonic(), at_ns, self.speed)
+
+    def _wait(self, until_ns: int, pace: _Pace) -> _Pace | None:
+        """Wait until a moment comes, or is stepped to; return the pace since, None if broken off.
+
+        A pause and another speed hold from where recorded time is, be it between two rows.
+        """
+        with self._lock:
+            while not self._is_broken_off():
+                if self._steps:
+                    self._steps -= 1
+                    return self._pace(until_ns)
+                wait_s = pace.wait_s(until_ns)
+                if self.playing and self.speed == pace.speed:
+                    if wait_s <= 0:
+                        return pace
+                    self._lock.wait(wait_s)
+                    continue
+                if pace.speed is None:
+                    now_ns = min(self.position_ns, until_ns)
+                else:
+                    now_ns = until_ns - int(max(wait_s, 0) * 1e9 * pace.speed)
+                self._lock.wait_for(self._may_go_on)
+                pace = self._pace(now_ns)
+        return None
 
     def _is_paced(self) -> bool:
         return self.speed is not None or not self.playing
 
     def _may_go_on(self) -> bool:
-        return self.playing or self._steps > 0 or self._closing or self._seek_ns is not None
+        return self.playing or self._steps > 0 or self._is_broken_off()
 
-    def _broken_off(self, speed: float | None) -> bool:
-        return self._closing or self._seek_ns is not None or not self.playing or self.speed != speed
+    def _is_broken_off(self) -> bool:
+        return self._closing or self._seek_ns is not None

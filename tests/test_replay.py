@@ -18,12 +18,15 @@ import reference_digest
 from conftest import DEADLINE_S, until
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rows import MS, batch_of, record, row
+from rows import MS, batch_of, ignore, record, row
 
-from monitor import recordings
+from monitor import hooks, recordings
 from monitor.batches import Batch
+from monitor.config import HookSettings
 from monitor.hub import Hub
 from monitor.merge import open_recordings
+from monitor.pipeline import Graph
+from monitor.recorder import Recorder
 from monitor.replay import Player
 
 START = 1_700_000_000_000_000_000
@@ -155,6 +158,30 @@ def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None
     assert refused.stderr == "monitor: expected the name of a new recording, found 'again'\n"
 
 
+def test_recorded_and_recomputed_signals_are_compared(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "a", ["test:X"], ignore)
+    recorder.start()
+    graph = Graph({"recorder": recorder}, hooks.load(HookSettings(), "recorded"))
+    # Five times the first venue's bid rises 100 basis points above the other's ask.
+    for n in range(20):
+        legs = {"venue": "ab"[n % 2], "bid": 101.0 if n % 4 == 0 else 99.0, "origin": "native"}
+        legs["ask"] = legs["bid"] + 1.0
+        graph.emit(batch_of([("quote", row("quote", n, START + n * MS) | legs)]))
+    recorder.close()
+    command = [sys.executable, "-m", "monitor.cli", "replay", "a", "--speed", "max"]
+    command += ["--recordings", str(tmp_path)]
+    stricter = tmp_path / "stricter.toml"
+    stricter.write_text("[hooks.cross_venue]\nthreshold_bps = 500.0\n")
+    for options, told in (
+        ([], "signals: 5 recorded, 5 recomputed, 5 equal"),
+        (["--config", str(stricter)], "signals: 5 recorded, 0 recomputed, 0 equal"),
+    ):
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert told in done.stderr.splitlines()
+
+
 def test_a_replay_on_a_terminal_is_steered_by_its_keys(tmp_path: Path) -> None:
     rows = [("quote", row("quote", n, START + n * 100 * MS)) for n in range(3000)]
     record(tmp_path / "a", [batch_of(rows)])
@@ -264,6 +291,42 @@ def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> 
     _, quotes = hub.since("quote", ("v", "S"), 0)
     # Of the minute before, the one quote that counts: that of the book.
     assert quotes["ts_recv"].tolist() == [start + 9 * minute]
+
+
+def test_a_row_comes_when_it_is_due_however_often_it_is_paused_or_the_speed_changes(
+    tmp_path: Path,
+) -> None:
+    rows = [("quote", row("quote", n, START + n * 2000 * SECOND)) for n in range(4)]
+    record(tmp_path / "x", [batch_of(rows)])
+    seen: list[int] = []
+    at_reset: list[list[int]] = []
+
+    def see(batch: Batch) -> None:
+        seen.extend(batch["quote"]["ord"].to_pylist())
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, lambda: at_reset.append(list(seen)))
+        player.start()
+        until(lambda: seen == [0], "the first row")
+        # More than a quarter of an hour is left of the wait for the second, whatever is asked for.
+        for change in range(2000):
+            player.pause()
+            os.sched_yield()
+            player.set_speed(1.0 + change % 2)
+            os.sched_yield()
+            player.play()
+            os.sched_yield()
+        assert seen == [0]
+        player.set_speed(1000.0)
+        until(lambda: seen == [0, 1], "the second row, after two seconds")
+        player.set_speed(1.0)
+        player.step()
+        until(lambda: seen == [0, 1, 2], "the third row")
+        player.seek(START)
+        until(lambda: player.position_ns == START, "the seek")
+        player.close()
+    # To step while a row is waited for gives that one alone.
+    assert at_reset == [[0, 1, 2]]
 
 
 def test_seek_pause_and_step(tmp_path: Path) -> None:

@@ -72,14 +72,16 @@ class Hook:
             return state, None
         state.know([venue for venue, _ in instruments], [symbol for _, symbol in instruments])
         place = {venue: at for at, venue in enumerate(state.venues)}
-        venue = np.array([place[venue] for venue, _ in instruments])[codes]
-        symbol = np.array([state.symbols[symbol] for _, symbol in instruments])[codes]
+        small = codes.dtype if len(state.symbols) <= np.iinfo(np.int16).max else np.int64
+        venue = np.array([place[venue] for venue, _ in instruments], small)[codes]
+        symbol = np.array([state.symbols[symbol] for _, symbol in instruments], small)[codes]
         # Symbol by symbol, in `ord` order within each.
         order = np.argsort(symbol, kind="stable")
         rows = {name: column(quotes, name)[order] for name in ("bid", "ask", "ts_recv")}
         rows |= {"venue": venue[order], "symbol": symbol[order]}
+        names = list(state.symbols)
         found = [
-            self._signal(quotes, int(order[at]), bid_venue, bps, text)
+            self._signal(quotes, int(order[at]), bid_venue, names[rows["symbol"][at]], bps, text)
             for at, bid_venue, bps, text in self._fold(state, rows)
         ]
         if not found:
@@ -92,42 +94,49 @@ class Hook:
 
         Returns, for each onset of a crossing, the row, the bid's venue, how far in bps, and a text.
         """
-        symbol, now = rows["symbol"], rows["ts_recv"]
-        begins = np.flatnonzero(np.diff(symbol, prepend=-1))
+        symbol = rows["symbol"]
+        is_first = np.empty(len(symbol), np.bool_)
+        is_first[0], is_first[1:] = True, symbol[1:] != symbol[:-1]
+        begins = np.flatnonzero(is_first)
         ends = np.append(begins[1:], len(symbol)) - 1
-        first = np.repeat(begins, np.diff(begins, append=len(symbol)))
-        bid, ask, when = (
-            _fill(rows, first, name, known)
-            for name, known in (("bid", state.bid), ("ask", state.ask), ("ts_recv", state.when))
-        )
-        for known, filled in ((state.bid, bid), (state.ask, ask), (state.when, when)):
-            known[:, symbol[ends]] = filled[:, ends]
-        fresh = now - when <= self._fresh_ns
+        bid, ask, when = _carry(state, rows, is_first, ends)
+        # Where no bid reaches the lowest ask, nothing is crossed: most rows are looked at no more.
+        lowest = np.fmin.reduce(ask)
+        is_near = (np.fmax.reduce(bid) >= lowest) | (lowest <= 0)
+        near = np.flatnonzero(is_near)
+        bid, ask = bid[:, near], ask[:, near]
+        fresh = rows["ts_recv"][near] - when[:, near] <= self._fresh_ns
+        # Of each of these rows: what was crossed before it, if the row before is one of them too.
+        follows = np.flatnonzero(is_near[near - 1] & ~is_first[near])
+        opens = np.flatnonzero(is_first[near])
+        near_ends = ends[is_near[ends]]
+        closes = np.searchsorted(near, near_ends)
         found = []
         for at_bid, bid_venue in enumerate(state.venues):
-            with np.errstate(invalid="ignore"):
+            with np.errstate(invalid="ignore", divide="ignore"):
                 bps = np.where(fresh & fresh[at_bid], (bid[at_bid] - ask) / ask * 1e4, np.nan)
             crossed = bps >= self._threshold_bps
             crossed[at_bid] = False
-            before = np.empty_like(crossed)
-            before[:, 1:] = crossed[:, :-1]
-            before[:, begins] = state.crossed[at_bid][:, symbol[begins]]
-            state.crossed[at_bid][:, symbol[ends]] = crossed[:, ends]
+            before = np.zeros_like(crossed)
+            before[:, follows] = crossed[:, follows - 1]
+            before[:, opens] = state.crossed[at_bid][:, symbol[near[opens]]]
+            state.crossed[at_bid][:, symbol[ends]] = False
+            state.crossed[at_bid][:, symbol[near_ends]] = crossed[:, closes]
             for at_ask, at in np.argwhere(crossed & ~before):
                 text = (
                     f"{bid_venue} bid {bid[at_bid, at]:.10g} > {state.venues[at_ask]}"
                     f" ask {ask[at_ask, at]:.10g} by {bps[at_ask, at]:.2f} bps"
                 )
-                found.append((int(at), bid_venue, float(bps[at_ask, at]), text))
+                found.append((int(near[at]), bid_venue, float(bps[at_ask, at]), text))
         return found
 
     def _signal(
-        self, rows: pa.RecordBatch, at: int, venue: str, bps: float, text: str
+        self, rows: pa.RecordBatch, at: int, venue: str, symbol: str, bps: float, text: str
     ) -> dict[str, Any]:
         return {
             "ts_recv": rows["ts_recv"][at],
             "venue": venue,
-            "symbol": rows["symbol"][at],
+            "symbol": symbol,
             "conn": 0,
             "flags": 0,
             "cause_ord": rows["ord"][at].as_py(),
@@ -139,12 +148,23 @@ class Hook:
         }
 
 
-def _fill(rows: Columns, first: Ints, name: str, known: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Carry every venue's last value forward over the rows of all venues: venue by row.
+def _carry(state: State, rows: Columns, is_first: Bools, ends: Ints) -> tuple[Floats, Floats, Ints]:
+    """Carry every venue's last bid, ask and `ts_recv` forward over all rows: venue by row.
 
-    `first` is, for each row, the first of its symbol; before a venue's first row, `known` holds.
+    `is_first` tells the first row of each symbol, `ends` are the last; before a venue's first row
+    the state holds, which is brought up to date.
     """
-    venues = np.arange(len(known))[:, None]
-    last = np.where(rows["venue"] == venues, np.arange(len(first)), -1)
-    last = np.maximum.accumulate(last, axis=1)
-    return np.where(last >= first, rows[name][last], known[:, rows["symbol"]])
+    symbol, shape = rows["symbol"], (len(state.venues), len(is_first))
+    bid, ask, when = np.empty(shape), np.empty(shape), np.empty(shape, np.int64)
+    legs = (("bid", state.bid, bid), ("ask", state.ask, ask), ("ts_recv", state.when, when))
+    for venue in range(len(state.venues)):
+        is_own = rows["venue"] == venue
+        at = np.flatnonzero(is_own | is_first)
+        lengths = np.diff(at, append=len(is_first))
+        others = np.flatnonzero(~is_own[at])
+        for name, known, carried in legs:
+            values = rows[name][at]
+            values[others] = known[venue, symbol[at[others]]]
+            carried[venue] = np.repeat(values, lengths)
+            known[venue, symbol[ends]] = carried[venue, ends]
+    return bid, ask, when
