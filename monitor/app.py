@@ -13,6 +13,7 @@ import requests
 
 from monitor import lock
 from monitor.config import HookSettings
+from monitor.exposure import Finding
 from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
@@ -30,6 +31,8 @@ class Shared:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = HookSettings()
+        # What the server is open to; it says so when it begins to serve.
+        self.findings: list[Finding] = []
         self.hub = Hub()
         graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}

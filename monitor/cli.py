@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from monitor import cli_support
+from monitor.cli_password import password
 from monitor.simulate.__main__ import simulate
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(simulate)
+app.command()(password)
 
 DEFAULT_SOURCES = [
     f"{venue}:{base}-{quote}"
@@ -40,16 +42,14 @@ def serve(
     config: Config = None,
     endpoint: Endpoints = None,
     transport: Transport = "auto",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM; needs --tls-key.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM.")] = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Serve the page; start a collector if none runs on the recordings folder."""
     cli_support.check_transport(transport)
-    _, parsed, _ = cli_support.settings(config, source, endpoint)
-    if address not in ("127.0.0.1", "localhost"):
-        cli_support.fail(
-            f"expected a loopback address (there is no authentication), found {address}",
-            cli_support.USAGE,
-        )
+    settings, parsed, _ = cli_support.settings(config, source, endpoint)
+    exposure = cli_support.exposure(settings, address, port, (tls_cert, tls_key))
     from monitor import server
 
     arguments = ["record", *(source or []), "--recordings", str(folder), "--started-by", "serve"]
@@ -59,7 +59,7 @@ def serve(
     for item in endpoint or []:
         arguments += ["--endpoint", item]
     try:
-        server.serve(folder, address, port, arguments)
+        server.serve(folder, exposure, arguments)
     except server.ServeError as error:
         cli_support.fail(str(error), cli_support.FAILURE)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
+    from monitor.exposure import Exposure
     from monitor.recorder import Recorder
     from monitor.sources import Source
 
@@ -39,6 +41,24 @@ def settings(
         settings = settings_file.load(config)
         parsed = [sources.parse(text) for text in source or []] or settings.parsed()
         return settings, parsed, settings_file.endpoints(settings, endpoint or [])
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
+def exposure(
+    settings: Settings, address: str, port: int, tls: tuple[Path | None, Path | None]
+) -> Exposure:
+    """Decide on where the page is served; what would be unsafe ends the program."""
+    from monitor.exposure import SECRET_VARIABLE, expose
+
+    # Out of the environment: no child is to inherit it.
+    secret = os.environ.pop(SECRET_VARIABLE, None)
+    certificate, key = tls
+    if (certificate is None) != (key is None):
+        fail("expected --tls-cert and --tls-key together, found only one", USAGE)
+    pair = None if certificate is None or key is None else (certificate, key)
+    try:
+        return expose(settings.page, secret, address, port, pair)
     except ValueError as error:
         fail(str(error), USAGE)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import panel as pn
 
-from monitor import hooks
+from monitor import hooks, role
 from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
@@ -75,7 +75,10 @@ class Page:
         self._headline_s = 0.0
         self._seeking = False
         self._listed: Hub | None = None
-        self._layouts: list[Layout] = [Watch(), Sql(shared.folder)]
+        self._may_act = role.viewer().may_act
+        self._layouts: list[Layout] = [Watch()]
+        if self._may_act:
+            self._layouts += [Sql(shared.folder)]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -129,7 +132,7 @@ class Page:
         self._instruments = select(name="Instrument", options=[], width=200)
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
-        self._run = button(name=STOP, button_type="default", width=170)
+        self._run = button(name=STOP, width=170, disabled=not self._may_act)
         self._run.on_click(self._start_or_stop)
         self._play = button(name="Pause", width=80)
         self._play.on_click(self._play_or_pause)
@@ -268,6 +271,10 @@ class Page:
     def _start_or_stop(self, _: Any) -> None:
         # What the viewer saw on the button counts, not what has become of it since.
         action = "stop" if self._run.name == STOP else "start"
+        if not self._may_act:
+            # A browser can send what its page does not offer.
+            self._note = f" · {action} refused: expected an operator, found a viewer"
+            return
         self._note = f" · {escape(self._shared.control(action))}"
 
     def _play_or_pause(self, _: Any) -> None:

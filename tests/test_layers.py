@@ -22,7 +22,7 @@ HOMES = {
         "query_worker",
     },
     "websocket": {"feeds/transport"},
-    "panel": {"app", "layouts", "page", "server", "views"},
+    "panel": {"app", "layouts", "page", "role", "server", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"views"},
     "typer": {"cli", "cli_support", "headless", "simulate"},
@@ -31,9 +31,11 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock",
+    "_rust_feed lock users",
     "batches sources",
     "config",
+    "exposure",
+    "gate role",
     "fold checks coverage",
     "authority feeds pipeline segments catalogue streams publisher health",
     "hooks hub recorder upkeep recordings control follower seen",
@@ -43,9 +45,10 @@ LAYERS = [
     "layouts",
     "page",
     "app",
+    "login",
     "server simulate",
     "cli_support",
-    "headless ingest",
+    "headless ingest cli_password",
     "cli",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

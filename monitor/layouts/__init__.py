@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.config import HookSettings
+from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument
 
 
@@ -15,6 +16,7 @@ class Shared(Protocol):
     hub: Hub
     folder: Path
     settings: HookSettings
+    findings: list[Finding]
 
     @property
     def attached(self) -> bool: ...
