@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from monitor.views.style import CSS
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
+# Adding a source takes a look at its venue's list.
+CONTROL_TIMEOUT_S = 60.0
+REFUSED = 400
+DONE = {"start": "started", "stop": "stopped", "add": "added", "remove": "removed"}
 
 
 class Shared:
@@ -49,13 +54,15 @@ class Shared:
     def about(self) -> dict[str, Any]:
         return self._about
 
-    def control(self, action: str) -> str:
-        """Have the collector start or stop; return what to tell the viewer."""
+    def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str:
+        """Have the collector start or stop, add or remove; return what to tell the viewer."""
         try:
-            self._about |= self._call("POST", {"action": action})
-        except (requests.RequestException, ConnectionError) as error:
+            self._about |= self._call("POST", {"action": action, "sources": list(sources)})
+        except (requests.RequestException, ConnectionError, ValueError) as error:
             return f"{action} failed: {error}"
-        return "stopped for every viewer" if action == "stop" else "started for every viewer"
+        note = self._about.get("note")
+        names = "".join(f"{source['source']} " for source in sources)
+        return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
     def close(self) -> None:
         self._closing.set()
@@ -84,8 +91,10 @@ class Shared:
             f"http://{held.address}/sources",
             json=body,
             headers={"Authorization": f"Bearer {held.token}"},
-            timeout=TIMEOUT_S,
+            timeout=TIMEOUT_S if body is None else CONTROL_TIMEOUT_S,
         )
+        if answer.status_code == REFUSED:
+            raise ValueError(answer.json()["error"])
         answer.raise_for_status()
         return dict(answer.json())
 

@@ -84,19 +84,19 @@ def record(
     if simulated:
         _, parsed, _ = cli_support.settings(None, DEFAULT_SOURCES, None)
     served = {source.venue for source in parsed} if simulated else None
-    with cli_support.simulator(served or cli_support.homeless(parsed, endpoints)) as simulator:
-        from monitor import collector, lock
-
-        endpoints.update(simulator)
-        if not parsed:
-            cli_support.fail(
-                "expected at least one SOURCE such as binance:BTC-USDT, found none",
-                cli_support.USAGE,
-            )
-        options = collector.Options(
-            folder, parsed, endpoints, settings, not no_record, raw, seconds, started_by
+    if not parsed:
+        cli_support.fail(
+            "expected at least one SOURCE such as binance:BTC-USDT, found none", cli_support.USAGE
         )
+    from monitor import lock
+
+    with cli_support.simulators() as simulate:
         try:
+            endpoints |= simulate(served or cli_support.homeless(parsed, endpoints))
+            from monitor import collector
+
+            recording = (not no_record, raw, seconds, started_by, simulate)
+            options = collector.Options(folder, parsed, endpoints, settings, *recording)
             digest = collector.run(options, cli_support.progress() if sys.stderr.isatty() else None)
         except (lock.LockedError, OSError) as error:
             cli_support.fail(str(error), cli_support.FAILURE)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -76,6 +76,13 @@ def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]
 
 
 @contextmanager
+def simulators() -> Iterator[Callable[[Collection[str]], dict[str, Endpoint]]]:
+    """Yield what runs the simulated exchange of further venues; OSError if it does not start."""
+    with ExitStack() as stack:
+        yield lambda venues: stack.enter_context(simulator(venues))
+
+
+@contextmanager
 def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
     """Run the simulated exchange of these venues as a child; yield where they are reached."""
     if not venues:
@@ -93,7 +100,7 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
             import_module("monitor.collector")
             lines = [child.stdout.readline().split() for _ in venues]
             if not all(len(line) == 3 for line in lines):
-                fail("expected the simulated exchange to start, found that it ended", FAILURE)
+                raise OSError("expected the simulated exchange to start, found that it ended")
             yield {venue: Endpoint(ws, http) for venue, ws, http in lines}
         finally:
             child.terminate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -185,17 +185,30 @@ def load(file: Path | None) -> Settings:
         values = TomlConfigSettingsSource(Settings, file)()
         settings = Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        # A key may stand where none is expected: what is not asked for is not shown.
-        hidden = first["type"] == "extra_forbidden" or SECRETS & set(first["loc"])
-        found = "" if hidden else f", found {first['input']!r}"
-        raise ValueError(f"{file}: {where}: {first['msg']}{found}") from error
+        raise ValueError(f"{file}: {_told(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}: expected TOML, found {error}") from error
     for venue in settings.venues:
         _known(venue)
     return settings
+
+
+def asked_for(given: list[Any]) -> list[Source]:
+    """Read sources as a file has them; ValueError says in one line what is wrong with one."""
+    try:
+        return Settings(sources=given).parsed()
+    except ValidationError as error:
+        raise ValueError(_told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    # Of what could be a text or a table the one is told of that was meant: it goes deeper.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    where = ".".join(str(part) for part in first["loc"])
+    # A key may stand where none is expected: what is not asked for is not shown.
+    hidden = first["type"] == "extra_forbidden" or SECRETS & set(first["loc"])
+    found = "" if hidden else f", found {first['input']!r}"
+    return f"{where}: {first['msg']}{found}"
 
 
 def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]:

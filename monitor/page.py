@@ -17,6 +17,7 @@ from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.merge import open_recordings
@@ -78,7 +79,7 @@ class Page:
         self._may_act = role.viewer().may_act
         self._layouts: list[Layout] = [Watch()]
         if self._may_act:
-            self._layouts += [Sql(shared.folder)]
+            self._layouts += [Sql(shared.folder), Settings(shared, self._set_period)]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -100,6 +101,10 @@ class Page:
 
     def _begin(self) -> None:
         self._periodic = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
+
+    def _set_period(self, period_ms: int) -> None:
+        if self._periodic is not None:
+            self._periodic.period = period_ms
 
     def _end(self) -> None:
         if self._periodic is not None:

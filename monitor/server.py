@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hmac
 import json
@@ -159,7 +160,8 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
         raise ServeError(f"expected a certificate and its key in PEM, found: {error}") from None
     # Bokeh offers its application under no other name. Nothing is answered before the loop runs.
     guard(server._tornado, Gate(exposure, users))
-    loop = IOLoop.current()
+    loop: Any = IOLoop.current()
+    loop.asyncio_loop.set_exception_handler(_tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
     server.start()
@@ -172,6 +174,14 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
     desk.close()
     shared.close()
     pn.state.cache.clear()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of what nobody waited for; that a tab closed amid a message is no news."""
+    from tornado.websocket import WebSocketClosedError
+
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
 
 
 def _options(exposure: Exposure) -> dict[str, Any]:

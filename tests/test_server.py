@@ -15,6 +15,7 @@ import pytest
 import requests
 import websocket
 from conftest import DEADLINE_S, until
+from playwright.sync_api import sync_playwright
 from raw_viewer import connect, token
 from requests.adapters import HTTPAdapter
 from test_collector import free_port
@@ -304,6 +305,56 @@ def test_tls_is_served_and_makes_cookies_secure(tmp_path: Path, hashes: dict[str
     finally:
         process.terminate()
         process.communicate(timeout=DEADLINE_S)
+
+
+@pytest.mark.browser
+def test_a_viewer_logs_in_and_can_only_look(served: Served, browser_path: str) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=browser_path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        pages = {}
+        wrong: list[str] = []
+        for name, password in PASSWORDS.items():
+            page = browser.new_context(viewport={"width": 1280, "height": 720}).new_page()
+            page.set_default_timeout(DEADLINE_S * 1000)
+            page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+            page.on("pageerror", lambda error: wrong.append(str(error)))
+            page.on("requestfailed", lambda request: wrong.append(request.url))
+            page.goto(served.url)
+            page.get_by_label("Name").fill(name)
+            page.get_by_label("Password").fill(password)
+            page.get_by_role("button", name="Log in").click()
+            page.wait_for_selector("text=/LIVE .*updates/")
+            pages[name] = page
+        viewer, operator = pages["vera"], pages["olga"]
+        for title in ("SQL", "Settings"):
+            assert operator.get_by_text(title, exact=True).count() == 1
+            assert viewer.get_by_text(title, exact=True).count() == 0
+        stop = viewer.get_by_role("button", name="Stop for everyone")
+        assert stop.is_disabled()
+        # What the page does not offer can be sent all the same.
+        viewer.evaluate(
+            """() => {
+                for (const model of Bokeh.documents[0].all_models)
+                    if (model.label === "Stop for everyone") model.disabled = false;
+            }"""
+        )
+        until(stop.is_enabled, "a button that was forced")
+        stop.click()
+        viewer.wait_for_selector("text=stop refused: expected an operator, found a viewer")
+        operator.wait_for_selector("text=/LIVE .*updates/")
+        operator.get_by_role("button", name="Stop for everyone").click()
+        viewer.wait_for_selector("text=/STOPPED for everyone/")
+        operator.get_by_role("button", name="Start for everyone").click()
+        viewer.wait_for_selector("text=/LIVE .*updates/")
+        viewer.goto(f"{served.url}logout")
+        viewer.get_by_role("button", name="Log out").click()
+        viewer.get_by_label("Password").wait_for()
+        viewer.goto(f"{served.url}?layout=watch")
+        assert viewer.url == f"{served.url}login?layout=watch"
+        browser.close()
+    assert wrong == []
 
 
 def _collector_pid(folder: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ class Shared(Protocol):
     @property
     def attached(self) -> bool: ...
     def about(self) -> dict[str, Any]: ...
-    def control(self, action: str) -> str: ...
+    def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str: ...
 
 
 class Layout(Protocol):
