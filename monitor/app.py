@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import requests
 from monitor import lock
 from monitor.archive import Archive
 from monitor.config import HookSettings
+from monitor.exposure import Finding
 from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
@@ -24,6 +26,10 @@ FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
 SERVICE_UNAVAILABLE = 503
+# Adding a source takes a look at its venue's list.
+CONTROL_TIMEOUT_S = 60.0
+REFUSED = 400
+DONE = {"start": "started", "stop": "stopped", "add": "added", "remove": "removed"}
 
 
 class Shared:
@@ -33,6 +39,8 @@ class Shared:
         self.folder = folder
         self.archive = Archive(folder)
         self.settings = HookSettings()
+        # What the server is open to; it says so when it begins to serve.
+        self.findings: list[Finding] = []
         self.hub = Hub()
         graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
@@ -49,13 +57,16 @@ class Shared:
     def about(self) -> dict[str, Any]:
         return self._about
 
-    def control(self, action: str) -> str:
-        """Have the collector start or stop; return what to tell the viewer."""
+    def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str:
+        """Have the collector start or stop, add or remove; return what to tell the viewer."""
         try:
-            self._about |= self._call("POST", "/sources", {"action": action})
-        except (requests.RequestException, ConnectionError) as error:
+            body = {"action": action, "sources": list(sources)}
+            self._about |= self._call("POST", "/sources", body)
+        except (requests.RequestException, ConnectionError, ValueError) as error:
             return f"{action} failed: {error}"
-        return "stopped for every viewer" if action == "stop" else "started for every viewer"
+        note = self._about.get("note")
+        names = "".join(f"{source['source']} " for source in sources)
+        return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
     def close(self) -> None:
         self._closing.set()
@@ -86,8 +97,10 @@ class Shared:
             f"http://{held.address}{path}",
             json=body,
             headers={"Authorization": f"Bearer {held.token}"},
-            timeout=TIMEOUT_S,
+            timeout=TIMEOUT_S if body is None else CONTROL_TIMEOUT_S,
         )
+        if answer.status_code == REFUSED:
+            raise ValueError(answer.json()["error"])
         # Of what is unwell the health says so by its status, and answers all the same.
         if answer.status_code != SERVICE_UNAVAILABLE:
             answer.raise_for_status()

@@ -12,11 +12,13 @@ import typer
 
 from monitor import cli_support
 from monitor.bench import bench
+from monitor.cli_password import password
 from monitor.simulate.__main__ import simulate
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.command()(simulate)
 app.command()(bench)
+app.command()(password)
 
 DEFAULT_SOURCES = [
     f"{venue}:{base}-{quote}"
@@ -42,16 +44,14 @@ def serve(
     config: Config = None,
     endpoint: Endpoints = None,
     transport: Transport = "auto",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM; needs --tls-key.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM.")] = None,
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Serve the page; start a collector if none runs on the recordings folder."""
     cli_support.check_transport(transport)
-    _, parsed, _ = cli_support.settings(config, source, endpoint)
-    if address not in ("127.0.0.1", "localhost"):
-        cli_support.fail(
-            f"expected a loopback address (there is no authentication), found {address}",
-            cli_support.USAGE,
-        )
+    settings, parsed, _ = cli_support.settings(config, source, endpoint)
+    exposure = cli_support.exposure(settings, address, port, (tls_cert, tls_key))
     from monitor import server
 
     arguments = ["record", *(source or []), "--recordings", str(folder), "--started-by", "serve"]
@@ -61,7 +61,7 @@ def serve(
     for item in endpoint or []:
         arguments += ["--endpoint", item]
     try:
-        server.serve(folder, address, port, arguments)
+        server.serve(folder, exposure, arguments)
     except server.ServeError as error:
         cli_support.fail(str(error), cli_support.FAILURE)
 
@@ -86,19 +86,19 @@ def record(
     if simulated:
         _, parsed, _ = cli_support.settings(None, DEFAULT_SOURCES, None)
     served = {source.venue for source in parsed} if simulated else None
-    with cli_support.simulator(served or cli_support.homeless(parsed, endpoints)) as simulator:
-        from monitor import collector, lock
-
-        endpoints.update(simulator)
-        if not parsed:
-            cli_support.fail(
-                "expected at least one SOURCE such as binance:BTC-USDT, found none",
-                cli_support.USAGE,
-            )
-        options = collector.Options(
-            folder, parsed, endpoints, settings, not no_record, raw, seconds, started_by
+    if not parsed:
+        cli_support.fail(
+            "expected at least one SOURCE such as binance:BTC-USDT, found none", cli_support.USAGE
         )
+    from monitor import lock
+
+    with cli_support.simulators() as simulate:
         try:
+            endpoints |= simulate(served or cli_support.homeless(parsed, endpoints))
+            from monitor import collector
+
+            recording = (not no_record, raw, seconds, started_by, simulate)
+            options = collector.Options(folder, parsed, endpoints, settings, *recording)
             digest = collector.run(options, cli_support.progress() if sys.stderr.isatty() else None)
         except (lock.LockedError, OSError) as error:
             cli_support.fail(str(error), cli_support.FAILURE)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
+    from monitor.exposure import Exposure
     from monitor.recorder import Recorder
     from monitor.sources import Source
 
@@ -47,6 +49,24 @@ def settings(
         fail(str(error), USAGE)
 
 
+def exposure(
+    settings: Settings, address: str, port: int, tls: tuple[Path | None, Path | None]
+) -> Exposure:
+    """Decide on where the page is served; what would be unsafe ends the program."""
+    from monitor.exposure import SECRET_VARIABLE, expose
+
+    # Out of the environment: no child is to inherit it.
+    secret = os.environ.pop(SECRET_VARIABLE, None)
+    certificate, key = tls
+    if (certificate is None) != (key is None):
+        fail("expected --tls-cert and --tls-key together, found only one", USAGE)
+    pair = None if certificate is None or key is None else (certificate, key)
+    try:
+        return expose(settings.page, secret, address, port, pair)
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
 def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]:
     """Return the venues of `sources` without an address: only the simulated exchange has them."""
     from monitor._rust_feed import venues
@@ -57,6 +77,13 @@ def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]
         for venue in dict.fromkeys(source.venue for source in sources)
         if venue not in endpoints and not known[venue]["rest_url"]
     ]
+
+
+@contextmanager
+def simulators() -> Iterator[Callable[[Collection[str]], dict[str, Endpoint]]]:
+    """Yield what runs the simulated exchange of further venues; OSError if it does not start."""
+    with ExitStack() as stack:
+        yield lambda venues: stack.enter_context(simulator(venues))
 
 
 @contextmanager
@@ -77,7 +104,7 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
             import_module("monitor.collector")
             lines = [child.stdout.readline().split() for _ in venues]
             if not all(len(line) == 3 for line in lines):
-                fail("expected the simulated exchange to start, found that it ended", FAILURE)
+                raise OSError("expected the simulated exchange to start, found that it ended")
             yield {venue: Endpoint(ws, http) for venue, ws, http in lines}
         finally:
             child.terminate()

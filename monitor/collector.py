@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ import tornado.netutil
 from monitor import control, hooks, lock, recovery, sources
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
-from monitor.config import Endpoint, Settings, simulated
+from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.feeds import Feeds
 from monitor.health import Health
 from monitor.pipeline import Graph, Sink
@@ -55,6 +55,8 @@ class Options(NamedTuple):
     raw: bool = False
     seconds: float | None = None
     started_by: str = "user"
+    # Starts the simulated exchange of venues that have no other, and tells where they are.
+    simulate: Callable[[Collection[str]], dict[str, Endpoint]] | None = None
 
 
 class Collector:
@@ -132,30 +134,46 @@ class Collector:
         return {
             "running": self._feeds.running,
             "sources": [str(source) for source in self._feeds.sources],
+            "followed": [
+                {"source": str(source), "mode": way.mode, "interval_s": way.interval_s}
+                for source, way in self._feeds.ways()
+            ],
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
             "trouble": self._trouble(),
             "nodes": {name: count._asdict() for name, count in self._graph.counters().items()},
         }
 
-    def control(self, action: str, given: list[str]) -> None:
-        """Start or stop all feeds, or add or remove sources; ValueError for anything else."""
-        parsed = [sources.parse(text) for text in given]
-        actions: dict[str, Callable[[], object]] = {
+    def control(self, action: str, given: list[Any]) -> str:
+        """Start or stop all feeds, or add or remove sources; ValueError for anything else.
+
+        A source is a text, or has its mode and interval with it. Return what is to be known.
+        """
+        parsed = asked_for(given)
+        actions: dict[str, Callable[[], str | None]] = {
             "start": self._feeds.start,
             "stop": self._feeds.stop,
-            "add": lambda: self._for_each(parsed, self._feeds.add),
-            "remove": lambda: self._for_each(parsed, self._feeds.remove),
+            "add": lambda: self._add(parsed),
+            "remove": lambda: self._remove(parsed),
         }
         if action not in actions:
             raise ValueError(f"expected one of {', '.join(actions)}, found {action!r}")
-        actions[action]()
+        return actions[action]() or ""
 
-    def _for_each(
-        self, parsed: list[sources.Source], act: Callable[[sources.Source], None]
-    ) -> None:
+    def _add(self, parsed: list[sources.Source]) -> str:
+        """Follow all of these sources, or none if one of them is not to be had."""
+        for venue in {source.venue for source in parsed}:
+            if not self._feeds.has_address(venue) and self._options.simulate:
+                # The feeds read addresses from the same place.
+                self._options.endpoints.update(self._options.simulate([venue]))
+        notes = [self._feeds.check(source) for source in parsed]
         for source in parsed:
-            act(source)
+            self._feeds.add(source)
+        return "; ".join(filter(None, notes))
+
+    def _remove(self, parsed: list[sources.Source]) -> None:
+        for source in parsed:
+            self._feeds.remove(source)
 
     def snapshot(self) -> str:
         if self._recorder is None:

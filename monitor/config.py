@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
@@ -18,7 +18,9 @@ from pydantic_settings import (
 
 from monitor._rust_feed import venues
 from monitor.sources import Source, parse
+from monitor.users import NAME, Role, check_hash
 
+SECRETS = {"api_key", "cookie_secret", "password_hash"}
 SCHEMES = ("ws", "wss", "http", "https")
 # Of a token's amounts.
 Places = Annotated[int, Field(ge=0, le=36)]
@@ -119,6 +121,32 @@ class HookSettings(BaseModel):
     cross_venue: CrossVenueSettings = CrossVenueSettings()
 
 
+def _hash(secret: SecretStr) -> SecretStr:
+    check_hash(secret.get_secret_value())
+    return secret
+
+
+class UserSettings(BaseModel):
+    """Somebody who may log in: `viewer` only looks, `operator` may act."""
+
+    model_config = ConfigDict(extra="forbid")
+    password_hash: Annotated[SecretStr, AfterValidator(_hash)]
+    role: Role = "viewer"
+
+
+class PageSettings(BaseModel):
+    """Who may reach the page: users, what signs their cookies, and names that the page goes by.
+
+    `behind_proxy` says that a proxy tells of the browser's address and of TLS (X-Forwarded-…).
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    cookie_secret: SecretStr | None = None
+    users: dict[Annotated[str, Field(pattern=NAME)], UserSettings] = {}
+    hosts: list[str] = []
+    behind_proxy: bool = False
+
+
 class Settings(BaseSettings):
     """What a configuration file may say."""
 
@@ -128,6 +156,7 @@ class Settings(BaseSettings):
     hooks: HookSettings = HookSettings()
     recorder: RecorderSettings = RecorderSettings()
     retention: RetentionSettings = RetentionSettings()
+    page: PageSettings = PageSettings()
 
     def parsed(self) -> list[Source]:
         """Return the sources; ValueError says what is wrong with one."""
@@ -156,17 +185,30 @@ def load(file: Path | None) -> Settings:
         values = TomlConfigSettingsSource(Settings, file)()
         settings = Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        # A key may stand where none is expected: what is not asked for is not shown.
-        hidden = first["type"] == "extra_forbidden" or "api_key" in first["loc"]
-        found = "" if hidden else f", found {first['input']!r}"
-        raise ValueError(f"{file}: {where}: {first['msg']}{found}") from error
+        raise ValueError(f"{file}: {_told(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}: expected TOML, found {error}") from error
     for venue in settings.venues:
         _known(venue)
     return settings
+
+
+def asked_for(given: list[Any]) -> list[Source]:
+    """Read sources as a file has them; ValueError says in one line what is wrong with one."""
+    try:
+        return Settings(sources=given).parsed()
+    except ValidationError as error:
+        raise ValueError(_told(error)) from error
+
+
+def _told(error: ValidationError) -> str:
+    # Of what could be a text or a table the one is told of that was meant: it goes deeper.
+    first = max(error.errors(), key=lambda one: len(one["loc"]))
+    where = ".".join(str(part) for part in first["loc"])
+    # A key may stand where none is expected: what is not asked for is not shown.
+    hidden = first["type"] == "extra_forbidden" or SECRETS & set(first["loc"])
+    found = "" if hidden else f", found {first['input']!r}"
+    return f"{where}: {first['msg']}{found}"
 
 
 def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]:
@@ -191,10 +233,11 @@ def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]
 def simulated(endpoints: Mapping[str, Endpoint]) -> bool:
     """Tell whether any venue is replaced by a program on this machine."""
     urls = [url for endpoint in endpoints.values() for url in endpoint if url]
-    return any(_is_loopback(urlsplit(url).hostname or "") for url in urls)
+    return any(is_loopback(urlsplit(url).hostname or "") for url in urls)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether only programs on this machine are reached, or reach, by this host."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -25,7 +25,7 @@ class Collector(Protocol):
     def health(self) -> dict[str, Any]: ...
     def metrics(self) -> bytes: ...
     def about(self) -> dict[str, Any]: ...
-    def control(self, action: str, sources: list[str]) -> None: ...
+    def control(self, action: str, sources: list[Any]) -> str: ...
     def snapshot(self) -> str: ...
 
 
@@ -93,11 +93,11 @@ class _Sources(_Guarded):
         try:
             wanted = json.loads(self.request.body)
             action, sources = wanted["action"], wanted.get("sources", [])
-            await _in_thread(lambda: self.collector.control(action, sources))
-        except (ValueError, KeyError, TypeError) as error:
+            note = await _in_thread(lambda: self.collector.control(action, sources))
+        except (ValueError, KeyError, TypeError, OSError) as error:
             self.answer({"error": f"{error}"}, 400)
             return
-        self.answer(self.collector.about())
+        self.answer({**self.collector.about(), "note": note})
 
 
 class _Snapshot(_Guarded):

@@ -10,13 +10,14 @@ from typing import Any
 
 import panel as pn
 
-from monitor import permalink
+from monitor import permalink, role
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
 from monitor.layouts.compare import Compare
 from monitor.layouts.health import Health
 from monitor.layouts.micro import Micro
 from monitor.layouts.recordings import Recordings
+from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
@@ -42,13 +43,18 @@ class Page:
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
+        self._may_act = role.viewer().may_act
         fresh_ms = shared.settings.cross_venue.fresh_ms
         self._layouts: list[Layout] = [
             Watch(self._choose_instrument),
             *(Micro(), Compare(fresh_ms)),
             Health(shared),
-            *(Recordings(shared, self._show), Sql(shared)),
         ]
+        if self._may_act:
+            self._layouts += [
+                *(Recordings(shared, self._show), Sql(shared)),
+                Settings(shared, self._set_period),
+            ]
         self._tabs = pn.Tabs(
             *((layout.title, layout.view) for layout in self._layouts),
             sizing_mode="stretch_width",
@@ -72,6 +78,10 @@ class Page:
     def _begin(self) -> None:
         self._restore()
         self._periodic = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
+
+    def _set_period(self, period_ms: int) -> None:
+        if self._periodic is not None:
+            self._periodic.period = period_ms
 
     def _end(self) -> None:
         if self._periodic is not None:
@@ -104,7 +114,11 @@ class Page:
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
         self._run = pn.widgets.Button(
-            name=STOP, width=170, align="end", stylesheets=[style.WIDGET_CSS]
+            name=STOP,
+            width=170,
+            align="end",
+            stylesheets=[style.WIDGET_CSS],
+            disabled=not self._may_act,
         )
         self._run.on_click(self._start_or_stop)
         self._others = pn.widgets.MultiChoice(
@@ -275,6 +289,10 @@ class Page:
     def _start_or_stop(self, _: Any) -> None:
         # What the viewer saw on the button counts, not what has become of it since.
         action = "stop" if self._run.name == STOP else "start"
+        if not self._may_act:
+            # A browser can send what its page does not offer.
+            self._note = f" · {action} refused: expected an operator, found a viewer"
+            return
         self._note = f" · {escape(self._shared.control(action))}"
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import hmac
 import json
 import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,7 +20,18 @@ from pathlib import Path
 from typing import Any
 
 from monitor import lock
+from monitor.exposure import Exposure, check
+from monitor.gate import COOKIE, HEADERS, Gate, guard
+from monitor.login import Desk, routes
+from monitor.users import Users
 
+# A closed tab's session is looked for so often, and ends when it has been unused for so long:
+# a slow browser takes its time from the page to the connection.
+CLEAN_EVERY_MS, UNUSED_MS = 2_000, 15_000
+# Who answers no ping for so long is gone.
+PING_EVERY_S = 20.0
+# Nothing is uploaded; the login form is a few lines.
+MAX_BODY_BYTES = 64 << 10
 START_S = 20.0
 STOP_S = 4.5
 POLL_S = 0.05
@@ -27,15 +41,16 @@ class ServeError(Exception):
     """The page could not be served; the message is one line."""
 
 
-def serve(folder: Path, address: str, port: int, collector: list[str]) -> None:
+def serve(folder: Path, exposure: Exposure, collector: list[str]) -> None:
     """Serve until SIGTERM or SIGINT; `collector` are the arguments that start one if none runs."""
-    _check_port(address, port)
+    _check_port(exposure.address, exposure.port)
     with _collector(folder, collector):
-        _serve_page(folder, address, port)
+        _serve_page(folder, exposure)
 
 
 def _check_port(address: str, port: int) -> None:
-    with socket.socket() as probe:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
@@ -94,7 +109,7 @@ def _stop(folder: Path, held: lock.Held) -> None:
         time.sleep(POLL_S)
 
 
-def _serve_page(folder: Path, address: str, port: int) -> None:
+def _serve_page(folder: Path, exposure: Exposure) -> None:
     from monitor import app
 
     os.environ[app.FOLDER_VARIABLE] = str(folder)
@@ -105,39 +120,105 @@ def _serve_page(folder: Path, address: str, port: int) -> None:
 
     # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
+    # Any origin may pass Bokeh: the gate before it wants the one that the page came from.
+    logging.getLogger("bokeh.server.util").setLevel(logging.ERROR)
     shared = app.shared()
+    shared.findings = check(exposure, HEADERS)
+    users = Users(exposure.users)
+    desk = Desk(users)
 
     class Proxy(RequestHandler):
-        """Passes the collector's health and metrics on."""
+        """Passes the collector's health and metrics on, and adds the page's own."""
 
         async def get(self) -> None:
             path = self.request.path
             status, kind, body = await IOLoop.current().run_in_executor(None, _ask, folder, path)
             self.set_status(status)
             self.set_header("Content-Type", kind)
+            if path == "/metrics":
+                body += _metrics(server.get_sessions("/")).encode()
             await self.finish(body)
 
-    origins = [f"{host}:{port}" for host in ("localhost", "127.0.0.1")]
-    server: Any = get_server(
-        {"/": str(Path(app.__file__))},
-        port=port,
-        address=address,
-        websocket_origin=origins,
-        show=False,
-        start=False,
-        title="monitor",
-        extra_patterns=[("/health", Proxy), ("/metrics", Proxy)],
-        admin=False,
-    )
-    loop = IOLoop.current()
+    try:
+        server: Any = get_server(
+            {"/": str(Path(app.__file__))},
+            port=exposure.port,
+            address=exposure.address,
+            websocket_origin="*",
+            show=False,
+            start=False,
+            title="monitor",
+            extra_patterns=[
+                ("/health", Proxy),
+                ("/metrics", Proxy),
+                *(routes(desk) if users else []),
+            ],
+            admin=False,
+            **_options(exposure),
+        )
+    except ssl.SSLError as error:
+        raise ServeError(f"expected a certificate and its key in PEM, found: {error}") from None
+    # Bokeh offers its application under no other name. Nothing is answered before the loop runs.
+    guard(server._tornado, Gate(exposure, users))
+    loop: Any = IOLoop.current()
+    loop.asyncio_loop.set_exception_handler(_tell)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
     server.start()
-    print(f"monitor: http://{address}:{port}", flush=True)
+    for finding in shared.findings:
+        if not finding.is_well:
+            print(f"monitor: {finding.name}: {finding.text}", file=sys.stderr, flush=True)
+    print(f"monitor: {exposure.url}", flush=True)
     loop.start()
     server.stop()
+    desk.close()
     shared.close()
     pn.state.cache.clear()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Tell of what nobody waited for; that a tab closed amid a message is no news."""
+    from tornado.websocket import WebSocketClosedError
+
+    if not isinstance(context.get("exception"), WebSocketClosedError):
+        loop.default_exception_handler(context)
+
+
+def _options(exposure: Exposure) -> dict[str, Any]:
+    """Return what Bokeh and Tornado are told beside the addresses."""
+    options: dict[str, Any] = {
+        "check_unused_sessions_milliseconds": CLEAN_EVERY_MS,
+        "unused_session_lifetime_milliseconds": UNUSED_MS,
+        "websocket_ping_interval": PING_EVERY_S,
+        "websocket_ping_timeout": PING_EVERY_S,
+        "http_server_kwargs": {"max_body_size": MAX_BODY_BYTES},
+        "use_xheaders": exposure.is_behind_proxy,
+        # Bokeh writes the others into the page, where scripts can read them.
+        "exclude_cookies": [COOKIE, "_xsrf"],
+        "exclude_headers": ["Cookie"],
+    }
+    if exposure.cookie_secret:
+        # Another key than the cookies': what one signs must mean nothing to the other.
+        key = hmac.digest(exposure.cookie_secret.encode(), b"sessions", "sha256")
+        options |= {"secret_key": key, "sign_sessions": True}
+        options["cookie_secret"] = exposure.cookie_secret
+        options["xsrf_cookie_kwargs"] = {"httponly": True, "samesite": "Strict"}
+    if exposure.certificate:
+        certificate, key_file = exposure.certificate
+        options |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key_file)}
+    return options
+
+
+def _metrics(sessions: list[Any]) -> str:
+    viewers = sum(session.connection_count > 0 for session in sessions)
+    return (
+        "# HELP monitor_page_viewers Browsers that are connected\n"
+        "# TYPE monitor_page_viewers gauge\n"
+        f"monitor_page_viewers {viewers}\n"
+        "# HELP monitor_page_sessions Documents that are kept, those of closed tabs included\n"
+        "# TYPE monitor_page_sessions gauge\n"
+        f"monitor_page_sessions {len(sessions)}\n"
+    )
 
 
 def _ask(folder: Path, path: str) -> tuple[int, str, bytes]:

@@ -23,7 +23,7 @@ HOMES = {
         "query_worker",
     },
     "websocket": {"feeds/transport"},
-    "panel": {"app", "layouts", "page", "server", "transport_bar", "views"},
+    "panel": {"app", "layouts", "page", "role", "server", "transport_bar", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"views"},
     "typer": {"bench", "cli", "cli_support", "headless", "simulate"},
@@ -32,9 +32,11 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock",
+    "_rust_feed lock users",
     "batches sources",
     "config",
+    "exposure",
+    "gate role",
     "fold checks coverage",
     "rings",
     "quality authority candles feeds pipeline segments recovery catalogue streams publisher health",
@@ -45,9 +47,10 @@ LAYERS = [
     "layouts",
     "permalink replaying transport_bar page",
     "app",
+    "login",
     "server simulate bench",
     "cli_support",
-    "headless ingest",
+    "headless ingest cli_password",
     "cli",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

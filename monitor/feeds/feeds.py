@@ -6,7 +6,7 @@ import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from monitor._rust_feed import Feed, Session, venues
 from monitor.batches import Batch
 from monitor.config import Endpoint, VenueSettings
 from monitor.feeds import key as keys
+from monitor.feeds import listing
 from monitor.feeds.clock import ReceiveClock
 from monitor.feeds.rest import Rest
 from monitor.feeds.supervisor import Policy, Supervisor
@@ -78,24 +79,52 @@ class Feeds:
             self._running = False
             self._leave({way.venue for way, _ in self._supervisors})
 
-    def add(self, source: Source) -> None:
-        """Follow one more source; its venue is connected to anew.
-
-        ValueError if the venue has no address: it must be given when the collector starts.
-        """
-        if not self._address(source.venue):
-            raise ValueError(f"expected an address of {source.venue} (--endpoint), found none")
+    def ways(self) -> list[tuple[Source, Way]]:
+        """Return the sources, and how each is had."""
         with self._lock:
-            if not self._followed(source):
-                self._sources.append(source)
-                self._reopen(source.venue)
+            return [(source, self._way(source)) for source in self._sources]
+
+    def has_address(self, venue: str) -> bool:
+        return bool(self._address(venue))
+
+    def check(self, source: Source) -> str:
+        """Hold a source against its venue's instrument list, which takes a request.
+
+        Return a note if that is not to be had; ValueError says what the list has instead.
+        """
+        if not self.has_address(source.venue):
+            raise ValueError(f"expected an address of {source.venue} (--endpoint), found none")
+        settings = self._settings.get(source.venue, VenueSettings())
+        setup, channels = self._setup(source.venue), venues()[source.venue]["channels"]
+        with self._lock:
+            rest = self._rests.get(source.venue)
+        if rest is not None:
+            return listing.check(source, channels, setup, rest)
+        key = keys.find(venues()[source.venue]["key"], settings)
+        rest = Rest(f"list-{source.venue}", self._address(source.venue), key)
+        try:
+            return listing.check(source, channels, setup, rest)
+        finally:
+            rest.close(JOIN_S)
+
+    def add(self, source: Source) -> None:
+        """Follow one more source, or one in another way; its venue is connected to anew."""
+        with self._lock:
+            before = self._followed(source)
+            if [self._way(one) for one in before] == [self._way(source)]:
+                return
+            self._sources = [one for one in self._sources if one not in before] + [source]
+            self._reopen(source.venue)
 
     def remove(self, source: Source) -> None:
         """Follow a source no longer; what is left of its venue is connected to anew."""
         with self._lock:
-            for followed in self._followed(source):
-                self._sources.remove(followed)
-                self._reopen(source.venue)
+            before = self._followed(source)
+            if not before:
+                followed = ", ".join(map(str, self._sources)) or "none"
+                raise ValueError(f"expected one of the sources {followed}, found {source}")
+            self._sources = [one for one in self._sources if one not in before]
+            self._reopen(source.venue)
 
     def drain(self, wait_ms: int, linger_ms: int) -> Batch | None:
         """Wait for rows without the GIL; None if none came within `wait_ms`."""
@@ -142,6 +171,11 @@ class Feeds:
     def _address(self, venue: str) -> str:
         return str(self._endpoints.get(venue, NOWHERE).http or venues()[venue]["rest_url"])
 
+    def _setup(self, venue: str) -> dict[str, Any]:
+        settings = self._settings.get(venue, VenueSettings())
+        pools = [pool.model_dump() for pool in settings.pools]
+        return {"rest_path": urlsplit(self._address(venue)).path, "pools": pools}
+
     def _open_all(self, names: set[str]) -> None:
         for way in dict.fromkeys(map(self._way, self._sources)):
             if way.venue in names:
@@ -156,7 +190,6 @@ class Feeds:
         settings = self._settings.get(venue, VenueSettings())
         profile, endpoint = venues()[venue], self._endpoints.get(venue, NOWHERE)
         base, address = endpoint.ws or profile["ws_url"], self._address(venue)
-        pools = [pool.model_dump() for pool in settings.pools]
         name = venue if way.mode == settings.mode else f"{venue}-{way.mode}"
         name = name if part == 0 else f"{name}-{part + 1}"
         options = {
@@ -166,7 +199,7 @@ class Feeds:
             "raw": self._raw,
             "part": part,
             "interval_ms": round((way.interval_s or 0) * 1000),
-            "setup": {"rest_path": urlsplit(address).path, "pools": pools},
+            "setup": self._setup(venue),
         }
         session = Session(self._feed, venue, json.dumps(options))
         key = keys.find(profile["key"], settings)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.archive import Archive
 from monitor.config import HookSettings
+from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument
 
 
@@ -17,11 +19,12 @@ class Shared(Protocol):
     folder: Path
     archive: Archive
     settings: HookSettings
+    findings: list[Finding]
 
     @property
     def attached(self) -> bool: ...
     def about(self) -> dict[str, Any]: ...
-    def control(self, action: str) -> str: ...
+    def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str: ...
 
 
 class Layout(Protocol):

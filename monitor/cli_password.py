@@ -1,0 +1,27 @@
+"""The command that makes a password's hash for the configuration file."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from monitor import cli_support
+
+
+def password() -> None:
+    """Read a password, without echo or from standard input; print its hash for [page.users]."""
+    from monitor import users
+
+    if sys.stdin.isatty():
+        given = getpass.getpass("Password: ")
+        if getpass.getpass("Again: ") != given:
+            cli_support.fail("expected the same password twice, found two", cli_support.FAILURE)
+    else:
+        given = sys.stdin.readline().rstrip("\r\n")
+    if not 8 <= len(given) <= users.MAX_PASSWORD_CHARS:
+        cli_support.fail(
+            f"expected a password of 8 to {users.MAX_PASSWORD_CHARS} characters, "
+            f"found {len(given)}",
+            cli_support.FAILURE,
+        )
+    print(users.hash_password(given))

@@ -1,0 +1,115 @@
+"""Whether a venue's instrument list has what a source asks for, and what is near it if not."""
+
+from __future__ import annotations
+
+import json
+import queue
+import time
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import pyarrow as pa
+
+from monitor._rust_feed import Feed, Session
+from monitor.feeds.rest import TIMEOUT_S, Answer, Rest
+from monitor.sources import Source
+
+CAPACITY_ROWS = 200_000
+# The list, and whatever a venue wants to be asked before it.
+MAX_ROUNDS = 4
+MAX_PARTS = 16
+NEAREST = 3
+CONN = 1
+
+
+def check(source: Source, channels: Sequence[str], setup: dict[str, Any], rest: Rest) -> str:
+    """Return a note if the venue's list is not to be had; ValueError if the symbol is not in it.
+
+    A session of its own decides, as that of a connection would; its rows go nowhere.
+    """
+    answered: list[Answer] = []
+    scratch = _Scratch(source, channels, setup, 0)
+    for _ in range(MAX_ROUNDS):
+        asked = scratch.ask()
+        if scratch.is_resolved:
+            break
+        for path, body in asked:
+            answer = _answer(rest, path, body)
+            if answer.body is None:
+                why = answer.why or "it wants to be left in peace"
+                return f"{source.venue}'s list could not be had ({why}): {source} is not checked"
+            answered.append(answer)
+            scratch.take(answer)
+    if not scratch.refusal:
+        return ""
+    for part in range(1, min(scratch.parts, MAX_PARTS)):
+        other = _Scratch(source, channels, setup, part)
+        for answer in answered:
+            other.ask()
+            other.take(answer)
+        other.ask()
+        scratch.names |= other.names
+    names = {name.upper(): name for name in sorted(scratch.names)}
+    near = get_close_matches(source.symbol.upper().replace("/", "-"), names, NEAREST, 0.5)
+    told = f"; the nearest are {', '.join(names[name] for name in near)}" if near else ""
+    raise ValueError(f"{scratch.refusal}{told}")
+
+
+class _Scratch:
+    """A session that is asked to poll the source and all there is, and what it said of them."""
+
+    def __init__(
+        self, source: Source, channels: Sequence[str], setup: dict[str, Any], part: int
+    ) -> None:
+        self._source = source
+        self._feed = Feed(CAPACITY_ROWS)
+        wanted = [{"symbol": symbol, "channels": channels[:1]} for symbol in (source.symbol, "*")]
+        options = {
+            "name": source.venue,
+            "sources": wanted,
+            "live": True,
+            "raw": False,
+            "part": part,
+            "interval_ms": 0,
+            "setup": setup,
+        }
+        self._session = Session(self._feed, source.venue, json.dumps(options))
+        self._has_begun = self.is_resolved = False
+        self.parts, self.refusal = 1, ""
+        self.names: set[str] = set()
+
+    def ask(self) -> list[tuple[str, str | None]]:
+        """Return what the session wants to fetch next."""
+        actions = self._session.prepare()
+        if not actions:
+            if not self._has_begun:
+                self._session.fall_back(CONN, time.time_ns(), "the list is asked for")
+                self._has_begun = True
+            actions = self._session.tick(time.time_ns())
+            self._read()
+        self.parts = max([self.parts, *(count for act, count in actions if act == "parts")])
+        return [argument for act, argument in actions if act == "fetch"]
+
+    def take(self, answer: Answer) -> None:
+        assert answer.body is not None
+        self._session.fetched(CONN, answer.path, answer.body, time.time_ns(), 0)
+
+    def _read(self) -> None:
+        kinds = self._feed.drain(0, 0) or {}
+        rows = {kind: pa.record_batch(found).to_pylist() for kind, found in kinds.items()}
+        self.names |= {row["symbol"] for row in rows.get("instrument", [])}
+        for row in rows.get("status", []):
+            if row["scope"] == "symbol":
+                self.is_resolved = True
+                if row["kind"] == "refused" and row["symbol"] == self._source.symbol:
+                    self.refusal = row["detail"]
+
+
+def _answer(rest: Rest, path: str, body: str | None) -> Answer:
+    answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
+    rest.ask(path, body, answers.put)
+    try:
+        return answers.get(timeout=2 * TIMEOUT_S)
+    except queue.Empty:
+        return Answer(path, None, "fetch_failed", "expected an answer in time, found none")
