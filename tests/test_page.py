@@ -179,5 +179,5 @@ def _answers(url: str) -> bool:
 
     try:
         return requests.get(url, timeout=10).status_code == 200
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False

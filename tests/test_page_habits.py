@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from conftest import DEADLINE_S, collector_of, until
 from playwright.sync_api import Browser, Page, sync_playwright
-from test_collector import all_connected, free_port
+from test_collector import free_port
 from test_page import QUIET, WAIT_MS, _answers
 
 from monitor import overview, recordings
@@ -41,40 +42,31 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Iterator[Served]:
     home = tmp_path_factory.mktemp("habits")
-    started: list[subprocess.Popen[str]] = []
-
-    def start(*arguments: object) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
-        process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, text=True)
-        started.append(process)
-        return process
-
-    assert start("record", "--simulated", "--for", "6s").wait(DEADLINE_S) == 0
-    folder = home / "recordings"
-    (recording,) = recordings.paths_of(folder)
-    start("record", "--simulated")
-    held = collector_of(folder)
-    until(lambda: all_connected(held, 6), "six connected sources")
-    port = free_port()
-
+    folder, port = home / "recordings", free_port()
     pages: list[subprocess.Popen[str]] = []
+    with ExitStack() as stack:
 
-    def serve() -> None:
-        pages.append(start("serve", "--port", port))
-        until(lambda: _answers(f"http://127.0.0.1:{port}/"), "the page")
+        def start(*arguments: object) -> subprocess.Popen[str]:
+            command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
+            process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, text=True)
+            stack.callback(process.wait, DEADLINE_S)
+            stack.callback(process.terminate)
+            return process
 
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        def serve() -> None:
+            pages.append(start("serve", "--port", port))
+            until(lambda: _answers(f"http://127.0.0.1:{port}/health"), "the page")
+
+        assert start("record", "--simulated", "--for", "6s").wait(DEADLINE_S) == 0
+        (recording,) = recordings.paths_of(folder)
+        start("record", "--simulated")
+        collector_of(folder)
         serve()
-        try:
-            yield Served(folder, recording.name, port, browser, serve, pages)
-        finally:
-            browser.close()
-            for process in reversed(started):
-                process.terminate()
-            for process in started:
-                process.wait(DEADLINE_S)
+        arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+        playwright = stack.enter_context(sync_playwright())
+        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        stack.callback(browser.close)
+        yield Served(folder, recording.name, port, browser, serve, pages)
 
 
 def lines(page: Page) -> list[str]:
