@@ -83,7 +83,7 @@ class Across:
         self._last = np.full((2, count), np.nan)
 
     def take(self, events: Sequence[Columns]) -> tuple[npt.NDArray[np.int64], Reals, Reals]:
-        """Return the times of the legs' new quotes, and every leg's bid and ask then: (leg, time)."""
+        """Return the times of the legs' new quotes, and each leg's bid and ask then (leg, time)."""
         times = np.concatenate([of_leg["ts_recv"] for of_leg in events])
         order = np.argsort(times, kind="stable")
         leg = np.repeat(np.arange(len(events)), [len(of_leg["ts_recv"]) for of_leg in events])

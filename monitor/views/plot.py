@@ -43,6 +43,7 @@ class Plot:
     height: int | None = HEIGHT
     follow_ms = FOLLOW_MS
     has_time_axis = True
+    legend = "top_left"
     # Columns of sources that hold times.
     times = frozenset(("time", "until"))
 
@@ -63,7 +64,7 @@ class Plot:
                     **({"height": self.height} if self.height else {"min_height": MIN_HEIGHT}),
                     title=self.title,
                     show_legend=True,
-                    legend_position="top_left",
+                    legend_position=self.legend,
                     xlabel="",
                     ylabel=self.unit,
                     apply_ranges=False,
@@ -337,7 +338,7 @@ def _dress(plot: Any, element: Any) -> None:
     figure.toolbar.logo = None
     for axis in figure.axis:
         axis.axis_label_text_color = axis.major_label_text_color = MUTED
-        axis.major_label_text_font_size = "11px"
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
         if isinstance(axis.formatter, DatetimeTickFormatter):
             # The day stands above the page, and here it would take a line of its own.
             axis.formatter.context = None
@@ -348,4 +349,6 @@ def _dress(plot: Any, element: Any) -> None:
         legend.background_fill_color, legend.background_fill_alpha = BACKGROUND, 0.7
         legend.border_line_color = None
         legend.label_text_color, legend.label_text_font_size = MUTED, "11px"
-        legend.orientation, legend.padding, legend.margin = "horizontal", 0, 2
+        inside = isinstance(legend.location, str) and "_" in legend.location
+        legend.orientation = "horizontal" if inside else "vertical"
+        legend.padding, legend.margin, legend.spacing = 0, 2, 0
