@@ -19,7 +19,7 @@ ROLLOVER_MARKS = 200
 # More new rows than this per refresh are thinned; the extremes of every bucket stay.
 BUCKETS = 40
 FOLLOW_MS = 60_000
-HEIGHT, MIN_HEIGHT = 250, 140
+HEIGHT, MIN_HEIGHT = 250, 120
 BACKGROUND, GRID, TEXT, MUTED = "#12161c", "#232a33", "#c9d1d9", "#8b949e"
 # Told apart by people who see red and green alike.
 BID, ASK, MID = "#4ea1ff", "#ff9f43", "#9aa4b2"
@@ -197,9 +197,8 @@ class Plot:
             source=self._marks,
             name="marks",
             line_color=MARK,
-            line_width=2,
             line_dash="dashed",
-            line_alpha=0.8,
+            line_alpha=0.45,
         )
         plot.state.add_tools(hover([("", "@text")], renderers=[marks]))
 
@@ -335,6 +334,8 @@ def _dress(plot: Any, element: Any) -> None:
     figure.outline_line_color = GRID
     figure.title.text_color, figure.title.text_font_size = TEXT, "13px"
     figure.toolbar.autohide = True
+    # A legend beside one plot must not make its neighbours narrower.
+    figure.frame_align = False
     figure.toolbar.logo = None
     for axis in figure.axis:
         axis.axis_label_text_color = axis.major_label_text_color = MUTED
@@ -351,4 +352,5 @@ def _dress(plot: Any, element: Any) -> None:
         legend.label_text_color, legend.label_text_font_size = MUTED, "11px"
         inside = isinstance(legend.location, str) and "_" in legend.location
         legend.orientation = "horizontal" if inside else "vertical"
-        legend.padding, legend.margin, legend.spacing = 0, 2, 0
+        legend.padding, legend.margin = 0, 2
+        legend.spacing = 10 if inside else 0
