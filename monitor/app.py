@@ -99,6 +99,8 @@ def build() -> None:
     """Make the page of the viewer that is being served."""
     pn.extension(raw_css=[CSS])
     hv.extension("bokeh")
+    # A layout that fills the screen says so itself; what it stands in must not grow with it.
+    pn.config.respect_explicit_sizing = True
     hv.renderer("bokeh").theme = "dark_minimal"
     page = Page(shared())
     page.start()
