@@ -122,6 +122,8 @@ def build() -> None:
     # The page has a banner of its own for a lost server.
     if pn.state.curdoc is not None:
         pn.state.curdoc.config.notify_connection_status = False
+    # A layout that fills the screen says so itself; what it stands in must not grow with it.
+    pn.config.respect_explicit_sizing = True
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")

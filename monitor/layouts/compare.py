@@ -17,15 +17,16 @@ TABLE_EVERY_S = 1.0
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 560px;
         grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
-        grid-template-rows: auto auto minmax(220px, 3fr) minmax(160px, 2fr);
+        grid-template-rows: max-content max-content minmax(0, 4fr) minmax(0, 3fr);
         grid-template-areas: "choice choice" "legs legs" "mids mids" "rates latency"; }
 @media (max-width: 800px) {
   :host { height: auto; grid-template-columns: minmax(0, 1fr);
-          grid-template-rows: auto auto 320px 260px 260px;
+          grid-template-rows: max-content max-content 320px 260px 260px;
           grid-template-areas: "choice" "legs" "mids" "rates" "latency"; }
 }
 """
 TABLE_CSS = """
+.panel { max-height: 190px; overflow-y: auto; }
 .swatch { display: inline-block; width: 22px; margin-right: 8px; vertical-align: middle; }
 .best { font-weight: 600; color: var(--ok, #2ec4b6); }
 """
@@ -61,8 +62,10 @@ class Compare:
         self._legs = style.html()
         self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
         self._others = pn.widgets.MultiChoice(
-            name="Lay over: the same asset against others",
+            name="",
+            placeholder="Lay over the same asset against other quote assets",
             options=[],
+            margin=(4, 5, 0, 5),
             stylesheets=[style.WIDGET_CSS],
             sizing_mode="stretch_width",
         )

@@ -26,6 +26,11 @@ GRID_CSS = """
           grid-template-areas: "heat" "candles" "ladder" "tape" "depth"; }
 }
 """
+INTERVAL_CSS = """
+.bk-btn { padding: 1px 8px; font-size: 11px; }
+.bk-btn.bk-active { background-color: var(--hover, #222a35) !important;
+                    border-color: var(--accent, #4ea1ff) !important; font-weight: 600; }
+"""
 # In the corner of the plot that it is about.
 CORNER = {"position": "absolute", "top": "6px", "right": "44px", "z-index": "5"}
 
@@ -54,7 +59,7 @@ class Micro:
             name="Interval",
             options=list(INTERVALS_S),
             value="1 s",
-            stylesheets=[style.WIDGET_CSS, ".bk-btn { padding: 1px 8px; font-size: 11px; }"],
+            stylesheets=[style.WIDGET_CSS, INTERVAL_CSS],
             styles=CORNER,
             width=190,
             margin=0,

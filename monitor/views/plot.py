@@ -27,7 +27,7 @@ ROLLOVER_MARKS = 200
 # More new rows than this per refresh are thinned; the extremes of every bucket stay.
 BUCKETS = 40
 FOLLOW_MS = 60_000
-HEIGHT, MIN_HEIGHT = 250, 140
+HEIGHT, MIN_HEIGHT = 250, 120
 # Told apart by people who see red and green alike, and at 3 to 1 from a dark and a light ground.
 BID, ASK, MID = "#2f81f7", "#d9730d", "#8290a2"
 MUTED, BEST = "#8290a2", "#a371f7"
@@ -60,6 +60,7 @@ class Plot:
     height: int | None = HEIGHT
     follow_ms = FOLLOW_MS
     has_time_axis = True
+    legend = "top_left"
     # Columns of sources that hold times.
     times = frozenset(("time", "until"))
 
@@ -80,7 +81,7 @@ class Plot:
                     **({"height": self.height} if self.height else {"min_height": MIN_HEIGHT}),
                     title=self.title,
                     show_legend=True,
-                    legend_position="top_left",
+                    legend_position=self.legend,
                     xlabel="",
                     ylabel=self.unit,
                     apply_ranges=False,
@@ -213,9 +214,8 @@ class Plot:
             source=self._marks,
             name="marks",
             line_color=MARK,
-            line_width=2,
             line_dash="dashed",
-            line_alpha=0.8,
+            line_alpha=0.45,
         )
         plot.state.add_tools(hover([("", "@text")], renderers=[marks]))
 
@@ -353,10 +353,12 @@ def dress(plot: Any, element: Any) -> None:
     figure.outline_line_color = line
     figure.title.text_color, figure.title.text_font_size = look.color("text"), "13px"
     figure.toolbar.autohide = True
+    # A legend beside one plot must not make its neighbours narrower.
+    figure.frame_align = False
     figure.toolbar.logo = None
     for axis in figure.axis:
         axis.axis_label_text_color = axis.major_label_text_color = muted
-        axis.major_label_text_font_size = "11px"
+        axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
         if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
             axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
@@ -369,4 +371,7 @@ def dress(plot: Any, element: Any) -> None:
         legend.background_fill_color, legend.background_fill_alpha = panel, 0.7
         legend.border_line_color = None
         legend.label_text_color, legend.label_text_font_size = muted, "11px"
-        legend.orientation, legend.padding, legend.margin = "horizontal", 0, 2
+        inside = isinstance(legend.location, str) and "_" in legend.location
+        legend.orientation = "horizontal" if inside else "vertical"
+        legend.padding, legend.margin = 0, 2
+        legend.spacing = 10 if inside else 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from monitor.hub import Hub, Instrument
+from monitor.hub import Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import lines
 
@@ -17,6 +17,7 @@ class BySource(lines.Lines):
 
     kinds = ()
     height = None
+    legend = "right"
 
     def __init__(self) -> None:
         self._read: dict[Instrument, int] = {}
@@ -24,6 +25,9 @@ class BySource(lines.Lines):
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
         return None
+
+    def concerns(self, mark: Mark, instrument: Instrument) -> bool:
+        return True
 
     def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         return hub.instruments()

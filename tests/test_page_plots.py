@@ -1,0 +1,165 @@
+"""What plots send to a real browser: increments; whole sources only at the start and on a seek."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import collector_of, until
+from playwright.sync_api import Page, sync_playwright
+from test_collector import all_connected, free_port
+from test_page import QUIET
+
+pytestmark = pytest.mark.browser
+Run = Callable[..., Any]
+
+# A busy machine draws a page in minutes.
+PATIENCE_S = 240.0
+STREAMED, PATCHED = "ColumnsStreamed", "ColumnsPatched"
+# A whole source is a property that is set anew.
+WHOLE = "whole"
+# What a layout's plots have: the heat map and the candles six sources and one for marks, the depth
+# curve two; the mids thirteen and one for marks, rates and latencies twelve and one each.
+SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 14 + 13 + 13}
+
+
+class Wire:
+    """A page, and how often each kind of change of a source came over its WebSocket."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.changes: Counter[str] = Counter()
+        self.errors: list[str] = []
+        page.set_default_timeout(PATIENCE_S * 1000)
+        page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("websocket", lambda line: line.on("framereceived", self._count))
+
+    def _count(self, frame: Any) -> None:
+        if not isinstance(frame, str) or '"events"' not in frame:
+            return
+        for event in json.loads(frame).get("events", []):
+            if event["kind"] in (STREAMED, PATCHED):
+                self.changes[event["kind"]] += 1
+            elif event["kind"] == "ColumnDataChanged" or event.get("attr") == "data":
+                self.changes[WHOLE] += 1
+
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
+        """Let the browser go on, and what it receives be counted, until `ready`."""
+
+        def probe() -> bool:
+            self.page.wait_for_timeout(50)
+            return ready()
+
+        until(probe, what, PATIENCE_S)
+
+    def settle(self, streamed: int) -> None:
+        """Wait until so many increments have come in a row, with no whole source between them."""
+        before = self.changes[WHOLE] - 1
+
+        def is_settled() -> bool:
+            nonlocal before
+            if self.changes[WHOLE] != before:
+                before = self.changes[WHOLE]
+                self.changes[STREAMED] = 0
+            return self.changes[STREAMED] >= streamed
+
+        self.wait(is_settled, f"{streamed} increments without a whole source")
+
+    def whole_sources_during(self, act: Callable[[], object]) -> int:
+        """Return how many whole sources come by an act, until only increments come again."""
+        self.changes.clear()
+        act()
+        self.wait(lambda: self.changes[WHOLE] > 0, "whole sources")
+        self.settle(15)
+        return self.changes[WHOLE]
+
+
+@pytest.fixture
+def wire(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Wire]:
+    older = background("record", "--simulated")
+    held = collector_of(tmp_path / "recordings")
+    until(lambda: all_connected(held, 6), "six connected sources")
+    older.terminate()
+    assert older.wait(90) == 0
+    port = free_port()
+    served = background("serve", "--port", port)
+    assert served.stdout is not None
+    lines = iter(served.stdout.readline, "")
+    url = next(line.split()[1] for line in lines if line.startswith("monitor: "))
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
+        try:
+            made = Wire(browser.new_page(viewport={"width": 1280, "height": 720}))
+            made.page.goto(url)
+            made.page.wait_for_selector("text=/LIVE .*updates/")
+            yield made
+        finally:
+            browser.close()
+
+
+def test_live_plots_stream_increments_and_whole_sources_only_at_the_start_and_on_a_seek(
+    wire: Wire,
+) -> None:
+    page = wire.page
+
+    def open_tab(name: str) -> None:
+        page.get_by_text(name, exact=True).click()
+
+    wire.settle(15)
+    for name, sources, patched in (
+        ("Micro-structure", SOURCES["micro"], 5),
+        ("Compare", SOURCES["compare"], 0),
+    ):
+        assert wire.whole_sources_during(lambda name=name: open_tab(name)) == sources
+        wire.changes.clear()
+        wire.wait(
+            lambda patched=patched: (
+                wire.changes[STREAMED] >= 40 and wire.changes[PATCHED] >= patched
+            ),
+            "increments",
+        )
+        assert wire.changes[WHOLE] == 0
+
+    open_tab("Micro-structure")
+    page.get_by_text("best", exact=True).first.wait_for()
+    page.get_by_text("▲ buy").or_(page.get_by_text("▼ sell")).first.wait_for()
+    # Another interval is another start, for the candles alone.
+    wire.settle(15)
+    assert (
+        wire.whole_sources_during(lambda: page.get_by_text("5 s", exact=True).click())
+        == SOURCES["candles"]
+    )
+    chosen = page.get_by_label("Instrument")
+    other = chosen.locator("option").nth(1).inner_text()
+    assert wire.whole_sources_during(lambda: chosen.select_option(other)) == SOURCES["micro"]
+
+    # What lies under the pointer tells its exact values.
+    box = page.locator(".bk-Figure:visible").first.bounding_box()
+    assert box is not None
+
+    def is_told() -> bool:
+        page.mouse.move(box["x"] + 2 + box["width"] / 2, box["y"] + box["height"] * 0.4)
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] * 0.4)
+        return page.get_by_text(re.compile("^(bid|ask) size")).count() > 0
+
+    wire.wait(is_told, "a price and its size")
+
+    watch = page.get_by_label("Watch")
+    wire.wait(lambda: watch.locator("option").count() == 2, "the older recording")
+    (older,) = set(watch.locator("option").all_inner_texts()) - {"Live"}
+    assert wire.whole_sources_during(lambda: watch.select_option(older)) == SOURCES["micro"]
+    page.wait_for_selector("text=/REPLAY .* playing at 1×/")
+
+    def seek() -> None:
+        page.locator(".noUi-handle").first.focus()
+        page.keyboard.press("ArrowLeft")
+
+    assert wire.whole_sources_during(seek) >= SOURCES["micro"]
+    assert wire.errors == []

@@ -1,0 +1,212 @@
+"""What the views make of rows: candles as SQL has them, legs by hand, and exact text."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import pytest
+from rows import batch_of, ignore
+from test_ready_made import ask
+
+from monitor.batches import BACKFILL, DUPLICATE, INVALID, SCHEMAS, SNAPSHOT
+from monitor.hub import Hub
+from monitor.recorder import Recorder
+from monitor.rings import DEPTH_ROWS, Ring
+from monitor.views.candles import Candles
+from monitor.views.heatmap import SLICE_NS, HeatMap
+from monitor.views.legs import shares
+from monitor.views.tape import Tape
+
+S = 1_000_000_000
+START = 1_700_000_100 * S
+HERE = ("kraken", "BTC-USD")
+Row = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn() -> None:
+    hv.extension("bokeh")
+
+
+class Rows:
+    """Makes rows one after another; everything that is not given is null."""
+
+    def __init__(self) -> None:
+        self._ords = itertools.count()
+
+    def __call__(self, kind: str, seconds: float, venue: str = "kraken", /, **values: Any) -> Row:
+        nameless = {field.name: None for field in SCHEMAS[kind]}
+        known = {"ts_recv": START + round(seconds * S), "conn": 1, "flags": 0}
+        where = {"venue": venue, "symbol": HERE[1]}
+        return kind, {**nameless, **known, **where, "ord": next(self._ords), **values}
+
+
+def trades() -> list[Row]:
+    """Twelve minutes of trades with silences, repeats, and old ones that came late."""
+    random, make = np.random.default_rng(5), Rows()
+    made = []
+    times = np.sort(random.uniform(0, 720, 400))
+    for seconds in times[(times < 200) | (times > 320)]:
+        flags = int(random.choice([0, 0, 0, DUPLICATE, BACKFILL, SNAPSHOT]))
+        ago = float(random.choice([0.02, 0.4, 65.0]))
+        made.append(
+            make(
+                *("trade", seconds),
+                price=round(100 + random.normal(), 2),
+                size=round(random.uniform(0.1, 2), 3),
+                side=str(random.choice(["buy", "sell"])),
+                flags=flags,
+                ts_event=START + int((seconds - ago) * S) if random.random() < 0.9 else None,
+            )
+        )
+    return made
+
+
+def fed(rows: list[Row], cuts: int = 1) -> Iterator[Hub]:
+    """Give a hub the rows in so many batches; yield it behind each."""
+    hub = Hub()
+    for part in np.array_split(np.arange(len(rows)), cuts):
+        hub(batch_of([rows[at] for at in part]))
+        yield hub
+
+
+@pytest.mark.parametrize("interval_s", [1, 5, 60, 300])
+def test_candles_are_the_bars_of_sql_wherever_batches_are_cut(
+    tmp_path: Path, interval_s: int
+) -> None:
+    rows = trades()
+    recorder = Recorder(tmp_path / "one", ["test:X"], ignore)
+    recorder.start()
+    recorder(batch_of(rows))
+    recorder.close()
+    view, ns = "bars_1s" if interval_s < 60 else "bars_1m", interval_s * S
+    wanted = ask(
+        tmp_path,
+        f"SELECT make_timestamp_ns(epoch_ns(start) // {ns} * {ns}) AS start,"
+        " arg_min(open, start) AS open, max(high) AS high, min(low) AS low,"
+        " arg_max(close, start) AS close, sum(volume) AS volume, sum(trades)::BIGINT AS trades"
+        f" FROM {view} GROUP BY ALL ORDER BY 1",
+    )
+    assert len(wanted) > 2
+    for hub in fed(rows, 23):
+        # Somebody who looks meanwhile changes nothing.
+        hub.candles(HERE, 5, 0)
+    _, bars = hub.candles(HERE, interval_s, 0)
+    for name in ("start", "open", "high", "low", "close", "trades"):
+        assert bars[name].tolist() == [bar[name] for bar in wanted], name
+    assert bars["volume"].tolist() == pytest.approx([bar["volume"] for bar in wanted])
+
+
+def test_a_drawn_candle_changes_with_a_trade_that_comes_late() -> None:
+    view = Candles()
+    view.pane.get_root()
+    for hub in fed(trades(), 60):
+        view.refresh(hub, HERE)
+    _, bars = hub.candles(HERE, 1, 0)
+    closed, forming = (dict(view.renderers[at].data_source.data) for at in (2, 3))
+    order = np.argsort(closed["time"])
+    for name in ("open", "high", "low", "close", "volume", "trades"):
+        seen = [*np.asarray(closed[name])[order], *forming[name]]
+        assert seen == bars[name].tolist(), name
+
+
+def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
+    random, make, rows, books = np.random.default_rng(7), Rows(), [], {}
+    for tick in range(0, 200):
+        seconds = tick / 10 + 0.03
+        if tick == 150:
+            rows.append(make("quote", seconds, origin="native", flags=INVALID))
+        if 60 < tick < 75 or tick > 149:
+            rows.append(make("clock", seconds, "monitor", offset_ns=0))
+            continue
+        price = round(100 + random.normal(), 2)
+        asks = [round(price + 0.1 * (n + 1), 2) for n in range(3)]
+        sizes = {"bid_sizes": [1.0, 2.0], "ask_sizes": [tick + 1.0, 1.0, 3.0]}
+        prices = {"bid_prices": [price, price - 0.5], "ask_prices": asks}
+        rows.append(make("quote", seconds, bid=price, ask=asks[0], origin="native"))
+        rows.append(make("depth", seconds, **prices, **sizes))
+        books[tick] = list(zip(asks, sizes["ask_sizes"], strict=True))
+    view = HeatMap()
+    view.pane.get_root()
+    for hub in fed(rows, 40):
+        view.refresh(hub, HERE)
+    data = view.renderers[1].data_source.data
+    seen: dict[float, list[tuple[float, float]]] = {}
+    for time, price, size in zip(data["time"], data["price"], data["size"], strict=True):
+        seen.setdefault(time, []).append((price, size))
+    wanted = {}
+    for slice_ in range(39):
+        last = max((tick for tick in books if tick / 10 + 0.03 < (slice_ + 1) / 2), default=None)
+        if last is not None and (slice_ + 1) / 2 <= 15.03:
+            wanted[(START + slice_ * SLICE_NS) / 1e6] = books[last]
+    assert seen == wanted
+    assert (np.asarray(data["bottom"]) < np.asarray(data["price"])).all()
+    assert (np.asarray(data["top"]) > np.asarray(data["price"])).all()
+
+
+def test_legs_share_the_last_minute_by_time_and_a_stale_one_has_no_part() -> None:
+    make = Rows()
+    rows = [
+        make("quote", 0, "binance", bid=100.0, ask=102.0, origin="native"),
+        make("quote", 0, "kraken", bid=99.0, ask=101.0, origin="native"),
+        make("quote", 1, "binance", bid=100.0, ask=100.5, origin="native"),
+        make("quote", 2, "kraken", bid=100.25, ask=101.0, origin="native"),
+        # Binance's last counts until 3, Kraken's until 4; then nobody's.
+        make("quote", 6, "binance", bid=100.0, ask=102.0, origin="native"),
+        make("clock", 8, "monitor", offset_ns=0),
+    ]
+    (hub,) = fed(rows)
+    seconds, (binance, kraken) = shares(hub, [("binance", HERE[1]), HERE], 2 * S)
+    assert seconds == 8
+    assert binance == pytest.approx((4 / 8, 4 / 8, 3 / 8))
+    assert kraken == pytest.approx((2 / 8, 2 / 8, 4 / 8))
+
+
+def test_alerts_of_hooks_are_marks_beside_those_of_status() -> None:
+    make = Rows()
+    told = {"hook": "h", "origin": "recorded", "cause_ord": 0}
+    signals = []
+    for level in ("info", "warn", "alert"):
+        _, row = make("signal", 1, level=level, text=f"<{level}>", **told)
+        signals.append(("signal", {n: row[n] for n in SCHEMAS["signal"].names}))
+    status = make(
+        "status", 2, kind="gap", scope="symbol", state="connected", detail="lost", count=3
+    )
+    (hub,) = fed([*signals, status])
+    _, marks = hub.marks()
+    assert [(mark.kind, mark.text) for mark in marks] == [
+        ("warn", "h: <warn> (recorded)"),
+        ("alert", "h: <alert> (recorded)"),
+        ("gap", "lost (3)"),
+    ]
+
+
+def test_time_and_sales_tell_the_newest_trades_in_full() -> None:
+    make, tape = Rows(), Tape()
+    rows = [
+        make("trade", 1, price=68_000.1, size=0.00000123, side="buy", ts_event=START + S),
+        make("trade", 2, price=68_000.25, size=2.0, side=None),
+    ]
+    (hub,) = fed(rows)
+    tape.refresh(hub, HERE)
+    html = tape.pane.object
+    newest, oldest = html.split("<tbody>")[1].split("</tr>")[:2]
+    for text in ("68,000.25", "2.00000000", "– none", "22:15:02.000"):
+        assert text in newest
+    for text in ("68,000.10", "0.00000123", "▲ buy", "22:15:01.000"):
+        assert text in oldest
+
+
+def test_a_ring_of_books_is_bounded() -> None:
+    ring = Ring(DEPTH_ROWS)
+    for number in range(3):
+        times = np.arange(500) + 500 * number
+        ring.extend({"ts_recv": times, "bid_prices": np.tile(times[:, None], 20)})
+    kept = ring.since(0)
+    assert kept["ts_recv"].tolist() == list(range(1500 - DEPTH_ROWS, 1500))
+    assert kept["bid_prices"][:, 19].tolist() == kept["ts_recv"].tolist()
