@@ -14,7 +14,8 @@ import sys
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import lock, recordings
+from monitor.queries import Result
 from monitor.segments import iso
 
 # Where exports and clips go, each recording's in a folder of its own.
@@ -33,7 +35,7 @@ MAX_STATEMENTS = 2
 KEPT_JOBS = 30
 LIST_EVERY_S = 2.0
 ID_FORM = "%Y%m%dT%H%M%SZ"
-STOP_S = 5.0
+STOP_S = 2.0
 
 
 class ArchiveError(Exception):
@@ -68,7 +70,8 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         # One statement costs a process of two threads and up to 1 GB.
-        self.statements = ThreadPoolExecutor(MAX_STATEMENTS, thread_name_prefix="sql")
+        self._statements = ThreadPoolExecutor(MAX_STATEMENTS, thread_name_prefix="sql")
+        self._cancels: set[threading.Event] = set()
         self._jobs: deque[Job] = deque(maxlen=KEPT_JOBS)
         self._numbered = 0
         self._lock = threading.Lock()
@@ -96,6 +99,13 @@ class Archive:
             finally:
                 self._listing.release()
         return self._listed
+
+    def ask(self, statement: Callable[[], Result], cancelled: threading.Event) -> Future[Result]:
+        """Run a statement as soon as there is room; to set `cancelled` ends it."""
+        asked = self._statements.submit(statement)
+        self._cancels.add(cancelled)
+        asked.add_done_callback(lambda _: self._cancels.discard(cancelled))
+        return asked
 
     def jobs(self) -> list[Job]:
         """Return the jobs that run and the last that did, the newest first."""
@@ -148,20 +158,24 @@ class Archive:
                     killer.start()
 
     def close(self) -> None:
-        """End all work; statements end by themselves."""
+        """End all work and all statements."""
         with self._lock:
             self._is_closed = True
             children, threads = list(self._children), list(self._threads.values())
         for number in children:
             self.cancel(number)
+        for cancelled in list(self._cancels):
+            cancelled.set()
+        self._statements.shutdown(wait=False, cancel_futures=True)
         for thread in threads:
             thread.join(2 * STOP_S)
-        self.statements.shutdown(wait=False, cancel_futures=True)
 
     def _describe(self) -> list[dict[str, Any]]:
         held = lock.holder(self.folder)
         described, known = [], {}
         for path in reversed(recordings.paths_of(self.folder)):
+            if self._is_closed:
+                break
             # One that goes meanwhile is not there any more.
             with suppress(FileNotFoundError):
                 changed_ns = path.stat().st_mtime_ns

@@ -100,7 +100,7 @@ def _publish(made: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists():
         raise ValueError(f"expected no {target.name} in {target.parent}, found one")
-    return made.rename(target)
+    return made.rename(target).resolve()
 
 
 def _progress() -> Callable[[int, int], None]:

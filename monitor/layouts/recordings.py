@@ -23,6 +23,7 @@ from monitor.views.clickable import Clickable
 
 PAGE_ROWS = 10
 JOBS_EVERY_S = 0.5
+DANGER_CSS = ".bk-btn { border-color: #ff6b6b !important; color: #ff8f8f !important; }"
 
 
 class Recordings:
@@ -52,6 +53,7 @@ class Recordings:
             ),
             sizing_mode="stretch_width",
         )
+        self._table.show('<div class="panel muted">Reading what there is …</div>')
         self._show_chosen()
 
     def _make_actions(self) -> None:
@@ -68,11 +70,13 @@ class Recordings:
         self._export = button(
             "Export", lambda one: self._start("export", one, form=self._form.value)
         )
-        self._from = pn.widgets.TextInput(name="Clip from (UTC)", width=190, **look)
-        self._to = pn.widgets.TextInput(name="to, inclusive", width=190, **look)
+        self._from = pn.widgets.TextInput(name="Clip from (UTC)", width=225, **look)
+        self._to = pn.widgets.TextInput(name="to, inclusive", width=225, **look)
         self._clip = button("Clip", self._cut)
         self._delete = button("Delete …", self._ask)
-        self._sure = button("Delete", self._delete_it, width=330, button_type="danger")
+        self._sure = button(
+            "Delete", self._delete_it, width=330, stylesheets=[style.WIDGET_CSS, DANGER_CSS]
+        )
         self._keep = button("Keep it", lambda _: self._end_asking())
         self._download = Download()
         self._question = pn.Row(self._sure, self._keep, visible=False)

@@ -114,7 +114,7 @@ class Sql:
             cancelled=self._cancelled,
         )
         self._run.disabled, self._cancel.disabled = True, False
-        self._asked = self._shared.archive.statements.submit(_checked, ask)
+        self._asked = self._shared.archive.ask(partial(_checked, ask), self._cancelled)
         try:
             result = await asyncio.wrap_future(self._asked)
             seconds = time.monotonic() - self._began_s

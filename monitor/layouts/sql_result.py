@@ -96,7 +96,7 @@ class SqlResult:
             + "</tr>"
             for row in part.to_pylist()
         )
-        told = f"{whole.num_rows:,} rows"
+        told = f"{whole.num_rows:,} row{'s' if whole.num_rows != 1 else ''}"
         if self._result.truncated:
             told += (
                 f', <span class="error">▲ truncated: there are more than {whole.num_rows:,}</span>'

@@ -49,6 +49,7 @@ td.number, th.number { text-align: right; }
 button { font: inherit; color: inherit; background: transparent; border: 1px solid #4b5563;
          border-radius: 4px; padding: 1px 10px; }
 button:disabled { opacity: .4; cursor: default; }
+.told { font-weight: 600; }
 .foot { display: flex; gap: 10px; align-items: center; padding-top: 6px; }
 progress { width: 140px; height: 8px; vertical-align: middle; }
 summary { cursor: pointer; padding: 2px 0; }

@@ -112,9 +112,9 @@ def _verdict(found: dict[str, Any]) -> str:
     """What `verify` found: damage, and how much of the time is verified and clean."""
     problems = found["problems"]
     if problems:
-        word = f'<span class="state failed">✖ damaged: {len(problems)} problems</span>'
+        word = f'<span class="told failed">✖ damaged: {len(problems)} problems</span>'
     else:
-        word = '<span class="state connected">✔ not damaged</span>'
+        word = '<span class="told connected">✔ not damaged</span>'
     lines = [f'<div class="error wrap">✖ {escape(text)}</div>' for text in problems[:TOLD_PROBLEMS]]
     if len(problems) > TOLD_PROBLEMS:
         lines.append(f'<div class="error">and {len(problems) - TOLD_PROBLEMS} more</div>')
@@ -153,7 +153,7 @@ def _job(job: Job) -> str:
     shape, look = JOB_STATES[job.state]
     return (
         f"<tr><td>{escape(job.work)} <b>{escape(job.recording)}</b></td>"
-        f'<td class="state {look}">{shape} {job.state}</td><td>{job.seconds:.1f} s</td>'
+        f'<td class="told {look}">{shape} {job.state}</td><td>{job.seconds:.1f} s</td>'
         f'<td class="wrap">{_outcome(job)}</td></tr>'
     )
 
@@ -182,7 +182,7 @@ def _outcome(job: Job) -> str:
 
 def state(name: str) -> str:
     shape, look, word = STATES[name]
-    return f'<span class="state {look}">{shape} {word}</span>'
+    return f'<span class="told {look}">{shape} {word}</span>'
 
 
 def size(count: int) -> str:
