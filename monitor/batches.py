@@ -206,9 +206,9 @@ def by_instrument(rows: pa.RecordBatch) -> ByInstrument:
     # Small integers are sorted and compared several times as fast.
     count = len(venue_names) * len(symbol_names)
     small = np.int16 if count <= np.iinfo(np.int16).max else np.int64
-    codes = venues.indices.to_numpy(zero_copy_only=False).astype(small)
+    codes = venues.indices.to_numpy().astype(small)
     codes *= len(symbol_names)
-    codes += symbols.indices.to_numpy(zero_copy_only=False).astype(small)
+    codes += symbols.indices.to_numpy().astype(small)
     is_used = np.bincount(codes, minlength=1) > 0
     used = np.flatnonzero(is_used)
     index = (np.cumsum(is_used) - 1).astype(small)[codes]
