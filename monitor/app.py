@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Shared:
         self.settings = HookSettings()
         # What the server is open to; it says so when it begins to serve.
         self.findings: list[Finding] = []
+        # Of every page that is not yet gone from memory.
+        self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.hub = Hub()
         graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
@@ -112,6 +115,7 @@ def build() -> None:
     pn.extension(raw_css=[CSS])
     hv.extension("bokeh")
     hv.renderer("bokeh").theme = "dark_minimal"
+    shared().documents.add(pn.state.curdoc)
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")
