@@ -19,7 +19,8 @@ def test_sources_are_added_and_removed_while_running(
     tmp_path: Path, background: Run, browser_path: str
 ) -> None:
     port = free_port()
-    background("serve", "--port", port)
+    page_process = background("serve", "--port", port)
+    until(lambda: "http://" in page_process.stdout.readline(), "the page")
     held = collector_of(tmp_path / "recordings")
     until(lambda: all_connected(held, 6), "six connected sources")
 
