@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,8 @@ class Shared:
         self.settings = HookSettings()
         # What the server is open to; it says so when it begins to serve.
         self.findings: list[Finding] = []
+        # Of every page that is not yet gone from memory.
+        self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.hub = Hub()
         graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
@@ -124,6 +127,7 @@ def build() -> None:
         pn.state.curdoc.config.notify_connection_status = False
     # A layout that fills the screen says so itself; what it stands in must not grow with it.
     pn.config.respect_explicit_sizing = True
+    shared().documents.add(pn.state.curdoc)
     page = Page(shared())
     page.start()
     page.view.servable(title="monitor")

@@ -60,6 +60,7 @@ def serve(
     arguments += ["--config", str(config)] if config else []
     for item in endpoint or []:
         arguments += ["--endpoint", item]
+    cli_support.end_cleanly_when_told()
     try:
         server.serve(folder, exposure, arguments)
     except server.ServeError as error:

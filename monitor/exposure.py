@@ -29,7 +29,7 @@ class Exposure(NamedTuple):
 
     @property
     def is_local(self) -> bool:
-        return is_loopback(self.address)
+        return is_loopback(self.address) and not self.is_behind_proxy
 
     @property
     def url(self) -> str:
@@ -78,11 +78,12 @@ def expose(
         name: User(user.password_hash.get_secret_value(), user.role)
         for name, user in page.users.items()
     }
-    is_local = is_loopback(address)
+    is_local = is_loopback(address) and not page.behind_proxy
     if not users and not is_local:
+        place = f"{address!r} behind a proxy" if page.behind_proxy else repr(address)
         raise ValueError(
             "expected a loopback address, or users to log in ([page.users.NAME]) and a cookie "
-            f"secret ({HOW}), found {address!r} without users"
+            f"secret ({HOW}), found {place} without users"
         )
     found = f"{len(secret)} characters" if secret else "none"
     if users and (secret is None or len(secret) < MIN_SECRET_CHARS):

@@ -40,6 +40,7 @@ HEADERS = {
 }
 SCRIPT = re.compile(rb"<script(?=[ >])")
 NONCE_BYTES = 16
+CHOSEN = {"bokeh-session-id", "bokeh-token"}
 
 
 class Headers(OutputTransform):
@@ -100,6 +101,9 @@ class Gate(Matcher):
         is_form = origin == "null" and request.path in (PAGE, LOGIN, LOGOUT)
         if origin is not None and not is_form and not _is_same(origin, request):
             return 403, "expected the origin of this server, found another", ""
+        # Whoever names the session of somebody else's next page is in it when that is opened.
+        if CHOSEN & request.query_arguments.keys() or "Bokeh-Session-Id" in request.headers:
+            return 403, "expected a session of the server's choice, found one that was named", ""
         viewer = self.viewer(request)
         is_open = request.path in (LOGIN, ICON) or (
             request.path == HEALTH and self._exposure.is_local

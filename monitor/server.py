@@ -136,7 +136,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
             self.set_status(status)
             self.set_header("Content-Type", kind)
             if path == "/metrics":
-                body += _metrics(server.get_sessions("/")).encode()
+                body += _metrics(server.get_sessions("/"), len(shared.documents)).encode()
             await self.finish(body)
 
     try:
@@ -189,6 +189,9 @@ def _options(exposure: Exposure) -> dict[str, Any]:
     options: dict[str, Any] = {
         "check_unused_sessions_milliseconds": CLEAN_EVERY_MS,
         "unused_session_lifetime_milliseconds": UNUSED_MS,
+        # Tornado's pings, which wait for an answer, instead of Bokeh's, which trip over a
+        # connection that is being closed.
+        "keep_alive_milliseconds": 0,
         "websocket_ping_interval": PING_EVERY_S,
         "websocket_ping_timeout": PING_EVERY_S,
         "http_server_kwargs": {"max_body_size": MAX_BODY_BYTES},
@@ -209,15 +212,17 @@ def _options(exposure: Exposure) -> dict[str, Any]:
     return options
 
 
-def _metrics(sessions: list[Any]) -> str:
+def _metrics(sessions: list[Any], documents: int) -> str:
     viewers = sum(session.connection_count > 0 for session in sessions)
-    return (
-        "# HELP monitor_page_viewers Browsers that are connected\n"
-        "# TYPE monitor_page_viewers gauge\n"
-        f"monitor_page_viewers {viewers}\n"
-        "# HELP monitor_page_sessions Documents that are kept, those of closed tabs included\n"
-        "# TYPE monitor_page_sessions gauge\n"
-        f"monitor_page_sessions {len(sessions)}\n"
+    gauges = [
+        ("viewers", "Browsers that are connected", viewers),
+        ("sessions", "Pages that are kept, those of closed tabs for a while", len(sessions)),
+        ("documents", "Pages that are in memory, until it is cleaned up", documents),
+    ]
+    return "".join(
+        f"# HELP monitor_page_{name} {told}\n# TYPE monitor_page_{name} gauge\n"
+        f"monitor_page_{name} {value}\n"
+        for name, told, value in gauges
     )
 
 

@@ -151,6 +151,7 @@ def test_another_address_is_refused_without_users_and_a_secret(
     for text, secret, address, expected in (
         (f'[page]\ncookie_secret = "{SECRET}"\n', None, "::", "without users"),
         ("", SECRET, "", "without users"),
+        ("[page]\nbehind_proxy = true\n", SECRET, "127.0.0.1", "proxy without users"),
         (user, None, "0.0.0.0", "found none"),
         (user, "too short", "192.0.2.1", "found 9 characters"),
         (f'{user}role = "admin"\n', SECRET, "127.0.0.1", "'viewer' or 'operator'"),
@@ -235,6 +236,9 @@ def test_foreign_origins_and_hosts_are_refused(served: Served) -> None:
     for host in ("evil.example", "evil.example:80", "192.0.2.1", ""):
         answer = session.get(served.url, headers={"Host": host}, timeout=DEADLINE_S)
         assert answer.status_code in (400, 403), host
+    # Nobody is to be lured into a session whose number somebody else knows.
+    for query in ("bokeh-session-id=known", f"bokeh-token={shown}"):
+        assert session.get(f"{served.url}?{query}", timeout=DEADLINE_S).status_code == 403
     local = served.url.replace("127.0.0.1", "localhost")
     assert requests.get(f"{local}login", timeout=DEADLINE_S).ok
 
