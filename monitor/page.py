@@ -190,7 +190,7 @@ class Page:
         self._source.options = [LIVE, *sorted(there, reverse=True)]
         self._source.value = names[0]
         if names[1:]:
-            self._others.param.update(options=others, value=names[1:])
+            self._others.param.update(options=style.labels(others), value=names[1:])
         self._transport.go_to(wanted.at_s)
 
     def _state(self) -> permalink.State:
@@ -261,7 +261,7 @@ class Page:
         chosen = self._source.value
         # Of what was chosen beside it nothing is left; that alone may begin the replay.
         self._others.param.update(
-            value=[], options=[name for name in self._recordings() if name != chosen]
+            value=[], options=style.labels(n for n in self._recordings() if n != chosen)
         )
         self._replay(self._chosen())
 

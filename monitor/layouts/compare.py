@@ -64,7 +64,7 @@ class Compare:
         self._others = pn.widgets.MultiChoice(
             name="",
             placeholder="Lay over the same asset against other quote assets",
-            options=[],
+            options={},
             margin=(4, 5, 0, 5),
             stylesheets=[style.WIDGET_CSS],
             sizing_mode="stretch_width",
@@ -82,9 +82,9 @@ class Compare:
         """Offer the other symbols of the same base."""
         base = instrument[1].partition("-")[0]
         symbols = sorted({symbol for _, symbol in hub.instruments()} - {instrument[1]})
-        options = [symbol for symbol in symbols if symbol.partition("-")[0] == base]
+        options = style.labels(symbol for symbol in symbols if symbol.partition("-")[0] == base)
         if options != self._others.options:
-            kept = [symbol for symbol in self._others.value if symbol in options]
+            kept = [symbol for symbol in self._others.value if symbol in options.values()]
             self._others.param.update(options=options, value=kept)
             self._others.visible = bool(options)
 

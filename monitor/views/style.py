@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
+from html import escape
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -155,6 +157,11 @@ def _look(theme: str, zone: str) -> Look:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         found = ZoneInfo(UTC)
     return Look(theme if theme in THEMES else "dark", found)
+
+
+def labels(names: Iterable[str]) -> dict[str, str]:
+    """Return the options of a widget that shows labels as HTML: names by their escaped text."""
+    return {escape(name): name for name in names}
 
 
 def html(css: str = "") -> Any:
