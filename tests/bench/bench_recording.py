@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,15 +25,17 @@ from monitor.batches import Batch, column, order_key
 from monitor.config import HookSettings
 from monitor.feeds.ingest import ingest
 from monitor.hub import Hub
+from monitor.merge import open_recordings
 from monitor.pipeline import Graph
 from monitor.recorder import Recorder
 from monitor.recordings import catalogue, open_recording
 from monitor.replay import Player
-from monitor.segments import About, Segment
+from monitor.segments import OPEN_SUFFIX, About, Segment
 
 ROWS, RATE, COLLECT_S = 10_000_000, 5_000, 20
 VENUES = {"binance": "USDT", "kraken": "USD", "coinbase": "USD"}
 BASES = ("BTC", "ETH", "SOL")
+HALVES = ("half", "other-half")
 SEEKS = 9
 LAG_MS = 100
 RATES, RECORD_S = (500_000, 1_000_000), 5
@@ -60,7 +62,12 @@ def main() -> None:
                 f"at most {worst_ms:,.0f} ms behind |"
             )
         write(folder / "bench", repeated(source, rows))
-        print(f"| replayed at max | {rows / replayed_s(folder):,.0f} rows/s |")
+        print(f"| read alone | {rows / read_s(folder):,.0f} rows/s |")
+        print(f"| replayed at max | {rows / replayed_s(folder, ['bench']):,.0f} rows/s |")
+        for name in HALVES:
+            write(folder / name, repeated(source, rows // 2))
+        both_s = replayed_s(folder, HALVES)
+        print(f"| two of half as many rows, as one stream | {rows / both_s:,.0f} rows/s |")
         taken = seeks_s(folder)
         print(f"| seek | {statistics.median(taken):.2f} s (at most {max(taken):.2f} s) |")
         for name, venue in CAPTURES.items():
@@ -154,17 +161,28 @@ def write(folder: Path, batches: Iterator[Batch]) -> None:
             time.sleep(0.001)
         recorder(batch)
     recorder.close()
+    # On a busy machine it closes while the last rows are still written.
+    while any(folder.glob(f"*{OPEN_SUFFIX}")):
+        time.sleep(0.001)
     assert recorder.unrecorded_rows == 0
 
 
-def replayed_s(folder: Path) -> float:
+def read_s(folder: Path) -> float:
+    with open_recording(folder, "bench") as opened:
+        begun = time.perf_counter()
+        for _ in opened.batches():
+            pass
+        return time.perf_counter() - begun
+
+
+def replayed_s(folder: Path, names: Sequence[str]) -> float:
     hub = Hub()
     graph = Graph({"hub": hub}, hooks.load(HookSettings(), "recomputed"))
 
     def relive(batch: Batch) -> None:
         graph.emit(Batch({kind: part for kind, part in batch.kinds.items() if kind != "signal"}))
 
-    with open_recording(folder, "bench") as opened:
+    with open_recordings(folder, names) as opened:
         begun = time.perf_counter()
         Player(opened, relive, speed=None).run_to_end()
         return time.perf_counter() - begun
