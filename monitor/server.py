@@ -28,8 +28,8 @@ from monitor.users import Users
 # A closed tab's session is looked for so often, and ends when it has been unused for so long:
 # a slow browser takes its time from the page to the connection.
 CLEAN_EVERY_MS, UNUSED_MS = 2_000, 15_000
-# Who answers no ping for so long is gone.
-PING_EVERY_S = 20.0
+# Who answers no ping for so long is gone; a busy server may come late to the answer.
+PING_EVERY_S = 60.0
 # Nothing is uploaded; the login form is a few lines.
 MAX_BODY_BYTES = 64 << 10
 START_S = 20.0

@@ -103,7 +103,10 @@ class RawViewer:
     def _next_type(self, wanted: str) -> dict[str, Any]:
         """Read on to the next message of this type; return its content."""
         while True:
-            header = json.loads(self._line.recv())
+            first = self._line.recv()
+            if not first:
+                raise websocket.WebSocketConnectionClosedException("the server closed it")
+            header = json.loads(first)
             self._line.recv()
             content: dict[str, Any] = json.loads(self._line.recv())
             for _ in range(2 * header.get("num_buffers", 0)):
