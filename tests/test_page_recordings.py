@@ -225,9 +225,9 @@ def _answer(page: Page, statement: str, title: str) -> None:
     def is_answered() -> bool:
         page.get_by_label("SQL statement").fill(statement)
         page.get_by_label("SQL statement").press("Control+Enter")
-        page.wait_for_selector("text=/running|waiting/")
-        page.wait_for_selector("text=/done in|within 5 s/")
-        return page.locator("h3", has_text=title).count() == 1
+        result = page.locator("h3", has_text=title)
+        result.or_(page.locator(".error:has-text('within 5 s')")).first.wait_for()
+        return result.count() == 1
 
     until(is_answered, title)
 
@@ -286,6 +286,6 @@ def _answers(url: str) -> bool:
     import requests
 
     try:
-        return requests.get(url, timeout=10).status_code == 200
-    except requests.ConnectionError:
+        return requests.get(url, timeout=60).status_code == 200
+    except requests.RequestException:
         return False

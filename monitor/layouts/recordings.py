@@ -17,7 +17,7 @@ from monitor.hub import Hub, Instrument
 from monitor.layouts import Shared
 from monitor.layouts.recordings_download import Download
 from monitor.layouts.sql_result import pages
-from monitor.segments import iso
+from monitor.segments import iso, line
 from monitor.views import recordings, style
 from monitor.views.clickable import Clickable
 
@@ -115,6 +115,8 @@ class Recordings:
                 if self._chosen is not None:
                     self._choose(self._chosen["id"])
                 self._show_table()
+        except OSError as error:
+            self._table.show(f'<div class="panel error">✖ {escape(line(error))}</div>')
         finally:
             self._is_reading, self._listed_s = False, time.monotonic()
 
