@@ -81,7 +81,7 @@ def watched(
     held = collector_of(tmp_path / "recordings")
     until(lambda: all_connected(held, 6), "six connected sources")
     url = f"http://127.0.0.1:{port}/"
-    until(lambda: _answers(url), "the page")
+    until(lambda: _answers(f"{url}health"), "the page")
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
