@@ -242,8 +242,12 @@ class Hub:
     ) -> None:
         columns = columns_of(kind, rows)
         fresh = column(rows, "flags") & DUPLICATE == 0
+        # One instrument behind the other, the rows of each in their order.
+        order = np.flatnonzero(fresh)
+        order = order[np.argsort(codes[order], kind="stable")]
+        bounds = np.searchsorted(codes[order], np.arange(len(instruments) + 1))
         for code, instrument in enumerate(instruments):
-            at = np.flatnonzero((codes == code) & fresh)
+            at = order[bounds[code] : bounds[code + 1]]
             if len(at):
                 mine = {name: values[at] for name, values in columns.items()}
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)

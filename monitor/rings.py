@@ -37,9 +37,12 @@ class Ring:
         self.written += skipped
         count = len(rows["ts_recv"]) - skipped
         self._make_room(rows, count)
-        at = (self.written + np.arange(count)) % self._rows
+        at = self.written % self._rows
+        fits = min(count, self._rows - at)
         for name, values in rows.items():
-            self._columns[name][at] = values[skipped:]
+            kept = self._columns[name]
+            kept[at : at + fits] = values[skipped : skipped + fits]
+            kept[: count - fits] = values[skipped + fits :]
         self.written += count
 
     def since(self, cursor: int) -> Columns:
