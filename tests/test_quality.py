@@ -130,7 +130,10 @@ def test_text_stands_out_from_its_ground(theme: str) -> None:
     pairs = [
         (text, ground)
         for ground in ("bg", "panel", "field", "hover")
-        for text in ("text", "strong", "muted", "ok", "info", "idle", "alt", "warn", "bad")
+        for text in (
+            *("text", "strong", "muted", "ok", "info", "idle", "alt", "warn", "bad"),
+            *("sell", "ask"),
+        )
     ]
     pairs += [(name, f"{name}-bg") for name in ("live", "off", "mock", "replay", "alarm")]
     for text, ground in pairs:

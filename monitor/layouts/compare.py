@@ -28,7 +28,7 @@ GRID_CSS = """
 TABLE_CSS = """
 .panel { max-height: 190px; overflow-y: auto; }
 .swatch { display: inline-block; width: 22px; margin-right: 8px; vertical-align: middle; }
-.best { font-weight: 600; color: var(--ok, #2ec4b6); }
+.best { font-weight: 600; color: var(--ok); }
 """
 
 

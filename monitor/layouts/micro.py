@@ -28,8 +28,8 @@ GRID_CSS = """
 """
 INTERVAL_CSS = """
 .bk-btn { padding: 1px 8px; font-size: 11px; }
-.bk-btn.bk-active { background-color: var(--hover, #222a35) !important;
-                    border-color: var(--accent, #4ea1ff) !important; font-weight: 600; }
+.bk-btn.bk-active { background-color: var(--hover) !important;
+                    border-color: var(--accent) !important; font-weight: 600; }
 """
 # In the corner of the plot that it is about.
 CORNER = {"position": "absolute", "top": "6px", "right": "44px", "z-index": "5"}

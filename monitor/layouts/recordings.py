@@ -23,7 +23,7 @@ from monitor.views.clickable import Clickable
 
 PAGE_ROWS = 10
 JOBS_EVERY_S = 0.5
-DANGER_CSS = ".bk-btn { border-color: #ff6b6b !important; color: #ff8f8f !important; }"
+DANGER_CSS = ".bk-btn { border-color: var(--bad) !important; color: var(--bad) !important; }"
 
 
 class Recordings:

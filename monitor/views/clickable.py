@@ -43,19 +43,19 @@ CSS = """
 [data-say] { cursor: pointer; }
 tr[data-say]:hover td { background: rgba(127, 140, 160, .12); }
 tr.chosen td { background: rgba(78, 161, 255, .18); }
-[data-say]:focus-visible { outline: 2px solid #4ea1ff; outline-offset: -2px; }
+[data-say]:focus-visible { outline: 2px solid var(--accent); outline-offset: -2px; }
 td.wrap { overflow-wrap: anywhere; }
 td.number, th.number { text-align: right; }
-button { font: inherit; color: inherit; background: transparent; border: 1px solid #4b5563;
+button { font: inherit; color: inherit; background: transparent; border: 1px solid var(--edge);
          border-radius: 4px; padding: 1px 10px; }
 button:disabled { opacity: .4; cursor: default; }
 .told { font-weight: 600; }
 .foot { display: flex; gap: 10px; align-items: center; padding-top: 6px; }
 progress { width: 140px; height: 8px; vertical-align: middle; }
 summary { cursor: pointer; padding: 2px 0; }
-summary .type, .column .type { color: #8b949e; font-size: 11px; }
+summary .type, .column .type { color: var(--muted); font-size: 11px; }
 .column { padding: 1px 0 1px 18px; }
-.column:hover, summary b:hover { color: #4ea1ff; }
+.column:hover, summary b:hover { color: var(--accent); }
 """
 
 

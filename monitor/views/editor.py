@@ -36,8 +36,9 @@ export function render({ model, el }) {
 _CSS = """
 textarea { width: 100%; height: 100%; box-sizing: border-box; resize: none; padding: 8px 10px;
            font: 13px/1.45 'DejaVu Sans Mono', ui-monospace, monospace; tab-size: 4;
-           background: #161b22; color: #e6edf3; border: 1px solid #30363d; border-radius: 6px; }
-textarea:focus { outline: 2px solid #4ea1ff; outline-offset: -1px; }
+           background: var(--field); color: var(--strong);
+           border: 1px solid var(--edge); border-radius: 6px; }
+textarea:focus { outline: 2px solid var(--accent); outline-offset: -1px; }
 """
 
 

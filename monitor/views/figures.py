@@ -16,22 +16,22 @@ table { font-size: 12px; line-height: 15px; }
 td { padding: 1px 0 1px 8px; text-align: right; border-top: none; }
 th { padding: 0 0 2px 8px; text-align: right; }
 td:first-child, th:first-child { padding-left: 4px; text-align: left; }
-.buy { color: var(--ok, #2ec4b6); } .sell { color: #e85d9e; }
-td.faint { color: var(--muted, #8b949e); }
+.buy { color: var(--ok); } .sell { color: var(--sell); }
+td.faint { color: var(--muted); }
 .sides { flex: 1; display: flex; flex-direction: column; min-height: 0; }
 .sides.dim { opacity: .45; }
 .asks, .bids { flex: 1 1 0; min-height: 0; overflow: hidden; }
 .asks { display: flex; flex-direction: column; justify-content: flex-end; }
 .between { flex: none; text-align: center; font-size: 11px; padding: 2px; margin: 1px 0;
-           color: var(--muted, #8b949e); border-block: 1px solid var(--line, #232a33); }
+           color: var(--muted); border-block: 1px solid var(--line); }
 .ladder table { table-layout: fixed; }
 .ladder col.mark { width: 12%; } .ladder col.price { width: 34%; }
 .ladder .head { flex: none; }
 .ladder td:first-child { font-size: 11px; font-weight: 600; }
 .ladder td:nth-child(2) { font-weight: 600; }
-.ladder .bid td:nth-child(-n+2) { color: #4ea1ff; }
-.ladder .ask td:nth-child(-n+2) { color: #ff9f43; }
-.ladder .best td { background-color: var(--hover, #222a35); }
+.ladder .bid td:nth-child(-n+2) { color: var(--info); }
+.ladder .ask td:nth-child(-n+2) { color: var(--ask); }
+.ladder .best td { background-color: var(--hover); }
 .bid .size { background: linear-gradient(to left, #4ea1ff55 var(--part), transparent 0); }
 .ask .size { background: linear-gradient(to left, #ff9f4355 var(--part), transparent 0); }
 """
