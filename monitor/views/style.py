@@ -19,7 +19,7 @@ THEMES = {
         **{"field": "#161b22", "edge": "#4a5361"},
         **{"text": "#c9d1d9", "strong": "#e6edf3", "muted": "#9aa4b2", "accent": "#4ea1ff"},
         **{"ok": "#2ec4b6", "info": "#4ea1ff", "idle": "#9aa4b2", "alt": "#c792ea"},
-        **{"warn": "#f2cc60", "bad": "#ff6b6b", "sell": "#e85d9e", "ask": "#ff9f43"},
+        **{"warn": "#f2cc60", "bad": "#ff6b6b", "sell": "#f27fb2", "ask": "#ff9f43"},
         **{"live-bg": "#123d38", "live": "#5eead4", "off-bg": "#3a3f47", "off": "#e6edf3"},
         **{"mock-bg": "#4a3a10", "mock": "#f2cc60", "replay-bg": "#46226b", "replay": "#e2c5ff"},
         **{"alarm-bg": "#5a1f24", "alarm": "#ffb3b3"},
