@@ -98,7 +98,7 @@ def test_the_page_shows_streams_stops_and_replays(
     page = view.page
     assert "SIMULATED" in view.headline()
     page.wait_for_selector("text=3/3 connections active")
-    until(lambda: page.locator(".state.connected").count() == 6, "six connected sources")
+    until(lambda: page.locator("td.state.connected").count() == 6, "six connected sources")
     first = view.updates()
     until(lambda: view.updates() > first + 50, "more updates")
 
@@ -126,7 +126,7 @@ def test_the_page_shows_streams_stops_and_replays(
     other = watched()
     page.get_by_text("Stop for everyone").click()
     other.page.wait_for_selector("text=/STOPPED for everyone/")
-    until(lambda: other.page.locator(".state.stopped").count() == 6, "six stopped sources")
+    until(lambda: other.page.locator("td.state.stopped").count() == 6, "six stopped sources")
     other.page.get_by_text("Start for everyone").click()
     page.wait_for_selector("text=/LIVE .*updates/")
 
