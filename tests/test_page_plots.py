@@ -1,4 +1,4 @@
-"""What plots send to a real browser: increments; whole sources only at the start and on a seek."""
+"""What plots send to a real browser: increments; whole sources only at the start."""
 
 from __future__ import annotations
 
@@ -10,20 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import collector_of, until
+from conftest import until
 from playwright.sync_api import Page, sync_playwright
-from test_collector import free_port, health
+from test_collector import free_port
 from test_page import QUIET
-
-from monitor import lock
 
 pytestmark = pytest.mark.browser
 Run = Callable[..., Any]
 
 # A busy machine draws a page in minutes.
 PATIENCE_S = 240.0
-# Some half a minute of what the built-in exchange sends.
-OLDER_UPDATES = 3_000
 STREAMED, PATCHED = "ColumnsStreamed", "ColumnsPatched"
 # A whole source is a property that is set anew.
 WHOLE = "whole"
@@ -86,11 +82,6 @@ class Wire:
 
 @pytest.fixture
 def wire(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Wire]:
-    older = background("record", "--simulated")
-    held = collector_of(tmp_path / "recordings")
-    until(lambda: _updates(held) > OLDER_UPDATES, "a recording to be played for a while")
-    older.terminate()
-    assert older.wait(90) == 0
     port = free_port()
     served = background("serve", "--port", port)
     assert served.stdout is not None
@@ -108,7 +99,7 @@ def wire(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Wire]:
             browser.close()
 
 
-def test_live_plots_stream_increments_and_whole_sources_only_at_the_start_and_on_a_seek(
+def test_live_plots_stream_increments_and_whole_sources_only_at_the_start(
     wire: Wire,
 ) -> None:
     page = wire.page
@@ -154,21 +145,4 @@ def test_live_plots_stream_increments_and_whole_sources_only_at_the_start_and_on
         return page.get_by_text(re.compile("^(bid|ask) size")).count() > 0
 
     wire.wait(is_told, "a price and its size")
-
-    watch = page.get_by_label("Watch")
-    wire.wait(lambda: watch.locator("option").count() == 2, "the older recording")
-    (older,) = set(watch.locator("option").all_inner_texts()) - {"Live"}
-    # Its instruments become known one by one, and another may be shown first.
-    assert wire.whole_sources_during(lambda: watch.select_option(older), 5) >= SOURCES["micro"]
-    assert page.get_by_text(re.compile("REPLAY .* at 1×")).count() == 1
-
-    def seek() -> None:
-        page.locator(".noUi-handle").first.focus()
-        page.keyboard.press("ArrowLeft")
-
-    assert wire.whole_sources_during(seek, 5) >= SOURCES["micro"]
     assert wire.errors == []
-
-
-def _updates(held: lock.Held) -> int:
-    return sum(source["updates"] for source in health(held.address)["sources"])
