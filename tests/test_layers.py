@@ -32,7 +32,7 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock users",
+    "_rust_feed lock rules users",
     "batches sources",
     "config",
     "exposure",

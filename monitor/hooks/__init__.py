@@ -1,18 +1,21 @@
-"""Hooks by name: each file of this folder is one hook, its class `Hook`."""
+"""Hooks by name: each module of this folder is one, its class `Hook`; users have their own."""
 
 from __future__ import annotations
 
 import pkgutil
+from collections.abc import Sequence
 from importlib import import_module
 
 from monitor.config import HookSettings
 from monitor.pipeline import Hook
+from monitor.rules import Rule
 
 
-def load(settings: HookSettings, origin: str) -> list[Hook]:
+def load(settings: HookSettings, origin: str, rules: Sequence[Rule] = ()) -> list[Hook]:
     """Make every hook of this folder; `origin` of their signals is `recorded` or `recomputed`."""
     hooks: list[Hook] = []
     for module in pkgutil.iter_modules(__path__):
-        parameters = getattr(settings, module.name).model_dump()
+        own = getattr(settings, module.name, None)
+        parameters = {"rules": rules} if own is None else own.model_dump()
         hooks.append(import_module(f"{__name__}.{module.name}").Hook(origin=origin, **parameters))
     return hooks
