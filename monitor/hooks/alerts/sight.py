@@ -29,9 +29,9 @@ SPACE = {"low_space": 1.0, "space_again": 0.0}
 GOOD = ("connected", "quiet", "polling")
 UNTRUE = SNAPSHOT | BACKFILL | DUPLICATE
 
-# A venue and a symbol; this program's recorder has neither, and is the first of all.
-Subject = tuple[str | None, str | None]
-RECORDER: Subject = (None, None)
+# A venue and a symbol; this program itself comes first, as its own rows name it.
+Subject = tuple[str, str | None]
+RECORDER: Subject = ("monitor", None)
 
 
 class Sight:
