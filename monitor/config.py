@@ -153,9 +153,10 @@ class WebhookSettings(BaseModel):
 class DeliverySettings(BaseModel):
     """To whom the collector hands signals of these hooks: webhooks, a command, lines of a log.
 
-    A webhook that fails is asked again at once, then up to `retries` times after pauses of
-    `backoff_s` doubled each time, at most `backoff_max_s`. The command has the signal as JSON on
-    its standard input. `ping_url` is asked every `ping_every_s` while all is well.
+    A webhook that fails is asked again at once, then after pauses of `backoff_s` doubled each
+    time, at most `backoff_max_s`; after `retries` of them it is told of as failed, and asked on.
+    The command has the signal as JSON on its standard input, once. `ping_url` is asked every
+    `ping_every_s` while all is well.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -23,9 +23,11 @@ from monitor import signals
 from monitor.batches import Batch
 from monitor.config import DeliverySettings, WebhookSettings
 
-# More that waits for one receiver is dropped, the oldest first.
+# What waits for a receiver beyond this is dropped, the oldest first.
 QUEUE = 1000
 TELL_EVERY_S = 10.0
+# Of what a receiver refuses, this may be taken later: too slow, too early, too many.
+LATER = (408, 425, 429)
 # Rows come ten times a second; when none came for so long, not all is well.
 FLOW_S = 5.0
 LOOK_S = 0.02
@@ -37,7 +39,14 @@ Document = dict[str, Any]
 
 
 class DeliveryError(Exception):
-    """A receiver did not take a signal; the message names no address."""
+    """A receiver did not take a signal; the message names no address.
+
+    `is_final` says that it would not take it later either.
+    """
+
+    def __init__(self, message: str, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
 
 
 class Receiver:
@@ -59,11 +68,11 @@ class Receiver:
         self.waiting.append(document)
 
     def postpone(self) -> bool:
-        """Wait longer than before; False if it was tried often enough."""
+        """Wait longer than before; False if it was tried so often that it is out of order."""
         try:
             self._retry = self._retry.increment(method="POST", url="")
         except MaxRetryError:
-            self._retry = self._patience
+            self.due_s = time.monotonic() + float(self._retry.backoff_max)
             return False
         self.due_s = time.monotonic() + self._retry.get_backoff_time()
         return True
@@ -100,9 +109,9 @@ class Delivery:
             for hook in settings.webhooks
         ]
         if settings.command:
-            self._receivers.append(Receiver("command", self._run_command, patience.new(total=0)))
+            self._receivers.append(Receiver("command", self._run_command, patience))
         if settings.log:
-            self._receivers.append(Receiver("log", _write_line, patience.new(total=0)))
+            self._receivers.append(Receiver("log", _write_line, patience))
         self._lock = threading.Condition()
         self._closing = threading.Event()
         self._flowed_s = self._pinged_s = time.monotonic()
@@ -173,14 +182,7 @@ class Delivery:
         try:
             receiver.send(document)
         except DeliveryError as error:
-            if not receiver.postpone():
-                with self._lock:
-                    self._remove(receiver, document)
-                    receiver.lost += 1
-                rested = time.monotonic() - receiver.told_s >= TELL_EVERY_S
-                if not receiver.is_failing or rested:
-                    receiver.is_failing = True
-                    self._tell("delivery_failed", receiver, f"{error}")
+            self._fail(receiver, document, error)
             return
         with self._lock:
             self._remove(receiver, document)
@@ -190,6 +192,19 @@ class Delivery:
             self._tell("delivery_recovered", receiver, "signals go out again")
         elif receiver.lost and time.monotonic() - receiver.told_s >= TELL_EVERY_S:
             self._tell("delivery_failed", receiver, f"expected at most {QUEUE} to wait, found more")
+
+    def _fail(self, receiver: Receiver, document: Document, error: DeliveryError) -> None:
+        """Try the signal again later, unless that is no use; tell when patience is over."""
+        if error.is_final:
+            with self._lock:
+                self._remove(receiver, document)
+                receiver.lost += 1
+        elif receiver.postpone():
+            return
+        rested = time.monotonic() - receiver.told_s >= TELL_EVERY_S
+        if not receiver.is_failing or (receiver.lost and rested):
+            receiver.is_failing = True
+            self._tell("delivery_failed", receiver, f"{error}")
 
     def _remove(self, receiver: Receiver, document: Document) -> None:
         # It may have been dropped for newer ones meanwhile.
@@ -237,7 +252,8 @@ class Delivery:
                 start_new_session=True,
             )
         except OSError as error:
-            raise DeliveryError(f"expected a command that runs, found {error.strerror}") from None
+            why = f"expected a command that runs, found {error.strerror}"
+            raise DeliveryError(why, is_final=True) from None
         assert child.stdin is not None
         with child:
             with contextlib.suppress(BrokenPipeError):
@@ -251,7 +267,8 @@ class Delivery:
             code = child.wait()
         if code:
             limit_s = self._settings.command_limit_s
-            raise DeliveryError(f"expected exit code 0 within {limit_s:g} s, found {code}")
+            why = f"expected exit code 0 within {limit_s:g} s, found {code}"
+            raise DeliveryError(why, is_final=True)
 
 
 def _webhook(
@@ -299,7 +316,8 @@ def _request(
         # Its text would name the address, which may be a secret.
         raise DeliveryError(f"expected an answer, found {type(error).__name__}") from None
     if not 200 <= status < 300:
-        raise DeliveryError(f"expected HTTP 2xx, found {status}")
+        is_final = 400 <= status < 500 and status not in LATER
+        raise DeliveryError(f"expected HTTP 2xx, found {status}", is_final)
 
 
 def _write_line(document: Document) -> None:
