@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import until
+from conftest import DEADLINE_S, until
 from rows import MS, batch_of, row
 
 from monitor import config
@@ -139,6 +140,44 @@ def test_a_signal_goes_out_as_json_with_the_secret_in_its_header(
         "cause_ord": 7,
     }
     assert told.rows == []
+
+
+def test_a_running_collector_delivers_what_a_replay_finds_again(
+    tmp_path: Path, receiver: Receiver, background: Callable[..., subprocess.Popen[str]]
+) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f"""[[alerts]]
+kind = "spread"
+max_bps = 0.001
+match = "mock:*"
+severity = "alert"
+[delivery]
+webhooks = [{{ url = "{receiver.url}", secret_env = "HOOK" }}]
+"""
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOOK", SECRET)
+        running = background("record", "mock:BTC-USD", "--config", file)
+    until(lambda: receiver.taken, "an alert")
+    _, headers, body = receiver.taken[0]
+    assert headers["Authorization"] == SECRET
+    assert (body["venue"], body["symbol"], body["level"]) == ("mock", "BTC-USD", "alert")
+    assert body["text"].startswith("spread: ")
+    running.terminate()
+    running.wait(DEADLINE_S)
+    recordings = tmp_path / "recordings"
+    (name,) = [item.name for item in recordings.iterdir() if item.is_dir()]
+    command = [sys.executable, "-m", "monitor.cli", "replay", name, "--speed", "max"]
+    command += ["--rules", str(file), "--recordings", str(recordings)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert f"{body['time']} alert mock:BTC-USD {body['text']}" in done.stdout.splitlines()
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("signals: ")]
+    recorded, recomputed, equal = (int(part.split()[0]) for part in told[9:].split(", "))
+    assert recorded == recomputed == equal > 0
+    assert SECRET.encode() not in b"".join(
+        part.read_bytes() for part in recordings.rglob("*.duckdb")
+    )
 
 
 @pytest.mark.parametrize(
