@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from monitor.config import Endpoint, Settings
     from monitor.exposure import Exposure
     from monitor.recorder import Recorder
+    from monitor.rules import AlertRule
     from monitor.sources import Source
 
 USAGE, FAILURE = 2, 1
@@ -47,6 +48,19 @@ def settings(
         return settings, parsed, settings_file.endpoints(settings, endpoint or [])
     except ValueError as error:
         fail(str(error), USAGE)
+
+
+def rules(file: Path) -> list[AlertRule]:
+    """Read the alert rules of a configuration file; one without any ends the program."""
+    from monitor import config as settings_file
+
+    try:
+        found = settings_file.load(file).alerts
+    except ValueError as error:
+        fail(str(error), USAGE)
+    if not found:
+        fail(f"expected at least one [[alerts]] in {file}, found none", USAGE)
+    return found
 
 
 def exposure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
 import signal
 import sys
@@ -18,10 +19,11 @@ import tornado.httpserver
 import tornado.ioloop
 import tornado.netutil
 
-from monitor import control, hooks, lock, recovery, sources
+from monitor import control, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
 from monitor.config import Endpoint, Settings, asked_for, simulated
+from monitor.delivery import Delivery
 from monitor.feeds import Feeds
 from monitor.health import Health
 from monitor.pipeline import Graph, Sink
@@ -38,6 +40,7 @@ DRAIN_REST_S = 2.0
 TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
+    *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
 )
 TOLD_PER_S = 10
 
@@ -81,8 +84,19 @@ class Collector:
                 options.folder / name, written, self._on_recorder, options.settings.recorder
             )
             sinks["recorder"] = self._recorder
+        self._delivery = Delivery(
+            options.settings.delivery,
+            os.environ,
+            self._tell,
+            lambda: bool(self.health()["status"] != "failed"),
+        )
         sinks |= {"publisher": self.publisher, "health": self._health, "terminal": Terminal()}
-        self._graph = Graph(sinks, hooks.load(options.settings.hooks, "recorded"))
+        sinks["delivery"] = self._delivery
+        built_in = hooks.load(options.settings.hooks, "recorded", options.settings.alerts)
+        self._graph = Graph(sinks, built_in, self._disabled)
+        self._reloading = threading.Lock()
+        self._own_hooks: list[str] = []
+        self._load_own_hooks()
         self._announced = 1
         self._upkeep = Upkeep(options.folder, options.settings.retention)
         self._draining = threading.Event()
@@ -96,6 +110,7 @@ class Collector:
         """Begin to record, then to listen to the venues."""
         if self._recorder:
             self._recorder.start()
+        self._delivery.start()
         self._pump.start()
         self._feeds.start()
 
@@ -105,10 +120,10 @@ class Collector:
         self._feeds.close()
         self._draining.set()
         self._pump.join(DRAIN_REST_S)
-        if self._recorder is None:
-            return Digest().hexdigest()
-        self._recorder.close()
-        return self._recorder.digest
+        if self._recorder:
+            self._recorder.close()
+        self._delivery.close()
+        return self._recorder.digest if self._recorder else Digest().hexdigest()
 
     def tick(self) -> None:
         """Every 100 ms: the clock row, and instrument rows for a segment that has none yet."""
@@ -175,6 +190,31 @@ class Collector:
         for source in parsed:
             self._feeds.remove(source)
 
+    def reload_hooks(self) -> dict[str, Any]:
+        """Load the user's own hooks anew, each from its start; return which run and what failed."""
+        with self._reloading:
+            for name in self._own_hooks:
+                self._graph.remove(name)
+            troubles = self._load_own_hooks()
+            names = list(self._own_hooks)
+        self._tell("hooks_loaded", ", ".join(names) or "none", len(names))
+        return {"hooks": names, "troubles": troubles}
+
+    def _load_own_hooks(self) -> list[str]:
+        own = user_hooks.load(self._options.settings.hooks.folder, "recorded")
+        for hook in own.hooks:
+            self._graph.add(hook)
+        self._own_hooks = [hook.name for hook in own.hooks]
+        for trouble in own.troubles:
+            self._tell("hook_failed", trouble)
+        return own.troubles
+
+    def _disabled(self, name: str, why: str) -> None:
+        self._tell("hook_disabled", f"{name}: {why}")
+
+    def _tell(self, kind: str, detail: str, count: int | None = None) -> None:
+        self._feeds.status("feed", "connected", kind, detail, count)
+
     def snapshot(self) -> str:
         if self._recorder is None:
             raise FileNotFoundError("expected a recorder, found none (--no-record)")
@@ -225,7 +265,11 @@ class Terminal:
             self._told += 1
             if self._told <= TOLD_PER_S and (row["symbol"] is None or row["kind"] == "refused"):
                 where = ":".join(part for part in (row["venue"], row["symbol"]) if part)
-                print(f"{where}: {row['kind']}: {row['detail']}", file=sys.stderr, flush=True)
+                print(
+                    f"{where}: {row['kind']}: {row['detail']}",
+                    file=sys.stderr,
+                    flush=True,
+                )
 
 
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
@@ -243,8 +287,6 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         server.add_socket(sock)
         address = f"127.0.0.1:{sock.getsockname()[1]}"
         collector.start()
-        import os
-
         held.tell(
             lock.Held(
                 os.getpid(), address, collector.token, options.started_by, collector.recording

@@ -17,10 +17,11 @@ from pydantic_settings import (
 )
 
 from monitor._rust_feed import venues
+from monitor.rules import AlertRule
 from monitor.sources import Source, parse
 from monitor.users import NAME, Role, check_hash
 
-SECRETS = {"api_key", "cookie_secret", "password_hash"}
+SECRETS = {"api_key", "cookie_secret", "password_hash", "webhooks", "ping_url"}
 SCHEMES = ("ws", "wss", "http", "https")
 # Of a token's amounts.
 Places = Annotated[int, Field(ge=0, le=36)]
@@ -117,8 +118,59 @@ class CrossVenueSettings(BaseModel):
 
 
 class HookSettings(BaseModel):
+    """Parameters of the built-in hooks; `folder` holds the user's own, each a .py file."""
+
     model_config = ConfigDict(extra="forbid")
+    folder: Path | None = None
     cross_venue: CrossVenueSettings = CrossVenueSettings()
+
+
+def _web(secret: SecretStr) -> SecretStr:
+    """Check the address of a receiver, which may itself be a secret."""
+    try:
+        parts = urlsplit(secret.get_secret_value())
+        is_good = bool(parts.hostname) and parts.scheme in ("http", "https") and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise ValueError("expected an http:// or https:// URL")
+    return secret
+
+
+WebUrl = Annotated[SecretStr, AfterValidator(_web)]
+Times = Annotated[float, Field(gt=0, le=3600)]
+
+
+class WebhookSettings(BaseModel):
+    """A receiver; the environment variable `secret_env`, if any, holds the header's value."""
+
+    model_config = ConfigDict(extra="forbid")
+    url: WebUrl
+    secret_env: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
+    secret_header: str = Field(default="Authorization", pattern=r"^[A-Za-z0-9-]+$")
+
+
+class DeliverySettings(BaseModel):
+    """To whom the collector hands signals of these hooks: webhooks, a command, lines of a log.
+
+    A webhook that fails is asked again at once, then after pauses of `backoff_s` doubled each
+    time, at most `backoff_max_s`; after `retries` of them it is told of as failed, and asked on.
+    The command has the signal as JSON on its standard input, once. `ping_url` is asked every
+    `ping_every_s` while all is well.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    hooks: list[str] = ["alerts"]
+    webhooks: list[WebhookSettings] = []
+    timeout_s: Times = 5.0
+    retries: int = Field(default=6, ge=0, le=20)
+    backoff_s: Times = 0.5
+    backoff_max_s: Times = 60.0
+    command: list[str] = []
+    command_limit_s: Times = 10.0
+    log: bool = True
+    ping_url: WebUrl | None = None
+    ping_every_s: Times = 60.0
 
 
 def _hash(secret: SecretStr) -> SecretStr:
@@ -154,6 +206,8 @@ class Settings(BaseSettings):
     sources: list[str | SourceSettings] = []
     venues: dict[str, VenueSettings] = {}
     hooks: HookSettings = HookSettings()
+    alerts: list[AlertRule] = []
+    delivery: DeliverySettings = DeliverySettings()
     recorder: RecorderSettings = RecorderSettings()
     retention: RetentionSettings = RetentionSettings()
     page: PageSettings = PageSettings()

@@ -27,6 +27,7 @@ class Collector(Protocol):
     def about(self) -> dict[str, Any]: ...
     def control(self, action: str, sources: list[Any]) -> str: ...
     def snapshot(self) -> str: ...
+    def reload_hooks(self) -> dict[str, Any]: ...
 
 
 class _Handler(tornado.web.RequestHandler):
@@ -100,6 +101,18 @@ class _Sources(_Guarded):
         self.answer({**self.collector.about(), "note": note})
 
 
+class _Hooks(_Guarded):
+    async def post(self) -> None:
+        try:
+            action = json.loads(self.request.body)["action"]
+            if action != "reload":
+                raise ValueError(f"expected the action reload, found {action!r}")
+        except (ValueError, KeyError, TypeError) as error:
+            self.answer({"error": f"{error}"}, 400)
+            return
+        self.answer(await _in_thread(self.collector.reload_hooks))
+
+
 class _Snapshot(_Guarded):
     async def post(self) -> None:
         try:
@@ -118,6 +131,7 @@ def application(collector: Collector) -> tornado.web.Application:
         "/tail": _Tail,
         "/sources": _Sources,
         "/snapshot": _Snapshot,
+        "/hooks": _Hooks,
     }
     arguments = {"collector": collector}
     return tornado.web.Application(

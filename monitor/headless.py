@@ -14,20 +14,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from monitor import cli_support, hooks
+import pyarrow as pa
+
+from monitor import cli_support, hooks, signals, user_hooks
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
-from monitor.config import HookSettings
+from monitor.config import Settings
 from monitor.merge import Merged, open_recordings
 from monitor.pipeline import Graph
 from monitor.recorder import Recorder
 from monitor.recordings import Recording
 from monitor.replay import SPEEDS, Player
+from monitor.rules import Rule
 from monitor.segments import iso
 
 LOOK_EVERY_S = 0.2
 # What makes two signals the same one; of which run it is, its origin tells.
 SIGNAL = ("cause_ord", "venue", "symbol", "hook", "level", "value", "text")
+ALERTS = "alerts"
 SEEK_NS = 10_000_000_000
 # An arrow key sends three.
 KEY_BYTES = 3
@@ -53,6 +57,8 @@ class Wanted(NamedTuple):
     record: str | None = None
     # Somebody is there to steer it; else it runs to its end.
     attended: bool = False
+    # Alert rules whose signals are printed, instead of those of the settings.
+    rules: Sequence[Rule] | None = None
 
 
 class _Signals:
@@ -80,25 +86,34 @@ class _Signals:
             print(f"signals: {told}", file=sys.stderr)
 
 
-def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
+def replay(folder: Path, wanted: Wanted, settings: Settings) -> Replayed:
     """Play recordings to their end, or over and over until told to stop.
 
     If nobody steered it, tells how many recomputed signals are as they were recorded.
     Raises ValueError for a recording that is not there, a new one whose name is taken, or a loop
     that ends before it starts.
     """
-    total, rows, signals = Digest(), Counter[str](), _Signals()
+    total, rows, compared = Digest(), Counter[str](), _Signals()
+    rules = settings.alerts if wanted.rules is None else wanted.rules
+    fired = 0
     before = Batch({})
 
     def sink(batch: Batch) -> None:
+        nonlocal fired
         if batch is before:
             return
         rows.update({kind: part.num_rows for kind, part in batch.kinds.items()})
         total.update(dict(batch.kinds))
-        signals.take("recomputed", batch)
+        compared.take("recomputed", batch)
+        if wanted.rules is not None:
+            fired += _print_alerts(batch["signal"])
 
     def build() -> Graph:
-        return Graph({"replay": sink}, hooks.load(settings, "recomputed"))
+        own = user_hooks.load(settings.hooks.folder, "recomputed")
+        for trouble in own.troubles:
+            print(f"monitor: {trouble}", file=sys.stderr)
+        every = [*hooks.load(settings.hooks, "recomputed", rules), *own.hooks]
+        return Graph({"replay": sink}, every, _tell_disabled)
 
     graph = build()
 
@@ -113,7 +128,7 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
 
         def relive(batch: Batch) -> None:
             record(batch)
-            signals.take("recorded", batch)
+            compared.take("recorded", batch)
             timed = {kind: part for kind, part in batch.kinds.items() if kind != "signal"}
             graph.emit(Batch(timed))
 
@@ -130,8 +145,22 @@ def replay(folder: Path, wanted: Wanted, settings: HookSettings) -> Replayed:
             _attend(player)
         else:
             player.run_to_end()
-            signals.tell()
+            compared.tell()
+    if wanted.rules is not None:
+        print(f"{fired} alerts, ends of alerts among them", flush=True)
     return Replayed(rows, total.hexdigest())
+
+
+def _print_alerts(rows: pa.RecordBatch) -> int:
+    """Print what the rules told of, and return how many lines that is."""
+    told = [found for found in signals.documents(rows) if found["hook"] == ALERTS]
+    for found in told:
+        print(signals.line(found), flush=True)
+    return len(told)
+
+
+def _tell_disabled(name: str, why: str) -> None:
+    print(f"monitor: hook {name} {why}", file=sys.stderr)
 
 
 @contextmanager

@@ -280,6 +280,8 @@ class Recorder:
         if self.is_space_low and not was:
             why = f"expected {self._settings.reserve_mb} MB free in reserve, found {free} MB"
             self._on_status("connected", "low_space", why, None)
+        elif was and not self.is_space_low:
+            self._on_status("connected", "space_again", f"{free} MB are free again", None)
 
     def _seal(self) -> None:
         segment, journal = self._segment, self._journal

@@ -26,13 +26,13 @@ HOMES = {
     "panel": {"app", "layouts", "page", "role", "server", "transport_bar", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"views"},
-    "typer": {"bench", "cli", "cli_support", "headless", "simulate"},
+    "typer": {"bench", "cli", "cli_recordings", "cli_support", "headless", "simulate"},
     "rich": {"cli", "cli_support"},
     "aiohttp": {"simulate"},
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock users",
+    "_rust_feed lock rules users",
     "batches sources",
     "config",
     "exposure",
@@ -40,8 +40,8 @@ LAYERS = [
     "fold checks coverage",
     "rings",
     "quality authority candles feeds pipeline segments recovery catalogue streams publisher health",
-    "hooks hub recorder upkeep recordings control follower seen",
-    "merge",
+    "hooks signals hub recorder upkeep recordings control follower seen",
+    "merge user_hooks delivery",
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
@@ -50,7 +50,7 @@ LAYERS = [
     "login",
     "server simulate bench",
     "cli_support",
-    "headless ingest cli_password",
+    "headless ingest cli_password cli_recordings",
     "cli",
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}

@@ -1,0 +1,186 @@
+"""The commands over recordings: list them, ask them, check them, cut and carry them elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor import cli_support
+
+Folder = Annotated[Path, typer.Option("--recordings", help="The recordings folder.")]
+DEFAULT_FOLDER = Path("recordings")
+
+
+def recordings(
+    as_json: Annotated[bool, typer.Option("--json")] = False, folder: Folder = DEFAULT_FOLDER
+) -> None:
+    """List the recordings."""
+    from monitor.recordings import catalogue
+
+    with cli_support.failures():
+        listed = catalogue(folder)
+    if as_json:
+        print(json.dumps(listed))
+        return
+    cli_support.table(
+        ["id", "state", "started", "ended", "rows", "gaps", "bytes", "sources"],
+        [
+            [
+                item["id"],
+                item["state"],
+                item["started"] or "",
+                item["ended"] or "",
+                sum(item["rows"].values()),
+                item["gaps"],
+                item["bytes"],
+                " ".join(item["sources"]),
+            ]
+            for item in listed
+        ],
+    )
+
+
+def sql(
+    statement: str,
+    recording: Annotated[str | None, typer.Option("--recording")] = None,
+    from_time: Annotated[str | None, typer.Option("--from", help="ISO 8601.")] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="ISO 8601.")] = None,
+    venue: Annotated[str | None, typer.Option(help="Only rows of this venue.")] = None,
+    symbol: Annotated[
+        str | None, typer.Option(help="Only rows of this symbol, or of none.")
+    ] = None,
+    form: Annotated[str, typer.Option("--format", help="table, csv, json or parquet.")] = "table",
+    limit: Annotated[int, typer.Option(min=1, help="Rows of a table.")] = cli_support.TABLE_ROWS,
+    out: Annotated[Path | None, typer.Option("--out")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Run one SELECT over all recordings, or one."""
+    from monitor import queries
+
+    if form not in queries.FORMATS:
+        cli_support.fail(
+            f"expected a format of {', '.join(queries.FORMATS)}, found {form!r}", cli_support.USAGE
+        )
+    from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
+    with cli_support.failures(*queries.ERRORS):
+        result = queries.run(statement, folder, recording, from_ns, to_ns, venue, symbol)
+        if result.truncated:
+            print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
+        if form == "table" and out is None:
+            cli_support.show_result(result.table, limit)
+        elif out is None:
+            queries.write(result.table, form, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+        else:
+            with out.open("wb") as file:
+                queries.write(result.table, "csv" if form == "table" else form, file)
+
+
+def export(
+    recording: str,
+    to: Annotated[Path, typer.Option("--to", help="The folder for the files.")],
+    form: Annotated[str, typer.Option("--format", help="parquet or csv.")] = "parquet",
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Write a recording as plain files, one for each kind of row."""
+    from monitor.export import FORMATS
+    from monitor.export import export as write
+
+    if form not in FORMATS:
+        cli_support.fail(
+            f"expected a format of {', '.join(FORMATS)}, found {form!r}", cli_support.USAGE
+        )
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(), cli_support.bar(recording) as advance:
+        counts = write(folder, recording, to, form, advance)
+    print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count), file=sys.stderr)
+
+
+def verify(
+    recording: str,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Read all of a recording and say whether it is damaged, and how much of it is clean."""
+    from monitor.verify import verify as read
+
+    with cli_support.failures():
+        report = read(folder, recording)
+    found = report.document
+    if as_json:
+        print(json.dumps(found))
+    else:
+        cli_support.show_verified(found)
+    if report.is_damaged:
+        sys.exit(cli_support.FAILURE)
+
+
+def clip(
+    recording: str,
+    from_time: Annotated[str, typer.Option("--from", help="ISO 8601.")],
+    to_time: Annotated[str, typer.Option("--to", help="ISO 8601, inclusive.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A new .duckdb file.")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Cut a window out into one file that replays and verifies anywhere; print its digest."""
+    from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
+    assert from_ns is not None and to_ns is not None
+    if from_ns > to_ns:
+        cli_support.fail(
+            f"expected --from before --to, found {from_time} and {to_time}", cli_support.USAGE
+        )
+    from monitor.clip import clip as cut
+
+    with cli_support.failures():
+        try:
+            done = cut(folder, recording, from_ns, to_ns, out)
+        except FileExistsError as error:
+            cli_support.fail(str(error), cli_support.USAGE)
+    print(f"{done.file}: {done.rows} rows, {done.restated} restated", file=sys.stderr)
+    print(done.digest)
+
+
+def ingest(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE... | RECORDING")],
+    venue: Annotated[str | None, typer.Option(help="The venue that sent the frames.")] = None,
+    recording: Annotated[str | None, typer.Option(help="The new recording's name.")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Decode captured frames, or those that a recording kept, into a new sealed recording."""
+    import time
+    import zlib
+
+    from monitor import ingest as captured
+    from monitor.recorder import new_id
+
+    name = recording or new_id(folder, time.time_ns())
+    if (folder / name).exists() or Path(name).name != name:
+        cli_support.fail(f"expected the name of a new recording, found {name!r}", cli_support.USAGE)
+    is_recording = len(files) == 1 and captured.is_recording(folder, str(files[0]))
+    if venue is None and not is_recording:
+        cli_support.fail(
+            f"expected --venue, or one recording, found {len(files)} files", cli_support.USAGE
+        )
+    missing = [str(file) for file in files if not (file.is_file() or is_recording)]
+    if missing:
+        cli_support.fail(
+            f"expected a capture file, found no file {missing[0]}", cli_support.FAILURE
+        )
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures(EOFError, zlib.error):
+        if is_recording:
+            done, digest = captured.of_recording(folder, str(files[0]), name)
+        else:
+            assert venue is not None
+            done, digest = captured.of_files(folder, files, venue, name)
+    for line in done.bad_lines:
+        print(line, file=sys.stderr)
+    print(
+        f"{name}: {done.frames} frames, {done.ignored} of other channels, {done.bad} bad lines",
+        file=sys.stderr,
+    )
+    print(digest)

@@ -1,0 +1,68 @@
+"""Alerts: rules of the configuration, held against the rows every 100 ms of their own time.
+
+A signal is given when a rule fires and another, of level `info`, when that is over. Its cause is
+the row at which it was seen: a replay gives the same signals, whatever the batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from monitor.batches import SCHEMAS, Batch
+from monitor.hooks.alerts.judge import Judge, Verdict
+from monitor.hooks.alerts.sight import Sight
+from monitor.rules import Rule
+
+
+class State:
+    """What is seen, and the judges of it."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.sight = Sight()
+        self.judges = [Judge(rule) for rule in rules]
+
+
+class Hook:
+    """Tells which rules are broken; without rules it does nothing."""
+
+    name = "alerts"
+
+    def __init__(self, rules: Sequence[Rule], origin: str) -> None:
+        self._rules = rules
+        self._origin = origin
+
+    def start(self) -> State:
+        return State(self._rules)
+
+    def step(self, state: State, batch: Batch) -> tuple[State, pa.RecordBatch | None]:
+        if not state.judges:
+            return state, None
+        found = []
+        for cause, now_ns in state.sight.looks(batch):
+            for judge in state.judges:
+                # Not in the order in which instruments became known: that is by batch.
+                verdicts = judge.look(state.sight)
+                verdicts.sort(key=lambda verdict: [part or "" for part in verdict.subject])
+                found += [self._signal(cause, now_ns, verdict) for verdict in verdicts]
+        if not found:
+            return state, None
+        return state, pa.RecordBatch.from_pylist(found, schema=SCHEMAS["signal"])
+
+    def _signal(self, cause: int, now_ns: int, verdict: Verdict) -> dict[str, Any]:
+        venue, symbol = verdict.subject
+        return {
+            "ts_recv": now_ns,
+            "venue": venue,
+            "symbol": symbol,
+            "conn": 0,
+            "flags": 0,
+            "cause_ord": cause,
+            "hook": self.name,
+            "level": verdict.level,
+            "value": verdict.value,
+            "text": verdict.text,
+            "origin": self._origin,
+        }
