@@ -141,7 +141,7 @@ def test_the_page_shows_streams_stops_and_replays(
     alone = view.updates()
 
     # Beside itself every row comes twice.
-    page.locator(".choices").click()
+    page.locator(".choices").first.click()
     page.locator(".choices__item--choice", has_text=AGAIN).click()
     page.wait_for_selector(f"text=/REPLAY .* \\+ {AGAIN} . ended/")
     until(lambda: view.updates() == 2 * alone, "both recordings")

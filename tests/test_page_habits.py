@@ -148,7 +148,7 @@ def test_keys_choose_layouts_show_help_and_steer_a_replay(served: Served) -> Non
     page.get_by_role("dialog").wait_for()
     body.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
-    body.press("2")
+    body.press("4")
     page.get_by_text("Incidents", exact=True).wait_for()
     body.press("1")
     page.get_by_placeholder("Filter").wait_for()
