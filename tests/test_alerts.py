@@ -263,6 +263,10 @@ def test_without_rules_nothing_is_told() -> None:
         ('kind = "stale"\nage_ms = 5', "alerts.0.stale.age_ms: Extra inputs are not permitted"),
         ('kind = "stale"\nage_s = -1', "alerts.0.stale.age_s: Input should be greater than 0"),
         ('kind = "crossed"\nseverity = "x"', "alerts.0.crossed.severity: Input should be 'info'"),
+        (
+            'kind = "rate_drop"\nwindow_s = 60\nbaseline_s = 60',
+            "alerts.0.rate_drop: Value error, expected baseline_s above window_s, found 60",
+        ),
         ('kind = "spread"', "alerts.0.spread: Value error, expected max_bps or min_bps"),
     ],
 )

@@ -154,7 +154,7 @@ def test_a_replay_prints_what_rules_would_have_told_at_every_speed(tmp_path: Pat
             "2023-11-14T22:13:21.600000+00:00 warn kraken:BTC-USD"
             " locked: 0 bps, at or above 0 for 0.5 s",
             "2023-11-14T22:13:22.200000+00:00 info kraken:BTC-USD locked: over, now -100.503 bps",
-            "2 alerts, ends of alerts among them",
+            "2 signals of alert rules",
         ]
     rules.write_text("")
     done = subprocess.run(
