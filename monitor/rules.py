@@ -216,3 +216,14 @@ AlertRule = Annotated[
     | DiskSpace,
     Field(discriminator="kind"),
 ]
+
+# What `alerts = "default"` stands for: what nobody wants to miss, and no market's own news.
+DEFAULTS: list[AlertRule] = [
+    Stale(kind="stale", age_s=60.0, clear=0.5),
+    Disconnected(kind="disconnected", severity="alert"),
+    GapRate(kind="gap_rate", per_window=5.0),
+    Checksum(kind="checksum", per_window=5.0),
+    Unrecorded(kind="unrecorded", severity="alert"),
+    RecorderLag(kind="recorder_lag", hold_s=5.0, clear=0.5),
+    DiskSpace(kind="disk_space", severity="alert"),
+]

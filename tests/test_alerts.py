@@ -256,6 +256,17 @@ def test_without_rules_nothing_is_told() -> None:
     assert fold([], stream.batches([100])) == []
 
 
+def test_the_default_rules_are_of_the_lines_and_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('alerts = "default"\n')
+    kinds = [rule.kind for rule in config.load(file).alerts]
+    assert kinds[:3] == ["stale", "disconnected", "gap_rate"]
+    assert {"crossed", "spread", "price_move"}.isdisjoint(kinds)
+    file.write_text('alerts = "all"\n')
+    with pytest.raises(ValueError, match="alerts: Input should be a valid list, found 'all'"):
+        config.load(file)
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
