@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,7 +25,7 @@ from pydantic_settings import (
 )
 
 from monitor._rust_feed import venues
-from monitor.rules import AlertRule
+from monitor.rules import DEFAULTS, AlertRule
 from monitor.sources import Source, parse
 from monitor.users import NAME, Role, check_hash
 
@@ -199,6 +207,10 @@ class PageSettings(BaseModel):
     behind_proxy: bool = False
 
 
+def _rules(given: Any) -> Any:
+    return DEFAULTS if given == "default" else given
+
+
 class Settings(BaseSettings):
     """What a configuration file may say."""
 
@@ -206,7 +218,8 @@ class Settings(BaseSettings):
     sources: list[str | SourceSettings] = []
     venues: dict[str, VenueSettings] = {}
     hooks: HookSettings = HookSettings()
-    alerts: list[AlertRule] = []
+    # `default` stands for a list.
+    alerts: Annotated[list[AlertRule], BeforeValidator(_rules)] = []
     delivery: DeliverySettings = DeliverySettings()
     recorder: RecorderSettings = RecorderSettings()
     retention: RetentionSettings = RetentionSettings()

@@ -114,6 +114,8 @@ class Delivery:
             self._receivers.append(Receiver("log", _write_line, patience))
         self._lock = threading.Condition()
         self._closing = threading.Event()
+        # When what is still under way is broken off.
+        self._until_s = float("inf")
         self._flowed_s = self._pinged_s = time.monotonic()
         self._is_ping_failing = False
         self._thread = threading.Thread(target=self._run, name="delivery", daemon=True)
@@ -140,6 +142,7 @@ class Delivery:
     def close(self) -> None:
         """End the thread; what waits is tried once more, within a second."""
         with self._lock:
+            self._until_s = time.monotonic() + CLOSE_S
             self._closing.set()
             self._lock.notify()
         if self._thread.is_alive():
@@ -156,11 +159,10 @@ class Delivery:
             self._ping()
             for receiver in self._receivers:
                 self._serve(receiver)
-        end_s = time.monotonic() + CLOSE_S
         for receiver in self._receivers:
             if not receiver.is_failing:
                 receiver.due_s = 0.0
-                while receiver.waiting and time.monotonic() < end_s and not receiver.due_s:
+                while receiver.waiting and time.monotonic() < self._until_s and not receiver.due_s:
                     self._serve(receiver)
 
     def _idle_s(self) -> float:
@@ -261,9 +263,10 @@ class Delivery:
                 child.stdin.write(json.dumps(document).encode() + b"\n")
                 child.stdin.close()
             while child.poll() is None:
-                if time.monotonic() >= end_s or self._closing.wait(LOOK_S):
+                if time.monotonic() >= min(end_s, self._until_s):
                     os.killpg(child.pid, signal.SIGKILL)
                     break
+                time.sleep(LOOK_S)
             code = child.wait()
         if code:
             limit_s = self._settings.command_limit_s
@@ -321,4 +324,9 @@ def _request(
 
 
 def _write_line(document: Document) -> None:
-    print(f"monitor: {signals.line(document)}", file=sys.stderr, flush=True)
+    try:
+        print(f"monitor: {signals.line(document)}", file=sys.stderr, flush=True)
+    except OSError as error:
+        # The terminal is gone.
+        why = f"expected standard error open, found {error.strerror}"
+        raise DeliveryError(why, is_final=True) from None

@@ -147,7 +147,7 @@ def replay(folder: Path, wanted: Wanted, settings: Settings) -> Replayed:
             player.run_to_end()
             compared.tell()
     if wanted.rules is not None:
-        print(f"{fired} alerts, ends of alerts among them", flush=True)
+        print(f"{fired} signals of alert rules", flush=True)
     return Replayed(rows, total.hexdigest())
 
 

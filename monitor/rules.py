@@ -135,6 +135,8 @@ class Spread(Rule):
     def _has_threshold(self) -> Spread:
         if self.max_bps == NONE and self.min_bps == -NONE:
             raise ValueError("expected max_bps or min_bps, found neither")
+        if self.min_bps >= self.max_bps:
+            raise ValueError(f"expected min_bps below max_bps, found {self.min_bps:g}")
         return self
 
     @property
@@ -163,6 +165,12 @@ class RateDrop(Rule):
     rest_percent: Annotated[float, Field(gt=0, lt=100)] = 20.0
     window_s: Annotated[float, Field(ge=5, le=3600)] = 10.0
     baseline_s: Annotated[float, Field(ge=30, le=86_400)] = 300.0
+
+    @model_validator(mode="after")
+    def _has_past(self) -> RateDrop:
+        if self.baseline_s <= self.window_s:
+            raise ValueError(f"expected baseline_s above window_s, found {self.baseline_s:g}")
+        return self
 
     @property
     def band(self) -> tuple[float, float]:
@@ -207,4 +215,15 @@ AlertRule = Annotated[
     | RecorderLag
     | DiskSpace,
     Field(discriminator="kind"),
+]
+
+# What `alerts = "default"` stands for: what nobody wants to miss, and no market's own news.
+DEFAULTS: list[AlertRule] = [
+    Stale(kind="stale", age_s=60.0, clear=0.5),
+    Disconnected(kind="disconnected", severity="alert"),
+    GapRate(kind="gap_rate", per_window=5.0),
+    Checksum(kind="checksum", per_window=5.0),
+    Unrecorded(kind="unrecorded", severity="alert"),
+    RecorderLag(kind="recorder_lag", hold_s=5.0, clear=0.5),
+    DiskSpace(kind="disk_space", severity="alert"),
 ]

@@ -256,6 +256,17 @@ def test_without_rules_nothing_is_told() -> None:
     assert fold([], stream.batches([100])) == []
 
 
+def test_the_default_rules_are_of_the_lines_and_the_disk(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('alerts = "default"\n')
+    kinds = [rule.kind for rule in config.load(file).alerts]
+    assert kinds[:3] == ["stale", "disconnected", "gap_rate"]
+    assert {"crossed", "spread", "price_move"}.isdisjoint(kinds)
+    file.write_text('alerts = "all"\n')
+    with pytest.raises(ValueError, match="alerts: Input should be a valid list, found 'all'"):
+        config.load(file)
+
+
 @pytest.mark.parametrize(
     ("written", "expected"),
     [
@@ -263,6 +274,10 @@ def test_without_rules_nothing_is_told() -> None:
         ('kind = "stale"\nage_ms = 5', "alerts.0.stale.age_ms: Extra inputs are not permitted"),
         ('kind = "stale"\nage_s = -1', "alerts.0.stale.age_s: Input should be greater than 0"),
         ('kind = "crossed"\nseverity = "x"', "alerts.0.crossed.severity: Input should be 'info'"),
+        (
+            'kind = "rate_drop"\nwindow_s = 60\nbaseline_s = 60',
+            "alerts.0.rate_drop: Value error, expected baseline_s above window_s, found 60",
+        ),
         ('kind = "spread"', "alerts.0.spread: Value error, expected max_bps or min_bps"),
     ],
 )

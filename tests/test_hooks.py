@@ -113,6 +113,26 @@ def test_five_failures_within_a_minute_of_rows_end_a_hook(
     assert sum(batch["signal"].num_rows for batch in seen) == 8
 
 
+def test_a_live_step_that_takes_too_long_or_gives_other_rows_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = LARGE.replace("signals(large", "(lambda *_: large)(large")
+    folder = write(tmp_path / "own", large=LARGE, other=other)
+    batch = batch_of([trade(0, 100.0, 2000.0)])
+
+    def errors(origin: str) -> dict[str, int]:
+        graph = Graph({}, user_hooks.load(folder, origin).hooks)
+        graph.emit(batch)
+        return {name: count.errors for name, count in graph.counters().items()}
+
+    assert errors("recorded") == {"large": 0, "other": 1}
+    # However quick a step is, it takes longer than that.
+    monkeypatch.setattr(user_hooks, "STEP_S", -1.0)
+    assert errors("recorded") == {"large": 1, "other": 1}
+    # A replay waits: what it gives must not depend on the machine.
+    assert errors("recomputed") == {"large": 0, "other": 1}
+
+
 def test_hooks_come_and_go(tmp_path: Path) -> None:
     folder = write(tmp_path / "own", large=LARGE)
     seen: list[Batch] = []
@@ -154,7 +174,7 @@ def test_a_replay_prints_what_rules_would_have_told_at_every_speed(tmp_path: Pat
             "2023-11-14T22:13:21.600000+00:00 warn kraken:BTC-USD"
             " locked: 0 bps, at or above 0 for 0.5 s",
             "2023-11-14T22:13:22.200000+00:00 info kraken:BTC-USD locked: over, now -100.503 bps",
-            "2 alerts, ends of alerts among them",
+            "2 signals of alert rules",
         ]
     rules.write_text("")
     done = subprocess.run(

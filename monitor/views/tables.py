@@ -44,13 +44,13 @@ def signals(hub: Hub) -> str:
     rows = [
         [
             clock(row["ts_recv"].value),
-            escape(row["symbol"] or ""),
-            f'<span class="wrap">{escape(row["text"])}'
-            f' <span class="muted">{escape(row["hook"])}, {escape(row["origin"])}</span></span>',
+            escape(f"{row['venue']} {row['symbol'] or ''}"),
+            f'<span class="wrap">{escape(row["text"])} <span class="muted">'
+            f"{escape(row['level'])}, {escape(row['hook'])}, {escape(row['origin'])}</span></span>",
         ]
         for row in reversed(hub.signals()[-LINES:])
     ]
-    names = ["time", "symbol", "what"]
+    names = ["time", "instrument", "what"]
     return table("Signals", names, rows, "none yet: a hook signals here and on the plots")
 
 
