@@ -67,7 +67,7 @@ run_checks() {
     check "ruff format" .venv/bin/ruff format --check .
     check "mypy" .venv/bin/mypy --strict monitor
     check "stubtest" .venv/bin/python -m mypy.stubtest monitor._rust_feed
-    check "pytest" .venv/bin/python -m pytest
+    check "pytest" .venv/bin/python -m pytest --numprocesses 2 --dist loadfile
 }
 
 if [ "${1:-}" = test ]; then

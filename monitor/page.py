@@ -50,9 +50,10 @@ class Page:
             *(Micro(), Compare(fresh_ms)),
             Health(shared),
         ]
-        if self._may_act:
+        self._sql = Sql(shared) if self._may_act else None
+        if self._sql is not None:
             self._layouts += [
-                *(Recordings(shared, self._show), Sql(shared)),
+                *(Recordings(shared, self._show), self._sql),
                 Settings(shared, self._set_period),
             ]
         self._tabs = pn.Tabs(
@@ -199,6 +200,7 @@ class Page:
             instrument=self._wanted.instrument or self._instruments.value or "",
             source=",".join(self._chosen()) or permalink.LIVE,
             speed=self._transport.speed,
+            sql=self._sql.link if self._sql else "",
             at_s=self._transport.at_s,
         )
 

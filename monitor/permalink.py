@@ -19,6 +19,8 @@ class State(NamedTuple):
     instrument: str = ""
     source: str = LIVE
     speed: str = ""
+    # What the editor is filled with; it never runs by itself.
+    sql: str = ""
     at_s: float = 0.0
 
 
@@ -36,6 +38,7 @@ def parse(arguments: Mapping[str, Sequence[bytes]]) -> State:
         told.get("instrument", ""),
         told.get("source", LIVE) or LIVE,
         told.get("speed", ""),
+        told.get("sql", ""),
         at_s if 0 <= at_s < float("inf") else 0.0,
     )
 
@@ -47,5 +50,9 @@ def query(state: State, theme: str, zone: str) -> str:
         told |= {"source": state.source, "speed": state.speed}
         if state.at_s:
             told["at"] = f"{state.at_s:g}"
-    told |= {"theme": "" if theme == "dark" else theme, "tz": "" if zone == "UTC" else zone}
+    told |= {
+        "sql": state.sql,
+        "theme": "" if theme == "dark" else theme,
+        "tz": "" if zone == "UTC" else zone,
+    }
     return "?" + urlencode({name: value for name, value in told.items() if value}, safe="/,")

@@ -259,7 +259,8 @@ def test_a_stalled_receiver_delays_neither_the_flow_nor_others(
             other.shutdown()
             thread.join()
     # It lost the oldest eleven, which had no room, and nothing else.
-    assert receiver.texts == [f"no. {number}" for number in range(11, QUEUE + 11)]
+    # A busy receiver may have taken one whose answer came too late: that one comes again.
+    assert list(dict.fromkeys(receiver.texts)) == [f"no. {n}" for n in range(11, QUEUE + 11)]
     name = f"webhook 127.0.0.1:{receiver.server_port}"
     assert sum(count or 0 for _, detail, count in told.rows if detail.startswith(name)) == 11
 

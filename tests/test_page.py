@@ -158,7 +158,7 @@ def test_the_page_shows_streams_stops_and_replays(
 
     page.get_by_text("SQL", exact=True).click()
     page.get_by_text("Run", exact=True).click()
-    page.wait_for_selector("text=spread_bps")
+    page.locator("th", has_text="spread_bps").wait_for()
     page.wait_for_selector("text=6 rows")
 
     for seen in (view, other):

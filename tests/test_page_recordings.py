@@ -234,7 +234,7 @@ def _answer(page: Page, statement: str, title: str) -> None:
 
 def _choose(page: Page, name: str) -> None:
     page.locator("tr[data-say]").filter(has=page.get_by_text(name, exact=True)).click()
-    page.wait_for_selector("tr.chosen")
+    page.wait_for_selector("tr.chosen[data-say]")
     page.locator("h3", has_text=name).wait_for()
 
 

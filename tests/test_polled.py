@@ -109,12 +109,12 @@ def test_sources_of_one_venue_may_be_had_in_different_ways(tmp_path: Path, backg
         headers={"Authorization": f"Bearer {held.token}"},
         timeout=10,
     )
-    assert answer.status_code == 400
-    assert "expected an address of mock (--endpoint), found none" in answer.text
+    # It is the built-in exchange's, which runs from then on.
+    assert answer.status_code == 200, answer.text
     rows = ended(live, folder)
-    origins = {(row["symbol"], row["origin"]) for row in rows["quote"]}
+    origins = {(row["symbol"], row["origin"]) for row in rows["quote"] if row["venue"] == "kraken"}
     assert origins == {("BTC-USD", "native"), ("ETH-USD", "rest")}
-    assert not told(rows, "symbol_assumed")
+    assert {row["venue"] for row in told(rows, "symbol_assumed")} <= {"mock"}
 
 
 def test_a_chain_gives_quotes_of_each_block_and_the_swaps_within_their_spread(

@@ -10,7 +10,7 @@ from functools import partial
 from html import escape
 from threading import Event
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import quote
 
 import panel as pn
 
@@ -47,9 +47,11 @@ class Sql:
         self._began_s = 0.0
         self._history: deque[str] = deque(maxlen=HISTORY)
         self._schema_asked = False
+        # The statement that the page's address holds.
+        self.link = _linked()
         self.editor = Editor(
             lambda _: pn.state.execute(self.ask),
-            text=_linked() or FIRST,
+            text=self.link or FIRST,
             height=130,
             sizing_mode="stretch_width",
         )
@@ -68,10 +70,10 @@ class Sql:
         self._state = style.html()
         self.result = SqlResult(self._tell)
         self._schema = Clickable(self.editor.insert, width=270, sizing_mode=None)
-        self.view = pn.Row(
+        self.view = style.side_by_side(
             pn.Column(
                 self.editor,
-                pn.Row(
+                style.flowing(
                     *(self._run, self._cancel, self._within, self._snippets, self._earlier),
                     self._link,
                 ),
@@ -80,7 +82,7 @@ class Sql:
                 sizing_mode="stretch_width",
             ),
             self._schema,
-            sizing_mode="stretch_width",
+            css=style.SIDES_CSS.replace("400px", "280px"),
         )
         pn.state.on_session_destroyed(lambda _: self.cancel())
 
@@ -160,18 +162,14 @@ class Sql:
 
     def _make_link(self) -> None:
         """Put the statement into the address of the page, to be sent to somebody."""
-        text, location = self.editor.text, pn.state.location
-        if location is None:
-            return
-        pairs = [pair for pair in parse_qsl(location.search.lstrip("?")) if pair[0] != LINK]
-        query = "?" + urlencode([*pairs, (LINK, text)])
-        if len(query) > MAX_LINK_CHARS:
+        text = self.editor.text
+        if (chars := len(quote(text))) > MAX_LINK_CHARS:
             self._tell(
-                f"✖ expected a link of at most {MAX_LINK_CHARS:,} characters, found {len(query):,}",
+                f"✖ expected a link of at most {MAX_LINK_CHARS:,} characters, found {chars:,}",
                 "error",
             )
             return
-        location.search = query
+        self.link = text
         self._tell("The address of this page holds the statement now. It never runs by itself.")
 
     async def _show_schema(self) -> None:
