@@ -26,6 +26,7 @@ from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.delivery import Delivery
 from monitor.feeds import Feeds
 from monitor.health import Health
+from monitor.metrics import Metrics
 from monitor.pipeline import Graph, Sink
 from monitor.publisher import CHUNK_EVERY_S, Publisher
 from monitor.recorder import Recorder, new_id
@@ -70,7 +71,7 @@ class Collector:
         self.publisher = Publisher()
         self.rows = 0
         self._options = options
-        self._health = Health()
+        self._health, self._metrics = Health(), Metrics()
         self._feeds = Feeds(
             options.sources, options.endpoints, options.settings.venues, raw=options.raw
         )
@@ -90,8 +91,8 @@ class Collector:
             self._tell,
             lambda: bool(self.health()["status"] != "failed"),
         )
-        sinks |= {"publisher": self.publisher, "health": self._health, "terminal": Terminal()}
-        sinks["delivery"] = self._delivery
+        sinks |= {"publisher": self.publisher, "health": self._health}
+        sinks |= {"metrics": self._metrics, "terminal": Terminal(), "delivery": self._delivery}
         built_in = hooks.load(options.settings.hooks, "recorded", options.settings.alerts)
         self._graph = Graph(sinks, built_in, self._disabled)
         self._reloading = threading.Lock()
@@ -141,9 +142,14 @@ class Collector:
 
     def metrics(self) -> bytes:
         recorder = self._recorder
-        return self._health.metrics(
-            recorder.lag_ms if recorder else 0.0, recorder.unrecorded_rows if recorder else 0
-        )
+        gauges: dict[str, float] = {"followers": self.publisher.followers}
+        if recorder:
+            gauges |= {
+                "recorder_lag_ms": recorder.lag_ms,
+                "recorder_commit_ms": recorder.commit_ms,
+                "unrecorded_rows": recorder.unrecorded_rows,
+            }
+        return self._metrics.text(self._health.ages_ms(), gauges, self._graph.counters())
 
     def about(self) -> dict[str, Any]:
         return {

@@ -1,4 +1,4 @@
-"""Health and metrics: what the rows say of every source, for programs that watch this one."""
+"""Health: the state that the rows tell of every source, for programs that watch this one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 from monitor.batches import Batch, updates
 
@@ -21,24 +20,9 @@ class Health:
         self._lock = threading.Lock()
         self._sources: dict[tuple[str, str], dict[str, Any]] = {}
         self._now_ns = 0
-        self._registry = CollectorRegistry()
-        labels = ["venue", "symbol"]
-        self._rows = Counter("monitor_rows", "Rows seen", ["kind"], registry=self._registry)
-        self._quality = Counter(
-            "monitor_quality_events", "Status rows", ["kind"], registry=self._registry
-        )
-        self._age = Gauge(
-            "monitor_age_seconds", "Since the last row", labels, registry=self._registry
-        )
-        self._lag = Gauge("monitor_recorder_lag_ms", "Recorder lag", registry=self._registry)
-        self._unrecorded = Gauge(
-            "monitor_unrecorded_rows", "Rows the recorder lost", registry=self._registry
-        )
 
     def __call__(self, batch: Batch) -> None:
         with self._lock:
-            for kind, rows in batch.kinds.items():
-                self._rows.labels(kind).inc(rows.num_rows)
             if "signal" not in batch:
                 self._now_ns = max(self._now_ns, batch.now_ns or 0)
             for instrument, count, last_ns in updates(batch):
@@ -66,16 +50,11 @@ class Health:
         recorder = {"state": state, "lag_ms": lag_ms, "unrecorded_rows": unrecorded_rows}
         return {"status": worst, "sources": sources, "recorder": recorder}
 
-    def metrics(self, lag_ms: float, unrecorded_rows: int) -> bytes:
-        """Return the metrics in the text format of Prometheus."""
+    def ages_ms(self) -> dict[tuple[str, str], float]:
+        """Return how long ago the last row of each source came, of those that have any."""
         with self._lock:
-            for (venue, symbol), source in self._sources.items():
-                age_ms = self._age_ms(source)
-                if age_ms is not None:
-                    self._age.labels(venue, symbol).set(age_ms / 1e3)
-        self._lag.set(lag_ms)
-        self._unrecorded.set(unrecorded_rows)
-        return generate_latest(self._registry)
+            ages = {instrument: self._age_ms(one) for instrument, one in self._sources.items()}
+        return {instrument: age_ms for instrument, age_ms in ages.items() if age_ms is not None}
 
     def _source(self, venue: str, symbol: str) -> dict[str, Any]:
         return self._sources.setdefault(
@@ -95,8 +74,6 @@ class Health:
         return None if last_ns is None else (self._now_ns - last_ns) / 1e6
 
     def _follow_states(self, rows: pa.RecordBatch) -> None:
-        for kind in pc.value_counts(rows["kind"]).to_pylist():
-            self._quality.labels(kind["values"]).inc(kind["counts"])
         of_symbols = rows.filter(pc.equal(rows["scope"], "symbol"))
         for row in of_symbols.select(["venue", "symbol", "state", "kind", "detail"]).to_pylist():
             if row["kind"] != "symbol_assumed":

@@ -58,6 +58,8 @@ class Recorder:
         # Why nothing is recorded.
         self.trouble = ""
         self.is_space_low = False
+        # How long the last transaction took.
+        self.commit_ms = 0.0
         # Rows that could not be written, and the segments that failed with them.
         self._lost_rows = 0
         self._abandoned: list[Path] = []
@@ -236,7 +238,9 @@ class Recorder:
                     return
                 self._open_segment()
             assert self._journal is not None
+            began_s = time.monotonic()
             self._journal.write(batch)
+            self.commit_ms = (time.monotonic() - began_s) * 1e3
         except FILE_ERRORS as error:
             self._fail(batch, error)
             return
