@@ -31,6 +31,8 @@ PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
 # Refreshes that a browser may not have come to yet.
 REFRESHES_AHEAD = 2
+# What is seen again is seen from so long before.
+BEFORE_NS = 5_000_000_000
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
 
@@ -48,7 +50,7 @@ class Page:
         self._layouts: list[Layout] = [
             Watch(self._choose_instrument),
             *(Micro(), Compare(fresh_ms)),
-            Health(shared),
+            Health(shared, self._see),
         ]
         self._sql = Sql(shared) if self._may_act else None
         if self._sql is not None:
@@ -256,8 +258,20 @@ class Page:
 
     def _show(self, name: str) -> None:
         """Replay a recording that was chosen elsewhere on the page."""
-        self._source.param.update(options=[LIVE, *self._recordings()], value=name)
+        names = dict.fromkeys((LIVE, *self._recordings(), name))
+        self._source.param.update(options=list(names), value=name)
         self._tabs.active = 0
+
+    def _see(self, at_ns: int) -> None:
+        """Replay what is played, or else what is being recorded, from shortly before a moment."""
+        recording = str(self._shared.about().get("recording") or "")
+        if not self._replaying and not recording:
+            self._note = " · expected a recording to see it again, found that none is made"
+            return
+        if not self._replaying:
+            self._show(recording)
+        self._tabs.active = 0
+        self._transport.see(at_ns - BEFORE_NS)
 
     def _choose_source(self, _: Any) -> None:
         chosen = self._source.value

@@ -68,6 +68,15 @@ class TransportBar:
         if at_s:
             self._with_player(lambda player: player.seek(player.span_ns[0] + int(at_s * 1e9)))
 
+    def see(self, at_ns: int) -> None:
+        """Go to a moment, or to the end of what is recorded that is nearest."""
+
+        def seek(player: Player) -> None:
+            first, last = player.span_ns
+            player.seek(min(max(at_ns, first), last))
+
+        self._with_player(seek)
+
     def attach(self, player: Player | None, folder: Path, names: Sequence[str]) -> None:
         """Control another player from now on; None for none."""
         self._player = player

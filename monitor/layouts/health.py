@@ -11,6 +11,7 @@ import panel as pn
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Shared
 from monitor.views import style, tables, trust
+from monitor.views.clickable import Clickable
 
 EVERY_S = 1.0
 
@@ -20,20 +21,22 @@ class Health:
 
     title = "Health"
 
-    def __init__(self, shared: Shared) -> None:
+    def __init__(self, shared: Shared, on_see: Callable[[int], None]) -> None:
         self._shared = shared
         self._refreshed_s = 0.0
         self._shown: Hub | None = None
         latencies = trust.Latencies()
         views: list[Callable[[Hub], str]] = [
-            *(trust.sources, trust.minutes, latencies.html, trust.incidents, self._recorder)
+            *(trust.sources, trust.minutes, latencies.html, self._recorder)
         ]
         self._panes: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(css=style.HEAT_CSS), view) for view in views
         ]
-        *wide, incidents, recorder = (pane for pane, _ in self._panes)
+        # A click on the time of an incident shows it again.
+        self._incidents = Clickable(lambda said: on_see(int(said)) if said.isdecimal() else None)
+        *wide, recorder = (pane for pane, _ in self._panes)
         self.view = pn.Column(
-            *wide, style.side_by_side(incidents, recorder), sizing_mode="stretch_width"
+            *wide, style.side_by_side(self._incidents, recorder), sizing_mode="stretch_width"
         )
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
@@ -44,6 +47,7 @@ class Health:
             html = view(hub)
             if pane.object != html:
                 pane.object = html
+        self._incidents.show(trust.incidents(hub))
 
     def _recorder(self, hub: Hub) -> str:
         if hub is not self._shared.hub:
