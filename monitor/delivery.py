@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import requests
 from urllib3.exceptions import MaxRetryError
 from urllib3.util import Retry
@@ -126,13 +128,13 @@ class Delivery:
     def __call__(self, batch: Batch) -> None:
         """Keep the signals of a batch that are to go out; never waits for a receiver."""
         self._flowed_s = time.monotonic()
-        if "signal" not in batch:
+        if "signal" not in batch or not self._receivers:
             return
-        documents = [
-            document
-            for document in signals.documents(batch["signal"])
-            if document["hook"] in self._settings.hooks
-        ]
+        rows = batch["signal"]
+        wanted = pc.is_in(rows["hook"], pa.array(self._settings.hooks, pa.string()))
+        documents = signals.documents(rows.filter(wanted))
+        if not documents:
+            return
         with self._lock:
             for receiver in self._receivers:
                 for document in documents:

@@ -24,7 +24,7 @@ from monitor.segments import FILE_ERRORS, About, Journal, Segment, line, sync
 
 QUEUE_BYTES = 256 << 20
 # A journal so long is taken when nothing else is being settled; at most so long it becomes.
-JOURNAL_BYTES, MOST_JOURNAL_BYTES = 16 << 20, 128 << 20
+JOURNAL_BYTES, MOST_JOURNAL_BYTES = 64 << 20, 128 << 20
 COMMIT_EVERY_S = 0.1
 RETRY_EVERY_S = 2.0
 LOOK_EVERY_S = 1.0
