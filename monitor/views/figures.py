@@ -1,10 +1,17 @@
-"""Exact numbers as text, and the look of the dense tables that are full of them."""
+"""Exact numbers as text, and the dense tables that are full of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import panel as pn
+
+from monitor.hub import Hub, Instrument
+from monitor.views import style
+
+EVERY_NS = 250_000_000
 
 DENSE_CSS = """
 :host { position: relative; }
@@ -35,6 +42,29 @@ td.faint { color: var(--muted); }
 .bid .size { background: linear-gradient(to left, #4ea1ff55 var(--part), transparent 0); }
 .ask .size { background: linear-gradient(to left, #ff9f4355 var(--part), transparent 0); }
 """
+
+
+class Dense:
+    """A table of one instrument, drawn anew at most four times a second of the rows' time."""
+
+    def __init__(self) -> None:
+        self._shown: tuple[Any, ...] | None = None
+        self.pane = pn.pane.HTML(
+            "", stylesheets=[style.PANE_CSS, DENSE_CSS], sizing_mode="stretch_both", margin=(4, 5)
+        )
+
+    def html(self, hub: Hub, instrument: Instrument) -> str:
+        """Return the table, escaped, in a panel that cuts off what does not fit."""
+        raise NotImplementedError
+
+    def refresh(self, hub: Hub, instrument: Instrument) -> None:
+        shown = (id(hub), hub.epoch, instrument, hub.now_ns // EVERY_NS)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        html = self.html(hub, instrument)
+        if self.pane.object != html:
+            self.pane.object = html
 
 
 def exact_texts(values: Iterable[float]) -> list[str]:

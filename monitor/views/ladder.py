@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Any
 
 import numpy as np
-import panel as pn
 
 from monitor.hub import Hub, Instrument
-from monitor.views import style
-from monitor.views.figures import DENSE_CSS, exact_texts
+from monitor.views.figures import Dense, exact_texts
 
-EVERY_NS = 250_000_000
 NO_BOOK = "no order book from this source: add the channel <b>book</b> to it, or choose another"
 # The same widths above and below the spread.
 COLUMNS = '<colgroup><col class="mark"><col class="price"><col><col></colgroup>'
 HEAD = "<tr><th></th><th>price</th><th>size</th><th>total</th></tr>"
 
 
-class Ladder:
+class Ladder(Dense):
     """Asks above bids, the spread between them; what does not fit is cut off at the far ends."""
 
-    def __init__(self) -> None:
-        self._shown: tuple[Any, ...] | None = None
-        self.pane = pn.pane.HTML(
-            "", stylesheets=[style.PANE_CSS, DENSE_CSS], sizing_mode="stretch_both", margin=(4, 5)
-        )
-
-    def refresh(self, hub: Hub, instrument: Instrument) -> None:
-        shown = (id(hub), hub.epoch, instrument, hub.now_ns // EVERY_NS)
-        if shown == self._shown:
-            return
-        self._shown = shown
-        html = _ladder(hub, instrument)
-        if self.pane.object != html:
-            self.pane.object = html
+    def html(self, hub: Hub, instrument: Instrument) -> str:
+        return _ladder(hub, instrument)
 
 
 def _ladder(hub: Hub, instrument: Instrument) -> str:

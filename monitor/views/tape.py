@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import panel as pn
-
 from monitor.hub import Hub, Instrument
-from monitor.views import style
-from monitor.views.figures import DENSE_CSS, exact_texts
+from monitor.views.figures import Dense, exact_texts
 from monitor.views.tables import clock, number
 
 TRADES = 40
-EVERY_NS = 250_000_000
 # A side is told by shape, word and colour alike.
 SIDES = {1: ("buy", "▲"), -1: ("sell", "▼"), 0: ("none", "–")}
 
 
-class Tape:
+class Tape(Dense):
     """A table of trades, the newest first; what does not fit is cut off at the old end."""
 
-    def __init__(self) -> None:
-        self._shown: tuple[Any, ...] | None = None
-        self.pane = pn.pane.HTML(
-            "", stylesheets=[style.PANE_CSS, DENSE_CSS], sizing_mode="stretch_both", margin=(4, 5)
-        )
-
-    def refresh(self, hub: Hub, instrument: Instrument) -> None:
-        shown = (id(hub), hub.epoch, instrument, hub.now_ns // EVERY_NS)
-        if shown == self._shown:
-            return
-        self._shown = shown
-        html = _tape(hub, instrument)
-        if self.pane.object != html:
-            self.pane.object = html
+    def html(self, hub: Hub, instrument: Instrument) -> str:
+        return _tape(hub, instrument)
 
 
 def _tape(hub: Hub, instrument: Instrument) -> str:
