@@ -175,8 +175,9 @@ class Run:
             (venue, raw): set() for venue in self._with_books for raw in self.followed[venue]
         }
 
-        # Faults strike on meanwhile: a book that is seldom at rest is not waited for as often.
-        wanted = {v: 1 if v in UNPROVABLE_BOOKS else states for v in self._with_books}
+        # A book that is seldom at rest is not waited for as often; but the first state may be one
+        # of before its snapshot, which no message tells the time of.
+        wanted = {v: 2 if v in UNPROVABLE_BOOKS else states for v in self._with_books}
 
         def wanting() -> list[tuple[str, str]]:
             return [
