@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,17 +16,22 @@ import requests
 
 from monitor import lock
 from monitor.archive import Archive
+from monitor.batches import Batch
+from monitor.beat import Arrivals
 from monitor.config import HookSettings
 from monitor.exposure import Finding
 from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
 from monitor.pipeline import Graph
+from monitor.stages import Stage
 from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
+# What is older when it comes was not carried here just now.
+OLD_NS = 5_000_000_000
 SERVICE_UNAVAILABLE = 503
 # Adding a source takes a look at its venue's list.
 CONTROL_TIMEOUT_S = 60.0
@@ -45,10 +51,12 @@ class Shared:
         # Of every page that is not yet gone from memory.
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.hub = Hub()
-        graph = Graph({"hub": self.hub}, [])
+        self.arrivals = Arrivals()
+        self.carried = Stage()
+        self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
         self._closing = threading.Event()
-        self._follower = Follower(self._locate, graph.emit, lambda _: self.hub.reset())
+        self._follower = Follower(self._locate, self._take, lambda _: self.hub.reset())
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
@@ -79,6 +87,14 @@ class Shared:
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)
+
+    def _take(self, batch: Batch) -> None:
+        self._graph.emit(batch)
+        now_ns, first_ns = time.time_ns(), batch.first_ns
+        # At first come minutes of before.
+        if first_ns is not None and now_ns - first_ns < OLD_NS:
+            self.carried.add(now_ns, (now_ns - first_ns) / 1e6)
+        self.arrivals.tell()
 
     def _ask(self) -> None:
         while not self._closing.wait(ABOUT_EVERY_S):
@@ -122,15 +138,19 @@ def build() -> None:
     """Make the page of the viewer that is being served."""
     pn.extension(raw_css=[style.look().css])
     hv.extension("bokeh")
+    # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
+    hv.renderer("bokeh").webgl = False
     # The page has a banner of its own for a lost server.
     if pn.state.curdoc is not None:
         pn.state.curdoc.config.notify_connection_status = False
     # A layout that fills the screen says so itself; what it stands in must not grow with it.
     pn.config.respect_explicit_sizing = True
     shared().documents.add(pn.state.curdoc)
-    page = Page(shared())
-    page.start()
-    page.view.servable(title="monitor")
+    # Bokeh would go through all models anew after each that is made.
+    with pn.state.curdoc.models.freeze():
+        page = Page(shared())
+        page.start()
+        page.view.servable(title="monitor")
 
 
 if pn.state.served:

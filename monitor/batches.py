@@ -154,6 +154,12 @@ class Batch:
         latest = [int(column(rows, "ts_recv").max()) for rows in self.kinds.values()]
         return max(latest, default=None)
 
+    @property
+    def first_ns(self) -> int | None:
+        """The `ts_recv` of the first rows, in ns since 1970, or None without rows."""
+        first = [int(column(rows.slice(0, 1), "ts_recv")[0]) for rows in self.kinds.values()]
+        return min(first, default=None)
+
     def by_instrument(self, kind: str) -> ByInstrument:
         """Return which instrument each row of a kind is about: worked out once for all who ask."""
         found: ByInstrument | None = self.notes.get(kind)

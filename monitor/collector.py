@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -291,6 +292,8 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
         server = tornado.httpserver.HTTPServer(control.application(collector))
         server.add_socket(sock)
+        publisher = collector.publisher
+        publisher.wake = functools.partial(loop.add_callback, publisher.pack)
         address = f"127.0.0.1:{sock.getsockname()[1]}"
         collector.start()
         held.tell(
@@ -305,7 +308,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
             loop.call_later(options.seconds, loop.stop)
         periodic = [
             tornado.ioloop.PeriodicCallback(collector.tick, TICK_MS),
-            tornado.ioloop.PeriodicCallback(collector.publisher.pack, CHUNK_EVERY_S * 1000),
+            tornado.ioloop.PeriodicCallback(publisher.pack, CHUNK_EVERY_S * 1000),
         ]
         if on_progress is not None:
             show = on_progress

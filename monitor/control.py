@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import tornado.web
 from tornado.iostream import StreamClosedError
 
-from monitor.publisher import CHUNK_EVERY_S, Publisher, Stream
+from monitor.publisher import Publisher, Stream
 
 JSON = "application/json; charset=utf-8"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -75,11 +75,13 @@ class _Tail(_Guarded):
         try:
             self.write(stream.head.to_pybytes())
             while True:
-                for data in stream.next_bytes():
-                    self.write(data.to_pybytes())
+                data = stream.next_bytes()
+                for part in data:
+                    self.write(part.to_pybytes())
                 # Waiting for the flush is the back-pressure: a slow follower falls behind alone.
                 await self.flush()
-                await _pause(CHUNK_EVERY_S)
+                if not data:
+                    await publisher.packed.wait()
         except StreamClosedError:
             return
         finally:
@@ -138,10 +140,6 @@ def application(collector: Collector) -> tornado.web.Application:
         [(path, handler, arguments) for path, handler in handlers.items()],
         log_function=lambda _: None,
     )
-
-
-async def _pause(seconds: float) -> None:
-    await tornado.gen.sleep(seconds)
 
 
 async def _in_thread(function: Callable[[], Any]) -> Any:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
 from typing import Any
 
 import panel as pn
+from panel.io.state import set_curdoc
 
 from monitor import permalink, role
+from monitor.beat import Beat
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
 from monitor.layouts.compare import Compare
@@ -23,14 +25,15 @@ from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
 from monitor.replaying import Replaying
 from monitor.segments import FILE_ERRORS, iso
+from monitor.stages import Stage
+from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
 from monitor.views import style
+from monitor.views.echo import Echo
 from monitor.views.habits import Habits
 
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
-# Refreshes that a browser may not have come to yet.
-REFRESHES_AHEAD = 2
 # What is seen again is seen from so long before.
 BEFORE_NS = 5_000_000_000
 LIVE = "Live"
@@ -38,40 +41,45 @@ STOP, START = "Stop for everyone", "Start for everyone"
 
 
 class Page:
-    """Everything one viewer sees; `refresh` is called by the viewer's own periodic callback."""
+    """Everything one viewer sees; `refresh` is called by the page's own beat."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._document = pn.state.curdoc
+        self._drawn = Stage()
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
         self._may_act = role.viewer().may_act
         fresh_ms = shared.settings.cross_venue.fresh_ms
-        self._layouts: list[Layout] = [
-            Watch(self._choose_instrument),
-            *(Micro(), Compare(fresh_ms)),
-            Health(shared, self._see),
-        ]
-        self._sql = Sql(shared) if self._may_act else None
-        if self._sql is not None:
-            self._layouts += [
-                *(Recordings(shared, self._show), self._sql),
-                Settings(shared, self._set_period),
-            ]
-        self._tabs = pn.Tabs(
-            *((layout.title, layout.view) for layout in self._layouts),
-            sizing_mode="stretch_width",
-            stylesheets=[style.TABS_CSS],
-        )
         self._note = ""
-        self._periodic: Any = None
+        self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
+        self._sql: Sql | None = None
+        self._tabs = Tabs(self._makers(fresh_ms), self._wanted.layout)
         self._make_controls()
-        # The browser sets the second to the first: so it says which refresh it has come to.
-        self._sent, self._seen = (pn.widgets.IntInput(value=0, visible=False) for _ in range(2))
-        self._sent.jslink(self._seen, value="value")
+        self._echo = Echo(self._drawn.add)
         self._bar = style.html(css=style.STICKY_CSS)
         self.view = self._layout()
+
+    def _makers(self, fresh_ms: float) -> dict[str, Callable[[], Layout]]:
+        makers: dict[str, Callable[[], Layout]] = {
+            Watch.title: lambda: Watch(self._shared, self._drawn, self._choose_instrument),
+            Micro.title: Micro,
+            Compare.title: lambda: Compare(fresh_ms),
+            Health.title: lambda: Health(self._shared, self._drawn, self._see),
+        }
+        if self._may_act:
+            makers |= {
+                Recordings.title: lambda: Recordings(self._shared, self._show),
+                Sql.title: self._make_sql,
+                Settings.title: lambda: Settings(self._shared, self._set_period),
+            }
+        return makers
+
+    def _make_sql(self) -> Sql:
+        self._sql = Sql(self._shared)
+        return self._sql
 
     def start(self) -> None:
         """Begin to refresh once the browser has the page; ends with the viewer's session."""
@@ -80,15 +88,13 @@ class Page:
 
     def _begin(self) -> None:
         self._restore()
-        self._periodic = pn.state.add_periodic_callback(self.refresh, period=PLOT_EVERY_MS)
+        self._beat.start(self._document)
 
     def _set_period(self, period_ms: int) -> None:
-        if self._periodic is not None:
-            self._periodic.period = period_ms
+        self._beat.period_ms = period_ms
 
     def _end(self) -> None:
-        if self._periodic is not None:
-            self._periodic.stop()
+        self._beat.end()
         self._stop_replay()
 
     @property
@@ -100,16 +106,15 @@ class Page:
 
         A browser that is behind gets less often what is new, instead of all of it ever later.
         """
-        hub = self.hub
-        document = pn.state.curdoc
-        if document is None or self._sent.value - self._seen.value >= REFRESHES_AHEAD:
+        if self._echo.is_behind:
             return
-        with pn.io.hold(document):
-            self._layouts[self._tabs.active].refresh(hub, self._instrument(hub))
+        hub = self.hub
+        with set_curdoc(self._document), pn.io.hold(self._document):
+            self._tabs.refresh(hub, self._instrument(hub))
             if time.monotonic() - self._headline_s >= HEADLINE_EVERY_S:
                 self._headline_s = time.monotonic()
                 self._refresh_headline(hub)
-            self._sent.value += 1
+            self._echo.send()
 
     def _make_controls(self) -> None:
         select = partial(pn.widgets.Select, stylesheets=[style.WIDGET_CSS])
@@ -140,7 +145,7 @@ class Page:
             *(self._source, self._others, self._instruments, self._run, self._habits)
         )
         above = (self._bar, controls, self._transport.view)
-        return pn.Column(*above, self._tabs, self._sent, self._seen, sizing_mode="stretch_width")
+        return pn.Column(*above, self._tabs.view, self._echo.view, sizing_mode="stretch_width")
 
     def _instrument(self, hub: Hub) -> Instrument | None:
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
@@ -165,8 +170,7 @@ class Page:
     def _press(self, key: str) -> None:
         """Do what a key stands for; those of a replay do nothing without one."""
         if key.isdigit():
-            if 1 <= int(key) <= len(self._layouts):
-                self._tabs.active = int(key) - 1
+            self._tabs.see(int(key) - 1)
         elif key == " ":
             self._transport.play_or_pause()
         elif key == ".":
@@ -177,9 +181,6 @@ class Page:
     def _restore(self) -> None:
         """Bring back what the address tells; it never runs a statement or acts on a recording."""
         wanted = self._wanted
-        titles = [_slug(layout.title) for layout in self._layouts]
-        if wanted.layout in titles:
-            self._tabs.active = titles.index(wanted.layout)
         self._transport.speed = wanted.speed
         if wanted.source == permalink.LIVE:
             return
@@ -198,11 +199,11 @@ class Page:
 
     def _state(self) -> permalink.State:
         return permalink.State(
-            layout=_slug(self._layouts[self._tabs.active].title),
+            layout=self._tabs.slug,
             instrument=self._wanted.instrument or self._instruments.value or "",
             source=",".join(self._chosen()) or permalink.LIVE,
             speed=self._transport.speed,
-            sql=self._sql.link if self._sql else "",
+            sql=self._sql.link if self._sql else self._wanted.sql,
             at_s=self._transport.at_s,
         )
 
@@ -260,7 +261,7 @@ class Page:
         """Replay a recording that was chosen elsewhere on the page."""
         names = dict.fromkeys((LIVE, *self._recordings(), name))
         self._source.param.update(options=list(names), value=name)
-        self._tabs.active = 0
+        self._tabs.see(0)
 
     def _see(self, at_ns: int) -> None:
         """Replay what is played, or else what is being recorded, from shortly before a moment."""
@@ -270,7 +271,7 @@ class Page:
             return
         if not self._replaying:
             self._show(recording)
-        self._tabs.active = 0
+        self._tabs.see(0)
         self._transport.see(at_ns - BEFORE_NS)
 
     def _choose_source(self, _: Any) -> None:
@@ -310,10 +311,6 @@ class Page:
             self._note = f" · {action} refused: expected an operator, found a viewer"
             return
         self._note = f" · {escape(self._shared.control(action))}"
-
-
-def _slug(title: str) -> str:
-    return title.lower().replace(" ", "-")
 
 
 def _mode(hub: Hub) -> str:

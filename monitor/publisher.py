@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, to_wire
 
+# Without a follower what comes is packed so often; for one, at once.
 CHUNK_EVERY_S = 0.1
 RING_BYTES = 128 << 20
 RING_S = 300.0
@@ -41,6 +44,10 @@ class Publisher:
         self._next = self._rows = 0
         self._dropped = Dropped()
         self.followers = 0
+        # Set and cleared at once when there may be more to read: wakes who waits on the event loop.
+        self.packed = asyncio.Event()
+        # Has `pack` called on the event loop, from any thread.
+        self.wake: Callable[[], None] = lambda: None
 
     def __call__(self, batch: Batch) -> None:
         with self._lock:
@@ -50,6 +57,8 @@ class Publisher:
                 oldest = self._pending.popleft()
                 self._pending_bytes -= oldest.nbytes
                 self._dropped = self._dropped.add(oldest.row_count, oldest.ords)
+        if self.followers:
+            self.wake()
 
     def pack(self) -> None:
         """Join what came since the last call into one chunk; drop what is too old or too much."""
@@ -71,6 +80,8 @@ class Publisher:
             self._ring_bytes > RING_BYTES or now_s - self._ring[0].packed_s > RING_S
         ):
             self._ring_bytes -= self._ring.popleft().data.size
+        self.packed.set()
+        self.packed.clear()
 
     def after(self, last: int) -> list[Chunk]:
         """Return the chunks with a number above `last` that are still kept, the oldest first."""

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from monitor.archive import Archive
+from monitor.beat import Arrivals
 from monitor.config import HookSettings
 from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument
+from monitor.stages import Stage
 
 
 class Shared(Protocol):
@@ -20,6 +22,9 @@ class Shared(Protocol):
     archive: Archive
     settings: HookSettings
     findings: list[Finding]
+    arrivals: Arrivals
+    # From receipt to this process.
+    carried: Stage
 
     @property
     def attached(self) -> bool: ...
@@ -34,4 +39,9 @@ class Layout(Protocol):
     view: Any
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Bring what is shown up to date; called by the viewer's periodic callback."""
+        """Bring what is shown up to date; called by the page's beat."""
+
+
+def stages(shared: Shared, drawn: Stage) -> dict[str, Stage]:
+    """Name the stages of a row's way within this program, as a viewer is told of them."""
+    return {"to the page": shared.carried, "to the browser": drawn}

@@ -9,7 +9,8 @@ from typing import Any
 import panel as pn
 
 from monitor.hub import Hub, Instrument
-from monitor.layouts import Shared
+from monitor.layouts import Shared, stages
+from monitor.stages import Stage
 from monitor.views import style, tables, trust
 from monitor.views.clickable import Clickable
 
@@ -21,8 +22,8 @@ class Health:
 
     title = "Health"
 
-    def __init__(self, shared: Shared, on_see: Callable[[int], None]) -> None:
-        self._shared = shared
+    def __init__(self, shared: Shared, drawn: Stage, on_see: Callable[[int], None]) -> None:
+        self._shared, self._stages = shared, stages(shared, drawn)
         self._refreshed_s = 0.0
         self._shown: Hub | None = None
         latencies = trust.Latencies()
@@ -52,4 +53,4 @@ class Health:
     def _recorder(self, hub: Hub) -> str:
         if hub is not self._shared.hub:
             return tables.table("Recorder", ["state"], [], "a replay records nothing")
-        return trust.recorder(self._shared.about())
+        return trust.stages(self._stages) + trust.recorder(self._shared.about())

@@ -9,6 +9,8 @@ from typing import Any
 import panel as pn
 
 from monitor.hub import Hub, Instrument
+from monitor.layouts import Shared, stages
+from monitor.stages import Stage
 from monitor.views import style, tables
 from monitor.views.grid import Grid
 from monitor.views.latency import Latency
@@ -25,10 +27,14 @@ class Watch:
 
     title = "Watch"
 
-    def __init__(self, on_choose: Callable[[Instrument], None]) -> None:
+    def __init__(
+        self, shared: Shared, drawn: Stage, on_choose: Callable[[Instrument], None]
+    ) -> None:
         self._tables_s = 0.0
         self._grid = Grid(on_choose)
-        self._plots: list[Plot] = [Price(), Spread(), Latency(), Sizes()]
+        self._plots: list[Plot] = [
+            *(Price(), Spread(), Latency(shared.hub, stages(shared, drawn)), Sizes())
+        ]
         self._tables: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(), view) for view in (tables.signals, tables.events)
         ]

@@ -15,10 +15,9 @@ from monitor.rings import Columns
 from monitor.views import plot
 from monitor.views.legs import Across, Leg, Span
 from monitor.views.lines import Lines
+from monitor.views.thinning import thin
 
 LEGS = 8
-# What is drawn of the past at first: so many buckets of a few quotes each.
-FIRST_BUCKETS = 600
 EVERY_NS = 250_000_000
 BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
 
@@ -83,7 +82,7 @@ class CrossVenue(Lines):
             self._legs, self._across = {}, Across(LEGS)
         self._fresh, self._spans = {}, []
         new = self.collect(hub, instrument, anew)
-        new |= self._best(instrument[1], anew) | self._was_stale()
+        new |= self._best(instrument[1]) | self._was_stale()
         for at in range(IS_STALE):
             self.append(at, new.get(at), anew)
         moment = hub.now_ns // EVERY_NS
@@ -97,11 +96,11 @@ class CrossVenue(Lines):
         rows, spans = leg.take(hub, owner)
         self._fresh[owner] = rows
         self._spans += spans
-        rows = plot.thin(rows, FIRST_BUCKETS) if anew else plot.thin(rows)
+        rows = thin(rows, self.telling(rows))
         mid = (rows["bid"] + rows["ask"]) / 2
         return {"time": rows["ts_recv"], "y": mid, "bid": rows["bid"], "ask": rows["ask"]}
 
-    def _best(self, symbol: str, anew: bool) -> dict[int, Columns]:
+    def _best(self, symbol: str) -> dict[int, Columns]:
         """Return the best of the legs that are of the symbol itself."""
         none: Columns = {"ts_recv": np.empty(0, np.int64), "bid": np.empty(0), "ask": np.empty(0)}
         mine = [self._fresh[owner] if owner[1] == symbol else none for owner in self.owners]
@@ -113,7 +112,7 @@ class CrossVenue(Lines):
             "bid": np.fmax.reduce(bids, axis=0),
             "ask": np.fmin.reduce(asks, axis=0),
         }
-        rows = plot.thin(rows, FIRST_BUCKETS) if anew else plot.thin(rows)
+        rows = thin(rows, self.telling(rows))
         return {
             BEST + at: {"time": rows["ts_recv"], name: rows[name]}
             for at, name in enumerate(("bid", "ask"))

@@ -1,22 +1,41 @@
-"""Latency: from the venue's clock to ours, in ms; a negative one tells that the clocks differ."""
+"""Latency by stage, in ms: from the venue to receipt, on to the page, to the browser and back.
+
+The first is by the venue's clock and ours; a negative one tells that the clocks differ.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
+from monitor.stages import Stage
 from monitor.views import plot
+
+ROWS = ("quotes", "trades")
 
 
 class Latency(plot.Plot):
-    title = "Latency, venue to receipt"
+    title = "Latency: to receipt, to the page, to the browser"
     unit = "ms"
     kinds = ("quote", "trade")
 
+    def __init__(self, live: Hub, stages: Mapping[str, Stage]) -> None:
+        """Draw two `stages` of what is live; in a replay there is but the time to receipt."""
+        self._live, self._stages = live, stages
+        self._read = [0] * len(stages)
+        super().__init__()
+
     def draw(self) -> list[Any]:
         dots: dict[str, Any] = {"line_color": None, "size": 4, "fill_alpha": 0.8}
+        names = [*ROWS, *self._stages]
+        looks = (
+            *((plot.BID, "circle"), (plot.BUY, "square")),
+            *((plot.BEST, "triangle"), (plot.MUTED, "diamond")),
+        )
         return [
             plot.points(
                 *("ms", name, ()),
@@ -25,11 +44,11 @@ class Latency(plot.Plot):
                 tools=[plot.hover([(name, "@ms{0.000} ms")])],
                 **dots,
             )
-            for name, color, marker in (
-                ("quotes", plot.BID, "circle"),
-                ("trades", plot.BUY, "square"),
-            )
+            for name, (color, marker) in zip(names, looks, strict=True)
         ]
+
+    def telling(self, rows: Columns) -> list[Any]:
+        return [rows["latency_ms"]]
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
         known = np.isfinite(rows["latency_ms"])
@@ -37,3 +56,13 @@ class Latency(plot.Plot):
             return {}
         at = 0 if kind == "quote" else 1
         return {at: {"time": rows["ts_recv"][known], "ms": rows["latency_ms"][known]}}
+
+    def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
+        new = super().collect(hub, instrument, anew)
+        if hub is not self._live:
+            return new
+        for at, stage in enumerate(self._stages.values()):
+            self._read[at], rows = stage.since(0 if anew else self._read[at])
+            if rows and len(rows["ts_recv"]):
+                new[len(ROWS) + at] = {"time": rows["ts_recv"], "ms": rows["ms"]}
+        return new

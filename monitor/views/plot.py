@@ -21,11 +21,13 @@ from bokeh.models import (
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import style
+from monitor.views.thinning import thin
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
-# More new rows than this per refresh are thinned; the extremes of every bucket stay.
-BUCKETS = 40
+LIGHT_ROWS = 64
+# Wider lines take a browser without a GPU several times as long.
+LINE_WIDTH = 1.0
 FOLLOW_MS = 60_000
 HEIGHT, MIN_HEIGHT = 250, 120
 # Told apart by people who see red and green alike, and at 3 to 1 from a dark and a light ground.
@@ -134,8 +136,12 @@ class Plot:
         for kind in self.kinds:
             self._cursors[kind], rows = hub.since(kind, instrument, self._cursors[kind])
             if rows and len(rows["ts_recv"]):
-                new |= self.series(kind, rows if anew else thin(rows))
+                new |= self.series(kind, thin(rows, self.telling(rows)))
         return new
+
+    def telling(self, rows: Columns) -> list[Any]:
+        """Return the values whose extremes are kept where rows come too fast to be shown."""
+        return [rows[name] for name in ("bid", "ask", "price", "size") if name in rows]
 
     def append(
         self, at: int, columns: Columns | None, anew: bool, rollover: int = ROLLOVER_ROWS
@@ -145,7 +151,7 @@ class Plot:
         if anew:
             source.data = self._bokeh(columns) if columns else {name: [] for name in source.data}
         elif columns:
-            source.stream(self._bokeh(columns), rollover=rollover)
+            source.stream(_light(self._bokeh(columns)), rollover=rollover)
 
     def patch(self, at: int, columns: Columns, anew: bool) -> None:
         """Give an element of few rows, always equally many, new values where they changed."""
@@ -202,7 +208,7 @@ class Plot:
         if anew:
             self._marks.data = columns
         elif mine:
-            self._marks.stream(columns, rollover=ROLLOVER_MARKS)
+            self._marks.stream(_light(columns), rollover=ROLLOVER_MARKS)
 
     def _add_marks(self, plot: Any, element: Any) -> None:
         """Draw what went wrong as lines across the time axis, told when hovered."""
@@ -278,7 +284,7 @@ def curve(
 ) -> Any:
     """Make an empty line; the values of `extra` are there to be hovered."""
     data = _empty((over,), (name, *extra), over)
-    line = {"color": color, "line_width": 1.5, **options}
+    line = {"color": color, "line_width": LINE_WIDTH, **options}
     return hv.Curve(data, over, [name, *extra], label=label).opts(**line)
 
 
@@ -314,25 +320,9 @@ def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time")
     return pd.DataFrame({**dict.fromkeys(across, x), **columns})
 
 
-def thin(rows: Columns, buckets: int = BUCKETS) -> Columns:
-    """Keep at most a few rows per bucket: the first, the last, and those with an extreme value."""
-    count = len(rows["ts_recv"])
-    if count <= buckets * 4:
-        return rows
-    starts = np.linspace(0, count, buckets, endpoint=False).astype(int)
-    ends = np.append(starts[1:], count)
-    keep = {0, count - 1, *(int(end) - 1 for end in ends)}
-    for name in ("bid", "ask", "price", "latency_ms"):
-        if name in rows:
-            values = rows[name]
-            for start, end in zip(starts, ends, strict=True):
-                part = values[start:end]
-                if np.isfinite(part).any():
-                    keep |= {int(start + np.nanargmin(part)), int(start + np.nanargmax(part))}
-                if np.isnan(part).any():
-                    keep.add(int(start + np.flatnonzero(np.isnan(part))[0]))
-    at = np.array(sorted(keep))
-    return {name: values[at] for name, values in rows.items()}
+def _light(columns: Columns) -> dict[str, Any]:
+    """Return short columns as lists: those travel in the message, an array in two of its own."""
+    return {n: v.tolist() if len(v) <= LIGHT_ROWS else v for n, v in columns.items()}
 
 
 def _equal(old: Any, new: Any) -> bool:

@@ -20,6 +20,9 @@ class Sizes(plot.Plot):
             for side, color in (("bid", plot.BID), ("ask", plot.ASK))
         ]
 
+    def telling(self, rows: Columns) -> list[Any]:
+        return [rows["bid_size"], rows["ask_size"]]
+
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
         time = rows["ts_recv"]
         return {

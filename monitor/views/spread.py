@@ -16,6 +16,9 @@ class Spread(plot.Plot):
         tool = plot.hover([("spread", "@bps{0.0000} bps")], mode="vline")
         return [plot.curve("bps", "spread", plot.MARK, tools=[tool])]
 
+    def telling(self, rows: Columns) -> list[Any]:
+        return [rows["ask"] - rows["bid"]]
+
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
         mid = (rows["ask"] + rows["bid"]) / 2
         return {0: {"time": rows["ts_recv"], "bps": (rows["ask"] - rows["bid"]) / mid * 1e4}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from monitor.hub import Hub
 from monitor.quality import MINUTE_NS, Incident, Minute
+from monitor.stages import Stage
 from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
 
 SHOWN_MINUTES = 30
@@ -25,6 +27,7 @@ WORST = (
 # Upper ends of the bins of latencies, in ms.
 BINS_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STEPS = 5
+SHARES = (50, 95, 99)
 
 
 def sources(hub: Hub) -> str:
@@ -117,6 +120,17 @@ def recorder(about: dict[str, Any]) -> str:
     names = ["node of the graph", *(nodes[0][1] if nodes else ())]
     rows = [[escape(name), *(f"{count:,}" for count in of.values())] for name, of in nodes]
     return first + table("What flowed through the collector", [escape(n) for n in names], rows)
+
+
+def stages(by_name: Mapping[str, Stage]) -> str:
+    """How long the last minute's rows took within this program and to this browser."""
+    rows = []
+    for name, stage in by_name.items():
+        took_ms = stage.last_minute()["ms"]
+        parts = np.percentile(took_ms, SHARES) if len(took_ms) else [np.nan] * len(SHARES)
+        rows.append([escape(name), *(number(ms, 1) for ms in parts), f"{len(took_ms):,}"])
+    names = ["stage, of the last minute, in ms", *(f"p{share}" for share in SHARES), "of"]
+    return table("Latency within the monitor", names, rows)
 
 
 class Latencies:
