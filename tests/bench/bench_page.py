@@ -63,6 +63,13 @@ FIRST_ROW = """() => {
     const rows = found && found.model.renderers[0].data_source.data.time.length;
     return rows ? performance.now() : false;
 }"""
+# How long each refresh since a moment took to the browser and back, as the page shows it.
+ECHOED = """(since) => {
+    const found = Bokeh.index.query_one((view) =>
+        view.model.type === "Figure" && view.model.title.text.startsWith("Latency"));
+    const {time, ms} = found.model.renderers[3].data_source.data;
+    return Array.from(ms).filter((_, row) => time[row] > since);
+}"""
 FIRST_PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
 
 
@@ -125,12 +132,15 @@ def measure_browser(view: Page, pid: int, idle: float) -> float:
     """Print what one viewer of Watch costs and gets; return the first of it."""
     tools = Devtools(view)
     view.evaluate(NOTE)
+    since_ms = time.time() * 1e3
     busy_s, began_s = tools.busy_s(), time.monotonic()
     used = share(pid, MEASURED_S) - idle
     busy_s, took_s = tools.busy_s() - busy_s, time.monotonic() - began_s
     noted = view.evaluate("() => window.noted")
     tell("the first viewer adds to the server", used, "% of a core", "at most 8")
     p50, p95 = np.percentile(noted["waited"], [50, 95])
+    echoed = np.percentile(view.evaluate(ECHOED, since_ms), 95)
+    tell("a refresh to the browser and back, p95", echoed, "ms", "at most 30 one way")
     tell("row to browser, p50", p50, "ms", "")
     tell("row to browser, p95", p95, "ms", "at most 130")
     tell("the browser's main thread works", busy_s / took_s * 100, "% of the time", "at most 30")
