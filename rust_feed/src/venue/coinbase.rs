@@ -11,6 +11,7 @@ use super::{
     time,
 };
 use crate::book::Levels;
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::quality::{Contiguous, Verdict};
 use crate::row::{self, Origin, Side, TradeId};
@@ -157,6 +158,10 @@ impl Dialect for Coinbase {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 }
 

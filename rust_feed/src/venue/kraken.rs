@@ -15,6 +15,7 @@ use super::{
     tick_of, time,
 };
 use crate::book::Levels;
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
@@ -196,6 +197,10 @@ impl Dialect for Kraken {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 }
 
