@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from monitor.simulate.listings import Listing
 from monitor.simulate.market import TRADES_KEPT, Instrument
@@ -18,6 +18,7 @@ MS_NS = 1_000_000
 DEPTH_MAX = 5000
 # How late a book comes that is old already.
 LATE_S = 1.0
+T = TypeVar("T")
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 
 
@@ -84,9 +85,9 @@ class Rest:
             case "ticker/bookTicker":
                 self._weight += 2 if "symbol" in query else 4
                 return self._book_ticker(query)
-            case "trades":
+            case "trades" | "historicalTrades" as name:
                 self._weight += 25
-                return self._trades(query)
+                return self._trades(query, name == "historicalTrades")
             case "aggTrades":
                 self._weight += 4
                 return self._agg_trades(query)
@@ -133,7 +134,8 @@ class Rest:
             return None
         return [self._by_symbol[symbol] for symbol in named]
 
-    def _trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
+    def _trades(self, query: Mapping[str, str], old: bool) -> tuple[int, Any]:
+        """Tell the last trades, or those from an id on, which only `historicalTrades` takes."""
         limit, item = _limit(query, 500, 1000), self._by_symbol.get(query.get("symbol", ""))
         if limit is None:
             return _BAD_LIMIT
@@ -150,7 +152,7 @@ class Rest:
                 "isBuyerMaker": not trade.buy,
                 "isBestMatch": True,
             }
-            for trade in list(item.trades)[-limit:]
+            for trade in _from(item.trades, query if old else {}, limit, lambda t: t.trade_id)
         ]
 
     def _agg_trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
@@ -174,13 +176,23 @@ class Rest:
                 "m": not fills[0].buy,
                 "M": True,
             }
-            for fills in orders[-limit:]
+            for fills in _from(orders, query, limit, lambda fills: fills[0].order_id)
         ]
 
 
 _BAD_SYMBOL = (400, {"code": -1121, "msg": "Invalid symbol."})
 _NO_SYMBOL = (400, {"code": -1102, "msg": "Mandatory parameter 'symbol' was not sent."})
 _BAD_LIMIT = (400, {"code": -1100, "msg": "Illegal characters found in parameter 'limit'."})
+
+
+def _from(
+    items: Iterable[T], query: Mapping[str, str], limit: int, number: Callable[[T], int]
+) -> list[T]:
+    """Return the first items from `fromId` on, or without that the last ones."""
+    first = query.get("fromId", "")
+    if not (first.isascii() and first.isdigit()):
+        return list(items)[-limit:]
+    return [item for item in items if number(item) >= int(first)][:limit]
 
 
 def _book(item: Instrument, limit: int) -> dict[str, Any]:
