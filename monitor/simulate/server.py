@@ -179,6 +179,8 @@ class Exchange:
         if request.path == control.CUE_PATH:
             clients = [session.client for session, at in self._sessions.items() if at == venue]
             return control.cue(self._venues.get(venue), request.query.get("cue", ""), clients)
+        if request.path == control.TRADES_PATH:
+            return control.trades(self._market.instruments, venue, symbol)
         return control.book(self._market.instruments, venue, symbol)
 
     def _now_ns(self) -> int:
