@@ -49,7 +49,8 @@ class Session:
     """One connection's life without its I/O: bytes and times in; rows to the feed, actions out.
 
     Times are ns since 1970. `options` is JSON: `sources` ([{symbol, channels}]), `live`, `raw`,
-    `interval_ms` (between polls, 0: the venue's), `part` (of the sources, where one is too few),
+    `gap_fill` (ask by REST for the trades that a gap tells of), `interval_ms` (between polls, 0:
+    the venue's), `part` (of the sources, where one is too few),
     `setup` (`rest_path`: of the address that is polled; `pools`: as the configuration has them).
     """
 

@@ -197,6 +197,7 @@ class Feeds:
             "sources": wanted,
             "live": True,
             "raw": self._raw,
+            "gap_fill": settings.gap_fill,
             "part": part,
             "interval_ms": round((way.interval_s or 0) * 1000),
             "setup": self._setup(venue),

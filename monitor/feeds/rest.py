@@ -86,7 +86,8 @@ class Rest:
                 left_s = self._paused_until_s - time.monotonic()
                 if left_s > PATIENCE_S:
                     # Asking on would only make the ban longer.
-                    answer(Answer(path, None))
+                    why = f"the venue wants to be left in peace for {left_s:.0f} s"
+                    answer(Answer(path, None, "", why))
                 elif left_s <= 0 or not self._closing.wait(left_s):
                     answer(self._ask(session, path, body))
 
