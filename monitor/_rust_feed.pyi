@@ -86,8 +86,8 @@ class Digest:
     def hexdigest(self) -> str: ...
 
 def venues() -> dict[str, dict[str, Any]]:
-    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `channels`, `key`
-    and `list_path`, that of the instrument list by REST, if any.
+    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `rest_headers`,
+    `channels`, `key` and `list_path`, that of the instrument list by REST, if any.
 
     An empty `rest_url` is that of a venue which the simulated exchange alone has.
     A key is what the venue wants of the user: environment variable, query parameter, REST header.

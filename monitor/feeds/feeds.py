@@ -205,7 +205,7 @@ class Feeds:
         session = Session(self._feed, venue, json.dumps(options))
         key = keys.find(profile["key"], settings)
         if venue not in self._rests:
-            self._rests[venue] = Rest(venue, address, key)
+            self._rests[venue] = Rest(venue, address, key, profile["rest_headers"])
         supervisor = Supervisor(
             name,
             session,

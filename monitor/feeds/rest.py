@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import requests
@@ -45,9 +45,11 @@ class Answer(NamedTuple):
 class Rest:
     """Asks a venue for one thing after another; answers go to whoever asked."""
 
-    def __init__(self, name: str, base_url: str, key: Key) -> None:
+    def __init__(
+        self, name: str, base_url: str, key: Key, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {**transport.HEADERS, **key.headers}
+        self._headers = {**transport.HEADERS, **dict(headers), **key.headers}
         self._key = key
         self._waiting: queue.Queue[tuple[str, str | None, Callable[[Answer], None]] | None]
         self._waiting = queue.Queue(WAITING)

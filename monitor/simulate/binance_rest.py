@@ -14,7 +14,9 @@ from monitor.simulate.wire import SECOND_NS, decimal
 MINUTE_NS = 60 * SECOND_NS
 WEIGHT_PER_MINUTE = 6000
 PLACES = 8
-MS_NS = 1_000_000
+US_NS, MS_NS = 1_000, 1_000_000
+# With `MICROSECOND` all times of an answer are in µs.
+UNIT_HEADER = "X-MBX-TIME-UNIT"
 DEPTH_MAX = 5000
 # How late a book comes that is old already.
 LATE_S = 1.0
@@ -76,7 +78,7 @@ class Rest:
                 return 200, {}
             case "time":
                 self._weight += 1
-                return 200, {"serverTime": now_ns // MS_NS}
+                return 200, {"serverTime": now_ns // _unit_ns(query)}
             case "exchangeInfo":
                 self._weight += 20
                 return self._exchange_info(query, now_ns)
@@ -100,7 +102,7 @@ class Rest:
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
         return 200, {
             "timezone": "UTC",
-            "serverTime": now_ns // MS_NS,
+            "serverTime": now_ns // _unit_ns(query),
             "rateLimits": [{**limit, "limit": WEIGHT_PER_MINUTE}],
             "exchangeFilters": [],
             "symbols": [_symbol(item.listing) for item in chosen],
@@ -148,7 +150,7 @@ class Rest:
                 "price": _price(item, trade.price),
                 "qty": _size(item, trade.size),
                 "quoteQty": _padded(trade.price * trade.size, places),
-                "time": trade.at_ns // MS_NS,
+                "time": trade.at_ns // _unit_ns(query),
                 "isBuyerMaker": not trade.buy,
                 "isBestMatch": True,
             }
@@ -172,7 +174,7 @@ class Rest:
                 "q": _size(item, sum(trade.size for trade in fills)),
                 "f": fills[0].trade_id,
                 "l": fills[-1].trade_id,
-                "T": fills[0].at_ns // MS_NS,
+                "T": fills[0].at_ns // _unit_ns(query),
                 "m": not fills[0].buy,
                 "M": True,
             }
@@ -201,6 +203,10 @@ def _book(item: Instrument, limit: int) -> dict[str, Any]:
         for side in (item.bids, item.asks)
     )
     return {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
+
+
+def _unit_ns(query: Mapping[str, str]) -> int:
+    return US_NS if query.get("timeUnit", "").upper() == "MICROSECOND" else MS_NS
 
 
 def _limit(query: Mapping[str, str], usual: int, most: int) -> int | None:

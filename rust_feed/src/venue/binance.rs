@@ -42,6 +42,8 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://stream.binance.com:9443"),
     ws_path: "/stream?timeUnit=MICROSECOND",
     rest_url: "https://api.binance.com",
+    // As the streams are asked for, by the parameter in their address.
+    rest_headers: &[("X-MBX-TIME-UNIT", "MICROSECOND")],
     instruments: InstrumentList::Rest("/api/v3/exchangeInfo"),
     channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],

@@ -33,6 +33,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://advanced-trade-ws.coinbase.com"),
     ws_path: "/",
     rest_url: "https://api.coinbase.com",
+    rest_headers: &[],
     instruments: InstrumentList::Rest("/api/v3/brokerage/market/products"),
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],

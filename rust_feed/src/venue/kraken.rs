@@ -41,6 +41,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://ws.kraken.com"),
     ws_path: "/v2",
     rest_url: "https://api.kraken.com",
+    rest_headers: &[],
     instruments: InstrumentList::InBand {
         ask: r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
         path: "/0/public/AssetPairs",

@@ -30,6 +30,8 @@ pub struct Profile {
     /// Path and query that follow the host (and any prefix) of the WebSocket address.
     pub ws_path: &'static str,
     pub rest_url: &'static str,
+    /// Headers of every REST request, by name.
+    pub rest_headers: &'static [(&'static str, &'static str)],
     pub instruments: InstrumentList,
     pub channels: &'static [Channel],
     /// Channels subscribed to when a source names none.
