@@ -12,7 +12,7 @@ from typing import NamedTuple
 import requests
 from faulty import DEADLINE_S, RATE, Recorded, Row, Run, canonical, collecting, plain
 from side_by_side import done, judging, side_by_side
-from tap import Tap
+from tap import Asked, Tap
 
 from monitor import recordings
 from monitor.batches import BACKFILL, DUPLICATE, GAP, LATE
@@ -27,7 +27,7 @@ NUMBERED = ("binance", "kraken", "coinbase-exchange")
 INSTRUMENTS = 2
 SETTINGS = 'mode = "ws"'
 # How exactly REST tells the time of a trade: Kraken's is a fraction of seconds in a double.
-EXACT_NS = {"binance": 1_000_000, "kraken": 1000}
+EXACT_NS = {"binance": 1000, "kraken": 1000}
 # A loss at the most twice a second keeps within what Kraken's REST may be asked.
 FAULTS = {"gap": "gap:0.02", "reset": "reset@4"}
 FILLS, RESETS = 3, 2
@@ -35,11 +35,12 @@ PATIENCE_S = 90.0
 
 
 class Filled(NamedTuple):
-    """A recording, and the exchange's own trades by venue and symbol."""
+    """A recording, the exchange's own trades by venue and symbol, and the REST requests made."""
 
     folder: Path
     recorded: Recorded
     made: dict[tuple[str, str], list[Row]]
+    asked: Sequence[Asked] = ()
 
 
 def lose(folder: Path, fault: str) -> Filled:
@@ -86,7 +87,7 @@ def refuse(folder: Path) -> Filled:
             return found == set(VENUES)
 
         run.until(told, "a gap of each venue that cannot be filled", PATIENCE_S)
-        return Filled(folder, run.stop(), made(simulator, VENUES))
+        return Filled(folder, run.stop(), made(simulator, VENUES), tap.asked)
 
 
 def leave(folder: Path) -> Filled:
@@ -227,8 +228,15 @@ def test_what_cannot_be_had_is_told_with_the_reason(done: Filled) -> None:
         assert row["expected"] >= 1
         start, _, why = row["detail"].partition("): ")
         assert start.startswith(f"0 of {row['expected']} missing trades (")
-        assert "403" in why or why in ("stopped on request",) or "peace" in why
+        assert "found 403" in why or why == "stopped on request"
     assert not any(row["flags"] & BACKFILL for row in done.recorded.rows["trade"])
+
+
+@judging("refused")
+def test_what_a_request_is_for_does_not_go_over_the_wire(done: Filled) -> None:
+    lines = [asked.head.partition(b"\r\n")[0] for asked in done.asked]
+    assert any(b"/trades?" in line for line in lines)
+    assert not any(b"#" in line or b"fill=" in line for line in lines)
 
 
 @judging("left")
