@@ -165,7 +165,7 @@ fn what_the_venue_does_not_have_is_asked_for_three_times_and_then_told() {
     for wait_ms in [1000, 2000, 10_000] {
         let asked = line.pass(wait_ms);
         assert_eq!(asked.len(), 1);
-        line.answer(&asked[0], &historical(&[10]));
+        line.answer(&asked[0], &historical(&[7, 10]));
     }
     let detail = "0 of 2 missing trades (8 to 9): the venue has no more of them".to_owned();
     assert_eq!(filled(&line.rows()), [(detail, [Some(2), Some(0), Some(0)])]);
@@ -278,9 +278,15 @@ fn a_lost_message_of_coinbase_shows_by_its_sequence_and_its_trades_come_by_rest(
             id % 60
         )
     };
-    let found: Vec<String> = (1206..=1215).rev().map(trade).collect();
-    let body = format!(r#"{{"trades":[{}],"best_bid":"1","best_ask":"2"}}"#, found.join(","));
-    line.answer(&asked[0], &body);
+    let page = |ids: std::ops::RangeInclusive<u64>| {
+        let found: Vec<String> = ids.rev().map(trade).collect();
+        format!(r#"{{"trades":[{}],"best_bid":"1","best_ask":"2"}}"#, found.join(","))
+    };
+    // The newest come first: a page that does not reach the gap is followed by an earlier one.
+    line.answer(&asked[0], &page(1214..=1215));
+    let asked = line.pass(1000);
+    assert!(sent(&asked[0]).ends_with("&start=1775572206&end=1775572215"), "{asked:?}");
+    line.answer(&asked[0], &page(1206..=1215));
     let rows = line.rows();
     let by_rest = BACKFILL | REST;
     assert_eq!(trades(&rows), (1208..=1213).map(|id| (id, by_rest)).collect::<Vec<_>>());

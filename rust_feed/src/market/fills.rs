@@ -173,7 +173,9 @@ impl Market {
             self.forget_fill(&fill);
             return self.tell_filled(&fill, None);
         };
-        if fill.found == found_before {
+        // The newest first, a page may end before it comes to the gap.
+        let falls_short = !told.is_empty() && told.iter().all(|(id, _)| *id > last);
+        if fill.found == found_before && !falls_short {
             return self.ask_later(fill, failure.unwrap_or("the venue has no more of them"));
         }
         fill.pages += 1;
