@@ -148,8 +148,8 @@ impl Session {
         self.dialect = open(&self.options, &mut self.market);
         self.parser = FrameParser::default();
         self.pacer = Pacer::default();
+        self.take_back_fills();
         self.fetches = Pacer::default();
-        self.market.ask_fills_again();
         self.market.doubt_trades();
         self.market.forget_books(false);
         self.subscriptions.clear();

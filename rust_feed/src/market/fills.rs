@@ -115,9 +115,11 @@ impl Market {
         }
     }
 
-    /// What was asked for may have been held back and given up: ask again.
-    pub fn ask_fills_again(&mut self) {
-        self.fills.waiting.iter_mut().for_each(|waiting| waiting.asked = false);
+    /// The request for a fill was held back, and is not made after all: ask again.
+    pub fn ask_fill_again(&mut self, fill: &Fill) {
+        if let Some(place) = self.fills.place(fill) {
+            self.fills.waiting[place].asked = false;
+        }
     }
 
     /// Nothing will be asked any more.

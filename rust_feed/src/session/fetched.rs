@@ -56,6 +56,15 @@ impl Session {
         self.market.flush();
     }
 
+    /// The requests that wait will not be made: what was missing is still to be asked for.
+    pub(super) fn take_back_fills(&mut self) {
+        for fetch in self.fetches.waiting() {
+            if let (_, Some(fill)) = Fill::part(&fetch.path) {
+                self.market.ask_fill_again(&fill);
+            }
+        }
+    }
+
     /// Ask for missing trades, if any are due and nothing else waits to be asked for.
     pub(super) fn ask_for_missing(&mut self) {
         let is_up = self.watch.open && !self.watch.leaving;

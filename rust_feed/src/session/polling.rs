@@ -109,8 +109,8 @@ impl Session {
 
     fn hand_back(&mut self) {
         self.polling = None;
+        self.take_back_fills();
         self.fetches.clear();
-        self.market.ask_fills_again();
         self.market.end_rest_quotes();
         let detail = Some("the stream brings data again".to_owned());
         self.market.status("connection", None, "connected", "handback", detail, [None; 3]);
