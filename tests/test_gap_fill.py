@@ -60,7 +60,13 @@ def lose(folder: Path, fault: str) -> Filled:
 
         run.until(lost, f"{fault}s that were filled", PATIENCE_S)
         run.calm()
-        run.until(run.has_data, "data of every instrument", PATIENCE_S)
+        # Only a trade behind the last one that could be lost shows whether that was.
+        last = {key: trades[-1]["trade_id"] for key, trades in made(run.simulator, VENUES).items()}
+
+        def is_beyond() -> bool:
+            return all(max(map(int, run.trade_ids[key])) > last[key] for key in last)
+
+        run.until(is_beyond, "a trade of every instrument after the faults", PATIENCE_S)
         run.until(lambda: is_whole(run), "no trade to be missing", PATIENCE_S)
         return Filled(folder, run.stop(), made(run.simulator, VENUES))
 
