@@ -49,7 +49,8 @@ class Session:
     """One connection's life without its I/O: bytes and times in; rows to the feed, actions out.
 
     Times are ns since 1970. `options` is JSON: `sources` ([{symbol, channels}]), `live`, `raw`,
-    `interval_ms` (between polls, 0: the venue's), `part` (of the sources, where one is too few),
+    `gap_fill` (ask by REST for the trades that a gap tells of), `interval_ms` (between polls, 0:
+    the venue's), `part` (of the sources, where one is too few),
     `setup` (`rest_path`: of the address that is polled; `pools`: as the configuration has them).
     """
 
@@ -85,8 +86,8 @@ class Digest:
     def hexdigest(self) -> str: ...
 
 def venues() -> dict[str, dict[str, Any]]:
-    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `channels`, `key`
-    and `list_path`, that of the instrument list by REST, if any.
+    """Tell each venue's `ws_url` (None: it is polled), `ws_path`, `rest_url`, `rest_headers`,
+    `channels`, `key` and `list_path`, that of the instrument list by REST, if any.
 
     An empty `rest_url` is that of a venue which the simulated exchange alone has.
     A key is what the venue wants of the user: environment variable, query parameter, REST header.

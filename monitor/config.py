@@ -89,7 +89,8 @@ class SourceSettings(BaseModel):
 class VenueSettings(BaseModel):
     """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
 
-    `pools` are of Uniswap, besides those that are built in.
+    `gap_fill` has trades that a gap tells of asked for by REST. `pools` are of Uniswap, besides
+    those that are built in.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -98,6 +99,7 @@ class VenueSettings(BaseModel):
     mode: Mode = "auto"
     interval_s: Interval | None = None
     fallback_after_s: float = Field(default=15.0, gt=0)
+    gap_fill: bool = True
     api_key: SecretStr | None = None
     pools: list[PoolSettings] = []
 

@@ -89,6 +89,8 @@ class _Source:
         self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
         self.latencies_ms = (math.nan, math.nan)
         self.book_health = ""
+        # When the last trade happened, and its price: one that was missing comes behind later ones.
+        self.traded_ns, self.price = 0, math.nan
         self.gaps, self.updates_s = 0, math.nan
         self.mids: deque[float] = deque(maxlen=MIDS)
         self._rated = (0, 0)
@@ -176,7 +178,7 @@ class Hub:
                     source.updates_s,
                     (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
                     *source.latencies_ms,
-                    self._last("trade", (venue, symbol), "price"),
+                    source.price,
                     source.gaps,
                     source.book_health,
                     tuple(source.mids),
@@ -253,6 +255,11 @@ class Hub:
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
                 if kind == "trade":
                     self._candles.setdefault(instrument, Candles()).take(mine)
+                    source = self._sources.setdefault(instrument, _Source())
+                    newest = len(at) - 1 - int(np.argmax(mine["traded"][::-1]))
+                    if mine["traded"][newest] >= source.traded_ns:
+                        source.traded_ns = int(mine["traded"][newest])
+                        source.price = float(mine["price"][newest])
 
     def _mark_alerts(self, signals: list[dict[str, Any]]) -> None:
         for row in signals:

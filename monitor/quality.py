@@ -13,7 +13,7 @@ MINUTE_NS = 60_000_000_000
 LOSSES = frozenset(("gap", "checksum", "crossed", "mismatch"))
 # The line is down, or nothing comes on it.
 OUTAGES = frozenset(("disconnected", "half_open", "no_data", "silent", "refused"))
-# Over as soon as they happened: what is lost so stays lost.
+# Over as soon as they happened: what is lost so stays lost, unless it is had by REST.
 AT_ONCE = frozenset(("undecodable", "overflow", "unrecorded", "clock_jump", "unclean_end"))
 REFUSALS = frozenset(("rate_limited", "geo_blocked", "auth_failed"))
 GOOD = frozenset(("connected", "quiet", "polling"))
@@ -71,6 +71,8 @@ class Quality:
         """Take a row of kind `status`."""
         venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
         self._end(row, at_ns)
+        if kind == "filled":
+            self._recover(row)
         if kind in LOSSES and (symbol is None or kind != "gap"):
             self.add((venue, symbol), at_ns, Minute(losses=1))
         elif symbol is None and kind in ("duplicate", "late"):
@@ -114,6 +116,15 @@ class Quality:
         if len(self._numbers) > INCIDENTS:
             del self._incidents[self._numbers.popleft()]
         return number
+
+    def _recover(self, row: dict[str, Any]) -> None:
+        """Tell of a gap how many of its trades were had by REST; the row names the first."""
+        first = (row["detail"] or "").partition("(")[2].partition(" ")[0]
+        for number, incident in self._incidents.items():
+            is_its = (incident.venue, incident.symbol) == (row["venue"], row["symbol"])
+            if is_its and incident.kind == "gap" and f"expected {first}," in incident.cause:
+                found = f"{row['got']} of {row['expected']} trades by REST"
+                self._incidents[number] = incident._replace(recovery=found)
 
     def _end(self, row: dict[str, Any], at_ns: int) -> None:
         """End what a row says is over, of its instrument and of its venue's connection."""

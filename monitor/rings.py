@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from monitor.batches import BACKFILL, MAYBE_BAD_BOOK, SNAPSHOT, column
+from monitor.batches import BACKFILL, MAYBE_BAD_BOOK, REST, SNAPSHOT, column
 
 WINDOW_ROWS = 20_000
 # A minute of book snapshots: at most one comes in 100 ms.
@@ -95,7 +95,7 @@ def columns_of(kind: str, rows: pa.RecordBatch) -> Columns:
         old = (flags & (SNAPSHOT | BACKFILL) != 0) & (event > 0)
         columns["traded"] = np.where(old, event, columns["ts_recv"])
     then = np.where(event > 0, event, sent)
-    live = (then > 0) & (flags & SNAPSHOT == 0)
+    live = (then > 0) & (flags & (SNAPSHOT | BACKFILL | REST) == 0)
     columns["latency_ms"] = np.where(live, (columns["ts_recv"] - then) / 1e6, np.nan)
     return columns
 

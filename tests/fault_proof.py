@@ -15,7 +15,7 @@ from fault_rules import LINE_FAULTS, Key
 from faulty import DATA, INSTRUMENTS, POLLED, VENUES, Recorded, Row, Run, canonical, collecting
 from recorded_books import Equality, compare
 
-from monitor.batches import INVALID
+from monitor.batches import BACKFILL, INVALID
 from monitor.simulate.simulator import SEED
 
 NS_PER_S = 1e9
@@ -223,6 +223,7 @@ def _message_proof(done: Recorded, names: Sequence[str], venue: str) -> Proof:
     found = fault_rules.recorded(done.rows["status"], venue)
     wrong = fault_rules.problems(fault_rules.due(venue, strikes, symbols), found, absorbed)
     wrong += fault_books.unfounded(done, venue)
+    wrong += _unfilled(done, venue)
     books = _compare(done, venue, fault_rules.checked_levels(venue, names))
     shared = venue in fault_rules.SHARED
     others = None if shared else _disturbed(done, venue, set(symbols.values()) - hit)
@@ -242,6 +243,7 @@ def _line_proof(done: Recorded, name: str, venue: str) -> Proof:
     wanted = fault_rules.due_of_lines(venue, name, injected, canonical(venue).values())
     wrong = fault_rules.problems(wanted, found)
     wrong += _uncounted(done, venue)
+    wrong += _unfilled(done, venue)
     books = _compare(done, venue, fault_rules.checked_levels(venue, LINE_FAULTS))
     worst_s = max(time_to_data_s(done, venue), default=None)
     return Proof(name, venue, injected, found, wrong, books, worst_s, None, done)
@@ -253,11 +255,31 @@ def _uncounted(done: Recorded, venue: str) -> list[str]:
         return []
     wrong = []
     for symbol in canonical(venue).values():
-        ids = sorted({int(row["trade_id"]) for row in done.of("trade", venue, symbol)})
+        rows = done.of("trade", venue, symbol)
+        ids = sorted({int(row["trade_id"]) for row in rows if not row["flags"] & BACKFILL})
         missing = ids[-1] - ids[0] + 1 - len(ids) if ids else 0
         told = sum(row["count"] for row in done.statuses(venue, "gap") if row["symbol"] == symbol)
         if told != missing:
             wrong.append(f"expected gaps of {missing} trades of {symbol}, found {told}")
+    return wrong
+
+
+def _unfilled(done: Recorded, venue: str) -> list[str]:
+    """Say of which lost trades no row tells whether they were had by REST, or tells wrongly."""
+    wrong = []
+    for symbol in canonical(venue).values():
+        counts: Counter[str] = Counter()
+        for row in done.of("status", venue, symbol):
+            if row["channel"] == "trade" and row["kind"] in ("gap", "late", "filled"):
+                counts[row["kind"]] += row["expected" if row["kind"] == "filled" else "count"]
+                counts["found"] += row["got"] if row["kind"] == "filled" else 0
+        lost = counts["gap"] - counts["late"]
+        if venue in fault_rules.NUMBERED_TRADES and counts["filled"] != lost:
+            wrong.append(f"expected sequels of {lost} lost {symbol}, found {counts['filled']}")
+        rows = done.of("trade", venue, symbol)
+        backfilled = sum(bool(row["flags"] & BACKFILL) for row in rows)
+        if backfilled != counts["found"]:
+            wrong.append(f"expected {counts['found']} of {symbol} by REST, found {backfilled}")
     return wrong
 
 

@@ -98,6 +98,8 @@ class Run:
         self.observations: list[Observation] = []
         # Of each instrument: the connection that brought its last data, and how many rows.
         self.data: dict[tuple[str, str], tuple[int, int]] = {}
+        # The ids of the trades that came.
+        self.trade_ids: dict[tuple[str, str], set[str]] = {}
         self.now_ns = 0
         self._sequences: set[tuple[str, str, int]] = set()
         self._with_books = [
@@ -256,6 +258,9 @@ class Run:
                     if not flags & INVALID:
                         count = self.data.get((venue, symbol), (0, 0))[1]
                         self.data[venue, symbol] = (conn, count + 1)
+            ids = (batch["trade"][name].to_pylist() for name in ("venue", "symbol", "trade_id"))
+            for venue, symbol, trade_id in zip(*ids, strict=True):
+                self.trade_ids.setdefault((venue, symbol), set()).add(trade_id)
             places = (batch["book"][name].to_pylist() for name in (*_PLACE, "seq"))
             for venue, symbol, _, flags, seq in zip(*places, strict=True):
                 if not flags & MAYBE_BAD_BOOK:

@@ -1,4 +1,4 @@
-"""A TCP proxy before the simulated exchange: it sees what is asked, and can refuse WebSockets."""
+"""A TCP proxy before the simulated exchange: it sees what is asked, and can refuse it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 CHUNK_BYTES = 1 << 16
 LISTEN_S, JOIN_S = 0.1, 5.0
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
 
 
 class Asked(NamedTuple):
@@ -32,6 +33,7 @@ class Tap:
         self.asked: list[Asked] = []
         self._upstream = port
         self._refusing = threading.Event()
+        self._forbidden: tuple[bytes, ...] = ()
         self._closing = threading.Event()
         self._lines: list[tuple[socket.socket, socket.socket]] = []
         self._streams: list[tuple[socket.socket, socket.socket]] = []
@@ -72,6 +74,10 @@ class Tap:
         """Let WebSockets through again."""
         self._refusing.clear()
 
+    def forbid(self, *parts: bytes) -> None:
+        """Answer requests whose address has one of these parts with HTTP 403."""
+        self._forbidden = parts
+
     def _accept(self) -> None:
         while not self._closing.is_set():
             with suppress(TimeoutError):
@@ -98,6 +104,9 @@ class Tap:
                         self._streams += [pair] if is_stream else []
                 if is_stream and self._refusing.is_set():
                     break
+                if not is_stream and any(part in data for part in self._forbidden):
+                    client.sendall(FORBIDDEN)
+                    continue
                 upstream.sendall(data)
         _cut([pair])
 

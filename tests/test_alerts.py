@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rows import batch_of, row
 
 from monitor import config
-from monitor.batches import INVALID, Batch
+from monitor.batches import BACKFILL, INVALID, REST, Batch
 from monitor.config import Settings
 from monitor.hooks.alerts import Hook
 
@@ -89,6 +89,17 @@ def test_silence_is_stale_until_data_comes() -> None:
         (6.1, "info", "stale: over, now 0.1 s"),
     ]
     assert told({**rule, "match": "binance:*"}, stream) == []
+
+
+def test_a_backfilled_trade_is_neither_a_price_of_now_nor_a_sign_of_life() -> None:
+    stream = Stream()
+    stream.add("trade", 0.0, price=100.0, size=1.0)
+    stream.clocks(0.1, 2.0)
+    stream.add("trade", 2.0, price=50.0, size=1.0, flags=BACKFILL | REST)
+    stream.clocks(2.1, 4.0)
+    assert told({"kind": "price_move", "move_percent": 1.0}, stream) == []
+    rule = {"kind": "stale", "age_s": 3.0}
+    assert told(rule, stream) == [(3.0, "warn", "stale: 3 s, at or above 3")]
 
 
 def test_a_rule_waits_ends_well_below_and_rests() -> None:

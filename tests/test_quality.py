@@ -79,6 +79,23 @@ def test_a_lost_trade_stays_lost() -> None:
     assert (only.ended_ns, only.recovery) == (only.began_ns, "lost for good")
 
 
+def test_a_lost_trade_that_rest_still_had_is_recovered() -> None:
+    hub = Hub()
+    lost = {**STATUS, "channel": "trade", "symbol": "A-B", "kind": "gap", "count": 42}
+    detail = "40 of 42 missing trades (58 to 99): the venue has no more of them"
+    filled = {**lost, "kind": "filled", "detail": detail, "expected": 42, "got": 40, "count": 40}
+    hub(
+        rows(
+            "status",
+            {**lost, "expected": 8, "got": 50, "ts_recv": 6},
+            {**lost, "expected": 58, "got": 100, "ts_recv": 7},
+            {**filled, "ts_recv": 9},
+        )
+    )
+    _, incidents = hub.quality()
+    assert [one.recovery for one in incidents] == ["lost for good", "40 of 42 trades by REST"]
+
+
 def test_counts_fall_into_the_minute_of_their_row() -> None:
     hub = Hub()
     of_book = {"symbol": "A-B", "channel": "book", "rows": 9.0}

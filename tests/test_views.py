@@ -13,13 +13,14 @@ import pytest
 from rows import batch_of, ignore
 from test_ready_made import ask
 
-from monitor.batches import BACKFILL, DUPLICATE, INVALID, SCHEMAS, SNAPSHOT
+from monitor.batches import BACKFILL, DUPLICATE, INVALID, REST, SCHEMAS, SNAPSHOT
 from monitor.hub import Hub
 from monitor.recorder import Recorder
 from monitor.rings import DEPTH_ROWS, Ring
 from monitor.views.candles import Candles
 from monitor.views.heatmap import SLICE_NS, HeatMap
 from monitor.views.legs import shares
+from monitor.views.price import Price
 from monitor.views.tape import Tape
 
 S = 1_000_000_000
@@ -200,6 +201,24 @@ def test_time_and_sales_tell_the_newest_trades_in_full() -> None:
         assert text in newest
     for text in ("68,000.10", "0.00000123", "▲ buy", "22:15:01.000"):
         assert text in oldest
+
+
+def test_a_backfilled_trade_is_old_news_with_its_own_time_and_no_latency() -> None:
+    make = Rows()
+    late = {"ts_event": START + 2 * S, "flags": BACKFILL | REST, "side": "buy"}
+    rows = [
+        make("trade", 1, price=100.0, size=1.0, ts_event=START + S, side="buy"),
+        make("trade", 3, price=103.0, size=1.0, ts_event=START + 3 * S, side="buy"),
+        make("trade", 5, price=90.0, size=1.0, **late),
+    ]
+    for hub in fed(rows, cuts=3):
+        (source,) = hub.sources()
+    assert source.last == 103.0
+    _, trades = hub.since("trade", HERE, 0)
+    assert np.isfinite(trades["latency_ms"]).tolist() == [True, True, False]
+    assert Price().series("trade", trades)[3]["time"].tolist() == [
+        START + seconds * S for seconds in (1, 3, 2)
+    ]
 
 
 def test_a_ring_of_books_is_bounded() -> None:

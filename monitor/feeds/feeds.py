@@ -197,6 +197,7 @@ class Feeds:
             "sources": wanted,
             "live": True,
             "raw": self._raw,
+            "gap_fill": settings.gap_fill,
             "part": part,
             "interval_ms": round((way.interval_s or 0) * 1000),
             "setup": self._setup(venue),
@@ -204,7 +205,7 @@ class Feeds:
         session = Session(self._feed, venue, json.dumps(options))
         key = keys.find(profile["key"], settings)
         if venue not in self._rests:
-            self._rests[venue] = Rest(venue, address, key)
+            self._rests[venue] = Rest(venue, address, key, profile["rest_headers"])
         supervisor = Supervisor(
             name,
             session,

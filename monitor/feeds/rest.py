@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import requests
@@ -45,9 +45,11 @@ class Answer(NamedTuple):
 class Rest:
     """Asks a venue for one thing after another; answers go to whoever asked."""
 
-    def __init__(self, name: str, base_url: str, key: Key) -> None:
+    def __init__(
+        self, name: str, base_url: str, key: Key, headers: Iterable[tuple[str, str]] = ()
+    ) -> None:
         self._base_url = base_url.rstrip("/")
-        self._headers = {**transport.HEADERS, **key.headers}
+        self._headers = {**transport.HEADERS, **dict(headers), **key.headers}
         self._key = key
         self._waiting: queue.Queue[tuple[str, str | None, Callable[[Answer], None]] | None]
         self._waiting = queue.Queue(WAITING)
@@ -86,7 +88,8 @@ class Rest:
                 left_s = self._paused_until_s - time.monotonic()
                 if left_s > PATIENCE_S:
                     # Asking on would only make the ban longer.
-                    answer(Answer(path, None))
+                    why = f"the venue wants to be left in peace for {left_s:.0f} s"
+                    answer(Answer(path, None, "", why))
                 elif left_s <= 0 or not self._closing.wait(left_s):
                     answer(self._ask(session, path, body))
 

@@ -265,7 +265,7 @@ class Supervisor:
         now_ns, conn = self._clock.now_ns(), self._conn
         if answer.body is not None:
             self._session.fetched(conn, answer.path, answer.body, now_ns, 0)
-        elif answer.kind:
+        else:
             self._session.fetch_failed(conn, answer.path, answer.kind, answer.why, now_ns)
 
     def _fall_back_if_due(self) -> None:

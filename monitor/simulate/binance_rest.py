@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from monitor.simulate.listings import Listing
 from monitor.simulate.market import TRADES_KEPT, Instrument
@@ -14,10 +14,13 @@ from monitor.simulate.wire import SECOND_NS, decimal
 MINUTE_NS = 60 * SECOND_NS
 WEIGHT_PER_MINUTE = 6000
 PLACES = 8
-MS_NS = 1_000_000
+US_NS, MS_NS = 1_000, 1_000_000
+# With `MICROSECOND` all times of an answer are in µs.
+UNIT_HEADER = "X-MBX-TIME-UNIT"
 DEPTH_MAX = 5000
 # How late a book comes that is old already.
 LATE_S = 1.0
+T = TypeVar("T")
 _DEPTH_WEIGHTS = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 
 
@@ -75,7 +78,7 @@ class Rest:
                 return 200, {}
             case "time":
                 self._weight += 1
-                return 200, {"serverTime": now_ns // MS_NS}
+                return 200, {"serverTime": now_ns // _unit_ns(query)}
             case "exchangeInfo":
                 self._weight += 20
                 return self._exchange_info(query, now_ns)
@@ -84,9 +87,9 @@ class Rest:
             case "ticker/bookTicker":
                 self._weight += 2 if "symbol" in query else 4
                 return self._book_ticker(query)
-            case "trades":
+            case "trades" | "historicalTrades" as name:
                 self._weight += 25
-                return self._trades(query)
+                return self._trades(query, name == "historicalTrades")
             case "aggTrades":
                 self._weight += 4
                 return self._agg_trades(query)
@@ -99,7 +102,7 @@ class Rest:
         limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}
         return 200, {
             "timezone": "UTC",
-            "serverTime": now_ns // MS_NS,
+            "serverTime": now_ns // _unit_ns(query),
             "rateLimits": [{**limit, "limit": WEIGHT_PER_MINUTE}],
             "exchangeFilters": [],
             "symbols": [_symbol(item.listing) for item in chosen],
@@ -133,7 +136,8 @@ class Rest:
             return None
         return [self._by_symbol[symbol] for symbol in named]
 
-    def _trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
+    def _trades(self, query: Mapping[str, str], old: bool) -> tuple[int, Any]:
+        """Tell the last trades, or those from an id on, which only `historicalTrades` takes."""
         limit, item = _limit(query, 500, 1000), self._by_symbol.get(query.get("symbol", ""))
         if limit is None:
             return _BAD_LIMIT
@@ -146,11 +150,11 @@ class Rest:
                 "price": _price(item, trade.price),
                 "qty": _size(item, trade.size),
                 "quoteQty": _padded(trade.price * trade.size, places),
-                "time": trade.at_ns // MS_NS,
+                "time": trade.at_ns // _unit_ns(query),
                 "isBuyerMaker": not trade.buy,
                 "isBestMatch": True,
             }
-            for trade in list(item.trades)[-limit:]
+            for trade in _from(item.trades, query if old else {}, limit, lambda t: t.trade_id)
         ]
 
     def _agg_trades(self, query: Mapping[str, str]) -> tuple[int, Any]:
@@ -170,11 +174,11 @@ class Rest:
                 "q": _size(item, sum(trade.size for trade in fills)),
                 "f": fills[0].trade_id,
                 "l": fills[-1].trade_id,
-                "T": fills[0].at_ns // MS_NS,
+                "T": fills[0].at_ns // _unit_ns(query),
                 "m": not fills[0].buy,
                 "M": True,
             }
-            for fills in orders[-limit:]
+            for fills in _from(orders, query, limit, lambda fills: fills[0].order_id)
         ]
 
 
@@ -183,12 +187,26 @@ _NO_SYMBOL = (400, {"code": -1102, "msg": "Mandatory parameter 'symbol' was not 
 _BAD_LIMIT = (400, {"code": -1100, "msg": "Illegal characters found in parameter 'limit'."})
 
 
+def _from(
+    items: Iterable[T], query: Mapping[str, str], limit: int, number: Callable[[T], int]
+) -> list[T]:
+    """Return the first items from `fromId` on, or without that the last ones."""
+    first = query.get("fromId", "")
+    if not (first.isascii() and first.isdigit()):
+        return list(items)[-limit:]
+    return [item for item in items if number(item) >= int(first)][:limit]
+
+
 def _book(item: Instrument, limit: int) -> dict[str, Any]:
     bids, asks = (
         [[_price(item, p), _size(item, s)] for p, s in side.top(limit)]
         for side in (item.bids, item.asks)
     )
     return {"lastUpdateId": item.update_id, "bids": bids, "asks": asks}
+
+
+def _unit_ns(query: Mapping[str, str]) -> int:
+    return US_NS if query.get("timeUnit", "").upper() == "MICROSECOND" else MS_NS
 
 
 def _limit(query: Mapping[str, str], usual: int, most: int) -> int | None:

@@ -42,7 +42,7 @@ def get(
         case "book":
             return answer(_book(item, product, _limit(query, LEVELS_MAX), now_ns))
         case "ticker":
-            return answer(_ticker(item, product, _limit(query, TRADES_MAX)))
+            return answer(_ticker(item, product, query))
         case "":
             alias = aliases.get(product, "")
             return answer(_product(item, product, alias, _aliases_of(product, aliases)))
@@ -127,8 +127,15 @@ def _book(item: Instrument, product: str, limit: int, now_ns: int) -> dict[str, 
     }
 
 
-def _ticker(item: Instrument, product: str, limit: int) -> dict[str, Any]:
-    listing, top = item.listing, item.top()
+def _ticker(item: Instrument, product: str, query: Mapping[str, str]) -> dict[str, Any]:
+    """Tell the last trades, of a window of seconds if one is asked for, the newest first."""
+    listing, top, limit = item.listing, item.top(), _limit(query, TRADES_MAX)
+    start, end = (_second(query, name) for name in ("start", "end"))
+    trades = [
+        trade
+        for trade in item.trades
+        if (start is None or trade.at_ns >= start) and (end is None or trade.at_ns < end)
+    ]
     return {
         "trades": [
             {
@@ -140,7 +147,7 @@ def _ticker(item: Instrument, product: str, limit: int) -> dict[str, Any]:
                 "side": "SELL" if trade.buy else "BUY",
                 "exchange": "",
             }
-            for trade in list(item.trades)[: -limit - 1 : -1]
+            for trade in trades[: -limit - 1 : -1]
         ],
         "best_bid": _price(listing, top.bid),
         "best_ask": _price(listing, top.ask),
@@ -150,6 +157,12 @@ def _ticker(item: Instrument, product: str, limit: int) -> dict[str, Any]:
 def _limit(query: Mapping[str, str], most: int) -> int:
     text = query.get("limit", "")
     return max(1, min(int(text), most)) if text.isascii() and text.isdigit() else most
+
+
+def _second(query: Mapping[str, str], name: str) -> int | None:
+    """Read a UNIX time as ns."""
+    text = query.get(name, "")
+    return int(text) * SECOND_NS if text.isascii() and text.isdigit() else None
 
 
 def _price(listing: Listing, price: int) -> str:

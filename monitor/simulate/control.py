@@ -18,6 +18,9 @@ sizes are texts, best first, whole. `sequence` is the venue's number of that sta
 update id; Coinbase Exchange: the full feed's), null where it has none; `changed_ns` is the time of
 the event that led to it, which Kraken's book messages carry.
 
+`GET /_simulate/trades?venue=V&symbol=RAW` answers with the last 1000 trades of an instrument, the
+oldest first: `[{"trade_id", "at_ns", "price", "size", "side"}, …]`; `side` is the aggressor's.
+
 `POST /_simulate/cue?venue=V&cue=NAME` has a venue do what it otherwise does of its own accord:
 - Binance, `stale-snapshot`: the next answer to each symbol's `depth` is the book of this moment,
   and comes a second late.
@@ -43,7 +46,8 @@ from monitor.simulate.wire import decimal
 
 PATH, BOOK_PATH, STRIKES_PATH = "/_simulate", "/_simulate/book", "/_simulate/strikes"
 CUE_PATH, CALM_PATH = "/_simulate/cue", "/_simulate/calm"
-PATHS = (PATH, BOOK_PATH, STRIKES_PATH, CUE_PATH, CALM_PATH)
+TRADES_PATH = "/_simulate/trades"
+PATHS = (PATH, BOOK_PATH, STRIKES_PATH, TRADES_PATH, CUE_PATH, CALM_PATH)
 POSTED = (CUE_PATH, CALM_PATH)
 # What befalls the port, not a venue.
 TLS = "tls"
@@ -82,31 +86,47 @@ def cue(venue: Venue | None, name: str, clients: Sequence[Client]) -> Answer:
 
 def book(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:
     """Tell the whole book of an instrument as it is now."""
-    for item in instruments:
-        listing = item.listing
-        if (listing.venue, listing.raw_symbol) == (venue, symbol):
-            bids, asks = (
-                [
-                    [decimal(price, listing.price_places), decimal(size, listing.size_places)]
-                    for price, size in side.top(len(side))
-                ]
-                for side in (item.bids, item.asks)
-            )
-            return answer(
-                {
-                    "venue": venue,
-                    "symbol": symbol,
-                    "sequence": sequence(item),
-                    "changed_ns": item.changed_ns,
-                    "bids": bids,
-                    "asks": asks,
-                }
-            )
-    known = ", ".join(
-        item.listing.raw_symbol for item in instruments if item.listing.venue == venue
+    item = _find(instruments, venue, symbol)
+    if isinstance(item, Answer):
+        return item
+    listing = item.listing
+    bids, asks = (
+        [
+            [decimal(price, listing.price_places), decimal(size, listing.size_places)]
+            for price, size in side.top(len(side))
+        ]
+        for side in (item.bids, item.asks)
     )
-    expected = f"a symbol of {known}" if known else "a venue that is simulated"
-    return _not_found(f"expected {expected}, found {venue} {symbol}")
+    return answer(
+        {
+            "venue": venue,
+            "symbol": symbol,
+            "sequence": sequence(item),
+            "changed_ns": item.changed_ns,
+            "bids": bids,
+            "asks": asks,
+        }
+    )
+
+
+def trades(instruments: Sequence[Instrument], venue: str, symbol: str) -> Answer:
+    """Tell the last trades of an instrument."""
+    item = _find(instruments, venue, symbol)
+    if isinstance(item, Answer):
+        return item
+    listing = item.listing
+    return answer(
+        [
+            {
+                "trade_id": trade.trade_id,
+                "at_ns": trade.at_ns,
+                "price": decimal(trade.price, listing.price_places),
+                "size": decimal(trade.size, listing.size_places),
+                "side": "buy" if trade.buy else "sell",
+            }
+            for trade in item.trades
+        ]
+    )
 
 
 def sequence(item: Instrument) -> int | None:
@@ -117,6 +137,15 @@ def sequence(item: Instrument) -> int | None:
         case "coinbase-exchange":
             return item.full_sequence
     return None
+
+
+def _find(instruments: Sequence[Instrument], venue: str, symbol: str) -> Instrument | Answer:
+    """Return an instrument, or what is answered for want of it."""
+    listed = {item.listing.raw_symbol: item for item in instruments if item.listing.venue == venue}
+    if symbol in listed:
+        return listed[symbol]
+    expected = f"a symbol of {', '.join(listed)}" if listed else "a venue that is simulated"
+    return _not_found(f"expected {expected}, found {venue} {symbol}")
 
 
 def _not_found(why: str) -> Answer:

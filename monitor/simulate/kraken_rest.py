@@ -44,7 +44,8 @@ def get(
     found = resources[name](item, query)
     key = _told(item.listing, asked)
     if name == "Trades":
-        return _result({key: found, "last": str(item.last.at_ns)})
+        told = {trade.trade_id: trade.at_ns for trade in item.trades}
+        return _result({key: found, "last": str(told[found[-1][-1]] if found else item.last.at_ns)})
     return _result({key: found})
 
 
@@ -124,6 +125,9 @@ def _trades(item: Instrument, query: Mapping[str, str]) -> list[Any]:
     # The cursor is in ns; users also give seconds.
     after_ns = int(float(since) * (1 if len(since) > 12 else SECOND_NS)) if _is_number(since) else 0
     chosen = [trade for trade in item.trades if trade.at_ns > after_ns]
+    count = _count(query, 1000, 1000)
+    # From a time on the first ones, without one the last.
+    chosen = chosen[:count] if after_ns else chosen[-count:]
     return [
         [
             decimal(trade.price, listing.price_places),
@@ -134,7 +138,7 @@ def _trades(item: Instrument, query: Mapping[str, str]) -> list[Any]:
             "",
             trade.trade_id,
         ]
-        for trade in chosen[-_count(query, 1000, 1000) :]
+        for trade in chosen
     ]
 
 

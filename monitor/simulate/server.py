@@ -1,9 +1,9 @@
 """The simulated exchange's server: WebSocket and HTTP on one loopback port, paced by a rate.
 
 `GET /_simulate` tells how many of each fault were injected, per venue, `GET /_simulate/strikes`
-which messages they befell, `GET /_simulate/book` a venue's own book; `POST /_simulate/cue` has a
-venue do what it otherwise does of its own accord, and `/_simulate/calm` ends the faults:
-`control.py` says how.
+which messages they befell, `GET /_simulate/book` and `/_simulate/trades` a venue's own book and
+trades; `POST /_simulate/cue` has a venue do what it otherwise does of its own accord, and
+`/_simulate/calm` ends the faults: `control.py` says how.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from aiohttp import WSMsgType, web
 
 from monitor.simulate import control, faults
 from monitor.simulate.binance import Binance
+from monitor.simulate.binance_rest import UNIT_HEADER
 from monitor.simulate.client import BETWEEN, Client, Tally
 from monitor.simulate.coinbase import Coinbase
 from monitor.simulate.coinbase_exchange import CoinbaseExchange
@@ -179,6 +180,8 @@ class Exchange:
         if request.path == control.CUE_PATH:
             clients = [session.client for session, at in self._sessions.items() if at == venue]
             return control.cue(self._venues.get(venue), request.query.get("cue", ""), clients)
+        if request.path == control.TRADES_PATH:
+            return control.trades(self._market.instruments, venue, symbol)
         return control.book(self._market.instruments, venue, symbol)
 
     def _now_ns(self) -> int:
@@ -206,6 +209,9 @@ class Exchange:
             self._tally.faults[name][fault] += 1
             return await _response(venue.fault(int(fault.removeprefix("http-"))))
         query = dict(request.query)
+        if unit := request.headers.get(UNIT_HEADER):
+            # Binance takes by a header over HTTP what its streams take as a parameter.
+            query["timeUnit"] = unit
         refusal = venue.refusal(query, request.headers) if isinstance(venue, Guarded) else None
         if refusal is not None:
             return await _response(refusal)

@@ -68,7 +68,7 @@ def trades_by_side(rows: Columns, first: int) -> dict[int, Columns]:
         mine = rows["side"] == side
         if mine.any():
             sides[at] = {
-                "time": rows["ts_recv"][mine],
+                "time": rows["traded"][mine],
                 "price": rows["price"][mine],
                 "amount": rows["size"][mine],
                 "size": dot[mine],

@@ -3,6 +3,7 @@
 pub mod book;
 pub mod buffer;
 pub mod digest;
+pub mod fill;
 pub mod fixed;
 pub mod frame;
 pub mod market;

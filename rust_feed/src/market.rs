@@ -14,14 +14,17 @@ use crate::venue::Profile;
 
 mod book_rows;
 mod books;
+mod fills;
 mod instruments;
 mod polled;
 mod report;
 mod trades;
+mod verdicts;
 mod witness;
 
 pub use books::Health;
 use books::Kept;
+use fills::Fills;
 
 /// One instrument as it is followed: its name and what its numbers have shown so far.
 #[derive(Debug)]
@@ -32,6 +35,10 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
+    /// When its last trade happened.
+    traded_ns: Option<i64>,
+    /// Messages of its connection were lost, or it is a new one: its trade ids may jump by that.
+    may_lack_trades: bool,
     /// Of trades without an id, where the venue's REST trades have one.
     covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
@@ -63,6 +70,7 @@ pub struct Market {
     pub list: Option<FxHashMap<String, Instrument>>,
     /// Valid frames of channels that make no rows.
     pub ignored_frames: u64,
+    pub fills: Fills,
     /// When the stream last brought data, ns since 1970.
     pub stream_ns: i64,
     /// The lowest latency since it was last asked for: the venue's clock is off by no less below 0.
@@ -99,6 +107,7 @@ impl Market {
             followed: Vec::new(),
             list: None,
             ignored_frames: 0,
+            fills: Fills::default(),
             stream_ns: 0,
             lowest_latency_ns: None,
             buffer,
@@ -229,22 +238,6 @@ impl Market {
         }
     }
 
-    /// Tell the verdict on a number that counts for the whole connection, before dispatch.
-    pub fn connection_sequence(&mut self, verdict: Verdict, got: u64) {
-        let (kind, expected, count) = match verdict {
-            Verdict::Good => return,
-            Verdict::Gap { expected } => ("gap", Some(expected), got - expected),
-            Verdict::Duplicate => ("duplicate", None, 1),
-            Verdict::Late => ("late", None, 1),
-        };
-        let numbers = [expected, Some(got), Some(count)];
-        self.status("connection", None, "connected", kind, None, numbers);
-        if kind == "gap" {
-            self.gap_ahead = true;
-            self.spoil_all_books();
-        }
-    }
-
     /// End every quote that is no longer true; what REST brought may go on without the stream.
     pub fn end_quotes(&mut self, rest_goes_on: bool) {
         self.message += 1;
@@ -287,58 +280,10 @@ impl Market {
         }
     }
 
-    /// From now until `until_ns` leave out what another connection brought already.
-    pub fn leave_out_repeats_until(&mut self, until_ns: i64) {
-        self.repeats = Some((until_ns, 0));
-    }
-
-    /// How many repeats were left out, told once if their time is over at `by_ns`.
-    pub fn repeats_left_out(&mut self, by_ns: i64) -> Option<u64> {
-        self.repeats.take_if(|(until_ns, _)| *until_ns <= by_ns).map(|(_, count)| count)
-    }
-
-    /// Whether a row is a repeat of two connections' overlap; if so it is counted.
-    fn is_overlap(&mut self, verdict: Verdict) -> bool {
-        let repeated = matches!(verdict, Verdict::Duplicate | Verdict::Late);
-        match &mut self.repeats {
-            Some((until_ns, count)) if repeated && self.now_ns < *until_ns => {
-                *count += 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
     /// Forget the rows made so far.
     pub fn discard(&mut self) {
         self.rows = Rows::default();
         self.message = 0;
-    }
-
-    /// Turn a verdict into flags, and into a status row if it is not good.
-    fn judge(&mut self, at: usize, channel: Channel, verdict: Verdict, got: Option<u64>) -> u32 {
-        let ahead = self.take_gap_ahead();
-        match verdict {
-            Verdict::Good => ahead,
-            Verdict::Gap { expected } => {
-                let count = got.map(|got| got - expected);
-                self.report(at, channel, "gap", None, [Some(expected), got, count]);
-                row::GAP | ahead
-            }
-            Verdict::Duplicate => {
-                self.report(at, channel, "duplicate", None, [None, got, Some(1)]);
-                row::DUPLICATE | ahead
-            }
-            Verdict::Late => {
-                self.report(at, channel, "late", None, [None, got, Some(1)]);
-                row::LATE | ahead
-            }
-        }
-    }
-
-    /// The flag of the first row behind a gap of the connection.
-    fn take_gap_ahead(&mut self) -> u32 {
-        if std::mem::take(&mut self.gap_ahead) { row::GAP } else { 0 }
     }
 
     fn meter(

@@ -305,6 +305,7 @@ fn venues(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         about.set_item("ws_url", profile.ws_url)?;
         about.set_item("ws_path", profile.ws_path)?;
         about.set_item("rest_url", profile.rest_url)?;
+        about.set_item("rest_headers", profile.rest_headers.to_vec())?;
         let channels: Vec<_> = profile.channels.iter().map(|channel| channel.text()).collect();
         about.set_item("channels", channels)?;
         let list_path = match profile.instruments {

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-/// Holes remembered per tracker, so that a late number can be told from a repeated one.
+/// Holes remembered per tracker, so that a late number can be told from a repeated one, or had
+/// from elsewhere.
 const HOLES: usize = 64;
 /// Identifiers remembered where numbers need not follow on.
 const RECENT: usize = 4096;
@@ -22,13 +23,20 @@ pub enum Verdict {
 #[derive(Clone, Debug, Default)]
 pub struct Contiguous {
     next: Option<u64>,
-    holes: VecDeque<(u64, u64)>,
+    holes: Spans,
+    /// Numbers of holes that were had elsewhere: the stream itself may still bring them, late.
+    filled: Spans,
 }
 
 impl Contiguous {
+    /// The number that follows on.
+    pub fn next(&self) -> Option<u64> {
+        self.next
+    }
+
     /// Whether a number is behind what was seen already, and none of those known to be missing.
     pub fn has_passed(&self, number: u64) -> bool {
-        self.next.is_some_and(|next| number < next) && self.hole(number).is_none()
+        self.next.is_some_and(|next| number < next) && self.holes.at(number).is_none()
     }
 
     /// Take it from elsewhere that this number was given out: those up to it not seen are missing.
@@ -36,7 +44,7 @@ impl Contiguous {
         match self.next {
             Some(expected) if number >= expected => {
                 let next = number.saturating_add(1);
-                self.miss(expected, next);
+                self.holes.add(expected, next);
                 self.next = Some(next);
                 Verdict::Gap { expected }
             }
@@ -54,26 +62,71 @@ impl Contiguous {
             if number == next {
                 return Verdict::Good;
             }
-            self.miss(next, number);
+            self.holes.add(next, number);
             return Verdict::Gap { expected: next };
         }
-        let Some(at) = self.hole(number) else { return Verdict::Duplicate };
-        if let Some((from, to)) = self.holes.remove(at) {
-            let parts = [(from, number), (number + 1, to)];
-            self.holes.extend(parts.into_iter().filter(|(from, to)| from < to));
+        if self.holes.take(number) || self.filled.take(number) {
+            return Verdict::Late;
         }
-        Verdict::Late
+        Verdict::Duplicate
     }
 
-    fn hole(&self, number: u64) -> Option<usize> {
-        self.holes.iter().position(|(from, to)| (*from..*to).contains(&number))
+    /// Have a missing number from elsewhere; false if it is not missing.
+    pub fn fill(&mut self, number: u64) -> bool {
+        let missing = self.holes.take(number);
+        if missing {
+            self.filled.add(number, number + 1);
+        }
+        missing
     }
 
-    fn miss(&mut self, from: u64, to: u64) {
-        if self.holes.len() == HOLES {
-            self.holes.pop_front();
+    /// Whether a number was missing and then had from elsewhere.
+    pub fn is_filled(&self, number: u64) -> bool {
+        self.filled.at(number).is_some()
+    }
+
+    /// The first and the last number missing of a span, and how many; None if none is.
+    pub fn missing(&self, from: u64, to: u64) -> Option<(u64, u64, u64)> {
+        let within = |(first, end): &(u64, u64)| ((*first).max(from), (*end).min(to));
+        let holes = self.holes.0.iter().map(within).filter(|(first, end)| first < end);
+        holes.fold(None, |found, (first, end)| {
+            let (lowest, highest, count) = found.unwrap_or((first, end - 1, 0));
+            Some((lowest.min(first), highest.max(end - 1), count + end - first))
+        })
+    }
+}
+
+/// Spans of numbers, each from its first up to, not including, its end; the oldest are forgotten.
+#[derive(Clone, Debug, Default)]
+struct Spans(VecDeque<(u64, u64)>);
+
+impl Spans {
+    fn at(&self, number: u64) -> Option<usize> {
+        self.0.iter().position(|(first, end)| (*first..*end).contains(&number))
+    }
+
+    /// Add a span, to the last one if it continues that upwards or downwards.
+    fn add(&mut self, first: u64, end: u64) {
+        match self.0.back_mut() {
+            Some(last) if last.1 == first => last.1 = end,
+            Some(last) if last.0 == end => last.0 = first,
+            _ => {
+                if self.0.len() == HOLES {
+                    self.0.pop_front();
+                }
+                self.0.push_back((first, end));
+            }
         }
-        self.holes.push_back((from, to));
+    }
+
+    /// Take a number out; false if it is not there.
+    fn take(&mut self, number: u64) -> bool {
+        let Some((first, end)) = self.at(number).and_then(|at| self.0.remove(at)) else {
+            return false;
+        };
+        let parts = [(first, number), (number + 1, end)];
+        parts.into_iter().filter(|(first, end)| first < end).for_each(|(a, b)| self.add(a, b));
+        true
     }
 }
 
@@ -175,6 +228,21 @@ mod tests {
         assert_eq!([ids.judge(7), ids.reach(7), ids.reach(9)], [Good, Good, Gap { expected: 8 }]);
         assert!(ids.has_passed(7) && !ids.has_passed(9));
         assert_eq!([ids.judge(10), ids.judge(9), ids.judge(9)], [Good, Late, Duplicate]);
+    }
+
+    #[test]
+    fn a_number_had_elsewhere_is_missing_no_more_and_late_if_it_comes_all_the_same() {
+        let mut ids = Contiguous::default();
+        for id in [7, 12, 14] {
+            ids.judge(id);
+        }
+        assert_eq!(ids.missing(0, 100), Some((8, 13, 5)));
+        assert_eq!([9, 12, 9].map(|id| ids.fill(id)), [true, false, false]);
+        assert_eq!(ids.missing(8, 12), Some((8, 11, 3)));
+        assert!(ids.has_passed(9) && ids.is_filled(9) && !ids.is_filled(10));
+        assert_eq!([9, 9].map(|id| ids.judge(id)), [Late, Duplicate]);
+        assert_eq!([8, 10, 11].map(|id| ids.fill(id)), [true; 3]);
+        assert_eq!((ids.missing(8, 12), ids.judge(15)), (None, Good));
     }
 
     #[test]

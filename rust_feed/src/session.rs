@@ -6,10 +6,11 @@ use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
 use crate::subscription::{Fetch, Pacer, Subscription};
-use crate::venue::{DecodeError, Dialect, InstrumentList, profile};
+use crate::venue::{Dialect, InstrumentList, profile};
 
 mod answers;
 mod asks;
+mod fetched;
 mod options;
 mod polling;
 mod resolve;
@@ -101,6 +102,7 @@ impl Session {
         let mut market = Market::new(profile, buffer);
         market.keep_frames = options.raw;
         market.live = options.live;
+        market.fills.wanted = options.live && options.gap_fill;
         let dialect = open(&options, &mut market);
         Some(Session {
             market,
@@ -146,7 +148,9 @@ impl Session {
         self.dialect = open(&self.options, &mut self.market);
         self.parser = FrameParser::default();
         self.pacer = Pacer::default();
+        self.take_back_fills();
         self.fetches = Pacer::default();
+        self.market.doubt_trades();
         self.market.forget_books(false);
         self.subscriptions.clear();
         self.watch = Watch {
@@ -179,6 +183,7 @@ impl Session {
         let state = if stopped { "stopped" } else { "failed" };
         if stopped {
             self.polling = None;
+            self.market.give_up_fills(why);
         }
         self.market.end_quotes(self.polling.is_some());
         self.market.forget_books(self.polling.is_some());
@@ -252,37 +257,6 @@ impl Session {
         self.market.common_flags = flags;
         decode(text, &mut *self.dialect, &mut self.market, "connected");
         self.market.notices.clear();
-        self.market.flush();
-    }
-
-    /// A REST body came.
-    pub fn fetched(&mut self, conn: u32, url: &str, body: &str, now_ns: i64, flags: u32) {
-        self.begin(conn, now_ns);
-        self.market.common_flags = flags;
-        self.market.takes_polled = self.polling.is_some() || !self.options.live;
-        self.market.keep_request("fetched", url);
-        self.market.begin(body);
-        match self.dialect.fetched(url, body, &mut self.market) {
-            Ok(()) => self.failure = None,
-            Err(DecodeError::Refused(why)) => self.tell_failure(url, "fetch_failed", &why),
-            Err(error) => {
-                tell_undecodable(&mut self.market, &error.to_string(), body, "connected");
-            }
-        }
-        if !self.options.live {
-            self.market.notices.clear();
-            self.market.asks.clear();
-        }
-        self.market.flush();
-    }
-
-    /// A REST body could not be had.
-    ///
-    /// `kind` is that of the status row: `fetch_failed`, `rate_limited`, `geo_blocked`, `auth_failed`.
-    pub fn fetch_failed(&mut self, conn: u32, url: &str, kind: &str, why: &str, now_ns: i64) {
-        self.begin(conn, now_ns);
-        self.tell_failure(url, kind, why);
-        self.market.hasten_snapshots();
         self.market.flush();
     }
 

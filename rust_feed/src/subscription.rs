@@ -102,6 +102,10 @@ impl<T> Pacer<T> {
         self.waiting.is_empty()
     }
 
+    pub fn waiting(&self) -> impl Iterator<Item = &T> {
+        self.waiting.iter()
+    }
+
     /// Give up what waits; what was made still counts against the limit.
     pub fn clear(&mut self) {
         self.waiting.clear();

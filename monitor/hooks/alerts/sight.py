@@ -126,7 +126,8 @@ class Sight:
                 self._rows.take(slots, subjects, column(rows, "rows"))
                 self._latency.take(slots, subjects, column(rows, "latency_p99_ms"))
                 continue
-            is_data = column(rows, "flags") & INVALID == 0
+            # What was asked for to fill a gap says nothing of whether the stream lives.
+            is_data = column(rows, "flags") & (INVALID | BACKFILL) == 0
             self._data.take(slots[is_data], subjects[is_data], times[is_data])
             if kind == "trade":
                 true = column(rows, "flags") & UNTRUE == 0

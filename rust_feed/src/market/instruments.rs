@@ -75,6 +75,8 @@ impl Market {
             quote_seq: Growing::default(),
             trade_ids: Default::default(),
             recent_trades: Recent::default(),
+            traded_ns: None,
+            may_lack_trades: false,
             covered: Covered::default(),
             quoted: Default::default(),
             authority: None,

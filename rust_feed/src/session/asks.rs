@@ -22,6 +22,7 @@ impl Session {
                 Ask::Fetch(fetch) => self.fetches.add(fetch),
             }
         }
+        self.ask_for_missing();
         self.market.flush();
         let mut actions = Vec::new();
         if let Some(parts) = self.parts.take() {

@@ -19,6 +19,9 @@ pub struct Options {
     /// Keep every payload verbatim as a `frame` row.
     #[serde(default)]
     pub raw: bool,
+    /// Ask by REST for the trades that a gap tells of.
+    #[serde(default)]
+    pub gap_fill: bool,
     /// Time between two polls where REST stands in for the stream; 0 leaves it to the venue.
     #[serde(default)]
     pub interval_ms: u64,

@@ -109,6 +109,7 @@ impl Session {
 
     fn hand_back(&mut self) {
         self.polling = None;
+        self.take_back_fills();
         self.fetches.clear();
         self.market.end_rest_quotes();
         let detail = Some("the stream brings data again".to_owned());

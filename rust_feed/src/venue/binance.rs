@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, query};
 use crate::book::Levels;
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{Origin, Side, TradeId};
 use crate::scan::{Scanner, epoch_ns};
@@ -41,6 +42,8 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://stream.binance.com:9443"),
     ws_path: "/stream?timeUnit=MICROSECOND",
     rest_url: "https://api.binance.com",
+    // As the streams are asked for, by the parameter in their address.
+    rest_headers: &[("X-MBX-TIME-UNIT", "MICROSECOND")],
     instruments: InstrumentList::Rest("/api/v3/exchangeInfo"),
     channels: &[Channel::Quote, Channel::Trade, Channel::AggTrade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
@@ -120,7 +123,7 @@ impl Dialect for Binance {
                 depth::snapshot(query(url, "symbol"), body, &mut self.levels, market)?;
             }
             Some("ticker/bookTicker") => rest::quotes(body, market)?,
-            Some("trades") => {
+            Some("trades" | "historicalTrades") => {
                 rest::trades(query(url, "symbol").unwrap_or_default(), body, market)?;
             }
             Some("aggTrades") => {
@@ -133,6 +136,10 @@ impl Dialect for Binance {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     time,
 };
 use crate::book::Levels;
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::quality::{Contiguous, Verdict};
 use crate::row::{self, Origin, Side, TradeId};
@@ -32,6 +33,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://advanced-trade-ws.coinbase.com"),
     ws_path: "/",
     rest_url: "https://api.coinbase.com",
+    rest_headers: &[],
     instruments: InstrumentList::Rest("/api/v3/brokerage/market/products"),
     channels: &[Channel::Quote, Channel::Trade, Channel::Book],
     default_channels: &[Channel::Quote, Channel::Trade, Channel::Book],
@@ -157,6 +159,10 @@ impl Dialect for Coinbase {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 }
 

@@ -14,6 +14,7 @@ use super::{
     DecodeError, Dialect, InstrumentList, Profile, json_error, level, number, places, time,
 };
 use crate::book::{Level, Levels};
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{self, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
@@ -83,6 +84,10 @@ impl Dialect for CoinbaseExchange {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {

@@ -26,6 +26,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://ws.finnhub.io"),
     ws_path: "/",
     rest_url: "https://finnhub.io",
+    rest_headers: &[],
     instruments: InstrumentList::None,
     channels: &[Channel::Trade],
     default_channels: &[Channel::Trade],

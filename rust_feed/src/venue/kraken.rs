@@ -15,6 +15,7 @@ use super::{
     tick_of, time,
 };
 use crate::book::Levels;
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{self, Origin, Side, TradeId};
 use crate::subscription::{Ask, Channel, Fetch, Request};
@@ -40,6 +41,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://ws.kraken.com"),
     ws_path: "/v2",
     rest_url: "https://api.kraken.com",
+    rest_headers: &[],
     instruments: InstrumentList::InBand {
         ask: r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true},"req_id":1}"#,
         path: "/0/public/AssetPairs",
@@ -196,6 +198,10 @@ impl Dialect for Kraken {
 
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch> {
         rest::poll(wanted)
+    }
+
+    fn fill(&self, missing: &Missing) -> Option<Fetch> {
+        Some(rest::fill(missing))
     }
 }
 

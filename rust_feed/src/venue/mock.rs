@@ -23,6 +23,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: None,
     ws_path: "",
     rest_url: "",
+    rest_headers: &[],
     instruments: InstrumentList::Rest("/v1/instruments"),
     channels: &[Channel::Quote, Channel::Trade],
     default_channels: &[Channel::Quote, Channel::Trade],

@@ -15,6 +15,7 @@ use thiserror::Error;
 pub use setup::{Pool, Setup, Version};
 
 use crate::book::Level;
+use crate::fill::Missing;
 use crate::fixed::Fixed;
 use crate::market::Market;
 use crate::subscription::{Ask, Channel, Fetch, Request};
@@ -29,6 +30,8 @@ pub struct Profile {
     /// Path and query that follow the host (and any prefix) of the WebSocket address.
     pub ws_path: &'static str,
     pub rest_url: &'static str,
+    /// Headers of every REST request, by name.
+    pub rest_headers: &'static [(&'static str, &'static str)],
     pub instruments: InstrumentList,
     pub channels: &'static [Channel],
     /// Channels subscribed to when a source names none.
@@ -118,6 +121,12 @@ pub trait Dialect: Send {
 
     /// Tell what to ask for by REST to have what the streams of `wanted` would bring.
     fn poll(&mut self, wanted: &[(Channel, String)]) -> Vec<Fetch>;
+
+    /// Tell what to ask for by REST to have missing trades, all of them or the first or last ones;
+    /// None where the venue offers nothing.
+    fn fill(&self, _missing: &Missing) -> Option<Fetch> {
+        None
+    }
 
     /// Take note of a text that the client sent: it may say what the answers do not.
     fn sent(&mut self, _text: &str) {}

@@ -46,6 +46,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: None,
     ws_path: "",
     rest_url: "https://ethereum-rpc.publicnode.com",
+    rest_headers: &[],
     instruments: InstrumentList::None,
     channels: &[Channel::Quote, Channel::Trade],
     default_channels: &[Channel::Quote, Channel::Trade],

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::{DecodeError, aggressor, read};
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{Origin, REST, TradeId};
 use crate::scan::epoch_ns;
@@ -14,6 +15,8 @@ use crate::venue::number;
 const POLLED_LEVELS: usize = 100;
 /// Trades per request; the weight is 25 (2 for aggregated ones) whatever the number.
 const POLLED_TRADES: usize = 1000;
+/// Trades that may happen between the look at the newest id and the venue's answer.
+const MEANWHILE: u64 = 200;
 /// Symbols in one request for best bids and offers.
 const SYMBOLS_PER_REQUEST: usize = 100;
 
@@ -55,6 +58,23 @@ pub(super) fn quotes(body: &str, market: &mut Market) -> Result<(), DecodeError>
         market.quote(wire.symbol, QuoteTick { flags, ..tick });
     }
     Ok(())
+}
+
+/// Ask for the last trades, which every host of the venue gives, or for older ones by their id.
+///
+/// The hosts for market data alone, and binance.us without a key, have no `historicalTrades`.
+pub(super) fn fill(missing: &Missing) -> Fetch {
+    let symbol = &missing.fill.raw_symbol;
+    let (first, most) = (missing.first, POLLED_TRADES as u64);
+    let back = missing.newest.saturating_sub(first) + 1 + MEANWHILE;
+    let count = missing.span().min(most);
+    Fetch::get(match missing.fill.channel {
+        Channel::AggTrade => {
+            format!("/api/v3/aggTrades?symbol={symbol}&fromId={first}&limit={count}")
+        }
+        _ if back <= most => format!("/api/v3/trades?symbol={symbol}&limit={back}"),
+        _ => format!("/api/v3/historicalTrades?symbol={symbol}&fromId={first}&limit={count}"),
+    })
 }
 
 pub(super) fn trades(symbol: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::wire::Trades;
 use super::{DecodeError, push_trade, read};
 use crate::book::{Level, Levels};
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{Origin, REST};
 use crate::subscription::{Channel, Fetch};
@@ -13,6 +14,7 @@ use crate::venue::{level, query, time};
 
 const POLLED_LEVELS: usize = 100;
 const POLLED_TRADES: usize = 100;
+const SECOND_NS: i64 = 1_000_000_000;
 
 pub(super) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
     let base = "/api/v3/brokerage/market";
@@ -22,6 +24,16 @@ pub(super) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
         _ => format!("{base}/products/{symbol}/ticker?limit={POLLED_TRADES}"),
     };
     wanted.iter().map(path).map(Fetch::get).collect()
+}
+
+/// Ask for the trades of the seconds around the gap: the last of them come, the newest first.
+pub(super) fn fill(missing: &Missing) -> Fetch {
+    let symbol = &missing.fill.raw_symbol;
+    let start = missing.after_ns.map(|ns| format!("&start={}", ns / SECOND_NS));
+    let end = missing.before_ns.map(|ns| format!("&end={}", ns / SECOND_NS + 1));
+    let window = [start, end].map(Option::unwrap_or_default).concat();
+    let base = "/api/v3/brokerage/market";
+    Fetch::get(format!("{base}/products/{symbol}/ticker?limit={POLLED_TRADES}{window}"))
 }
 
 /// Read a book; one of a single level was asked for as a quote.

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::wire::{WireLevel, WireMatch};
 use super::{DecodeError, read, trade_tick};
 use crate::book::{Level, Levels};
+use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::REST;
 use crate::subscription::{Channel, Fetch};
@@ -20,6 +21,13 @@ pub(super) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
         _ => format!("/products/{product}/trades?limit={POLLED_TRADES}"),
     };
     wanted.iter().map(path).map(Fetch::get).collect()
+}
+
+/// Ask for the trades before the one behind the gap: `after` means older, as pages go.
+pub(super) fn fill(missing: &Missing) -> Fetch {
+    let (product, after) = (&missing.fill.raw_symbol, missing.last + 1);
+    let count = missing.span().min(POLLED_TRADES as u64);
+    Fetch::get(format!("/products/{product}/trades?after={after}&limit={count}"))
 }
 
 /// Read a book; one of level 1, which is the default, was asked for as a quote.

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{DecodeError, read};
 use crate::book::{Level, Levels};
+use crate::fill::Missing;
 use crate::fixed::Fixed;
 use crate::market::Market;
 use crate::row::{Origin, REST, Side, TradeId};
@@ -17,6 +18,8 @@ use crate::venue::{asset, level, number, query, split_at, tick_of};
 
 const POLLED_LEVELS: usize = 100;
 const POLLED_TRADES: usize = 1000;
+/// The stream tells times in µs, REST and its cursor in ns.
+const STREAM_NS: i64 = 1000;
 
 pub(in crate::venue) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
     let path = |(channel, symbol): &(Channel, String)| match channel {
@@ -25,6 +28,16 @@ pub(in crate::venue) fn poll(wanted: &[(Channel, String)]) -> Vec<Fetch> {
         _ => format!("/0/public/Trades?pair={symbol}&count={POLLED_TRADES}"),
     };
     wanted.iter().map(path).map(Fetch::get).collect()
+}
+
+/// Ask for the trades from the last one before the gap on: they come in the order they happened.
+pub(super) fn fill(missing: &Missing) -> Fetch {
+    let symbol = &missing.fill.raw_symbol;
+    let since = match missing.after_ns {
+        Some(ns) => format!("&since={}", ns - STREAM_NS),
+        None => String::new(),
+    };
+    Fetch::get(format!("/0/public/Trades?pair={symbol}{since}&count={POLLED_TRADES}"))
 }
 
 /// Take the result out of an answer's envelope.
