@@ -24,7 +24,7 @@ from monitor.recordings import paths_of
 from monitor.replaying import Replaying
 from monitor.segments import FILE_ERRORS, iso
 from monitor.transport_bar import TransportBar
-from monitor.views import style
+from monitor.views import save, style
 from monitor.views.habits import Habits
 
 PLOT_EVERY_MS = 100
@@ -47,11 +47,8 @@ class Page:
         self._listed: Hub | None = None
         self._may_act = role.viewer().may_act
         fresh_ms = shared.settings.cross_venue.fresh_ms
-        self._layouts: list[Layout] = [
-            Watch(self._choose_instrument),
-            *(Micro(), Compare(fresh_ms)),
-            Health(shared, self._see),
-        ]
+        self._plotting = (Watch(self._choose_instrument), Micro(), Compare(fresh_ms))
+        self._layouts: list[Layout] = [*self._plotting, Health(shared, self._see)]
         self._sql = Sql(shared) if self._may_act else None
         if self._sql is not None:
             self._layouts += [
@@ -133,7 +130,7 @@ class Page:
         )
         self._others.param.watch(lambda _: self._replay(self._chosen()), "value")
         self._transport = TransportBar()
-        self._habits = Habits(self._press)
+        self._habits = Habits(self._press, self._save)
 
     def _layout(self) -> Any:
         controls = style.flowing(
@@ -173,6 +170,15 @@ class Page:
             self._transport.step()
         else:
             self._transport.skip(1 if key == "ArrowRight" else -1)
+
+    def _save(self, asked: dict[str, Any]) -> None:
+        """Give the viewer a file of what a plot shows."""
+        hub = self.hub
+        instrument, form = self._instrument(hub), asked["form"]
+        for plot in (plot for layout in self._plotting for plot in layout.plots):
+            if instrument and form in save.FORMS and plot.is_drawn_by(asked["figure"]):
+                ends = float(asked["start"]), float(asked["end"])
+                self._habits.give(*save.file(plot, form, *ends, hub, instrument))
 
     def _restore(self) -> None:
         """Bring back what the address tells; it never runs a statement or acts on a recording."""

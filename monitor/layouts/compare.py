@@ -11,6 +11,7 @@ from monitor.hub import Hub, Instrument
 from monitor.views import style
 from monitor.views.cross_venue import CrossVenue
 from monitor.views.leg_table import legs
+from monitor.views.plot import Plot
 from monitor.views.rates import Latencies, Rates
 
 TABLE_EVERY_S = 1.0
@@ -39,17 +40,17 @@ class Compare:
 
     def __init__(self, fresh_ms: float) -> None:
         self._fresh_ms, self._table_s = fresh_ms, 0.0
-        self._views: list[Any] = []
+        self.plots: list[Plot] = []
         self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if not self._views:
+        if not self.plots:
             self._make()
         if instrument is None:
             return
         self._offer(hub, instrument)
-        for view in self._views:
-            view.refresh(hub, instrument)
+        for plot in self.plots:
+            plot.refresh(hub, instrument)
         if time.monotonic() - self._table_s >= TABLE_EVERY_S:
             self._table_s = time.monotonic()
             html = legs(hub, self._mids.owners, instrument[1], self._fresh_ms)
@@ -58,7 +59,7 @@ class Compare:
 
     def _make(self) -> None:
         self._mids, rates, latencies = CrossVenue(self._fresh_ms), Rates(), Latencies()
-        self._views = [self._mids, rates, latencies]
+        self.plots = [self._mids, rates, latencies]
         self._legs = style.html()
         self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
         self._others = pn.widgets.MultiChoice(

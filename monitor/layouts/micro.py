@@ -12,6 +12,7 @@ from monitor.views.candles import INTERVALS_S, Candles
 from monitor.views.depth import DepthCurve
 from monitor.views.heatmap import HeatMap
 from monitor.views.ladder import Ladder
+from monitor.views.plot import Plot
 from monitor.views.tape import Tape
 
 # As high as the screen where there is room; all below each other on a narrow one.
@@ -42,6 +43,7 @@ class Micro:
 
     def __init__(self) -> None:
         self._views: list[Any] = []
+        self.plots: list[Plot] = []
         self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
@@ -54,7 +56,8 @@ class Micro:
     def _make(self) -> None:
         candles, depth, heat = Candles(), DepthCurve(), HeatMap()
         ladder, tape = Ladder(), Tape()
-        self._views = [heat, candles, ladder, tape, depth]
+        self.plots = [heat, candles, depth]
+        self._views = [*self.plots, ladder, tape]
         interval = pn.widgets.RadioButtonGroup(
             name="Interval",
             options=list(INTERVALS_S),

@@ -11,6 +11,7 @@ import pandas as pd
 import panel as pn
 from bokeh.models import (
     ColumnDataSource,
+    CustomAction,
     CustomJSTickFormatter,
     DataRange1d,
     DatetimeAxis,
@@ -20,7 +21,7 @@ from bokeh.models import (
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
-from monitor.views import style
+from monitor.views import save, style
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
@@ -87,7 +88,7 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[dress, self._let_follow, self._add_marks, self.finish],
+                    hooks=[dress, self._let_follow, self._add_marks, self._offer, self.finish],
                 )
             ),
             linked_axes=False,
@@ -219,6 +220,13 @@ class Plot:
         )
         plot.state.add_tools(hover([("", "@text")], renderers=[marks]))
 
+    def is_drawn_by(self, figure_id: str) -> bool:
+        return self.figure is not None and self.figure.id == figure_id
+
+    def _offer(self, plot: Any, element: Any) -> None:
+        if not plot.state.select({"type": CustomAction}):
+            save.offer(plot.state, self.title)
+
     def _let_follow(self, plot: Any, element: Any) -> None:
         """Let the time axis follow the data, and a panned one stay where it was put.
 
@@ -256,7 +264,9 @@ class Plot:
 def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
     """Make a tool that tells exact values, and when they were."""
     told = told_at_time(tooltips) if time else tooltips
-    return HoverTool(tooltips=told, formatters={"@time": "datetime"}, **options)
+    # Nobody turns it off: the toolbar has no button for it.
+    options = {"formatters": {"@time": "datetime"}, "visible": False, **options}
+    return HoverTool(tooltips=told, **options)
 
 
 def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
