@@ -1,4 +1,4 @@
-"""One symbol across venues: each one's mid, the best bid and offer of all, and what is stale.
+"""One symbol across venues: each one's mid, the best bid and offer, and what is stale.
 
 A quote counts for a given time after it came. Then its leg is stale: its line ends, a muted broken
 one goes on from its last mid, with the word, and it has no part in the best bid and offer.
@@ -24,7 +24,7 @@ BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
 
 
 class CrossVenue(Lines):
-    title = "Mid of each venue, best bid and offer of all"
+    title = "Mid of each venue, best bid and offer of those shown"
     kinds = ()
     height = None
     slots = LEGS
@@ -66,9 +66,9 @@ class CrossVenue(Lines):
         ]
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
-        return instrument[1], self.others
+        return instrument[1], self.others, super().scope(hub, instrument)
 
-    def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+    def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         symbols = (instrument[1], *self.others)
         legs = [leg for leg in hub.instruments() if leg[1] in symbols]
         return sorted(legs, key=lambda leg: (symbols.index(leg[1]), leg[0]))

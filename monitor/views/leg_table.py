@@ -17,10 +17,17 @@ NAMES = (
 )
 
 
-def legs(hub: Hub, owners: Sequence[Instrument], symbol: str, fresh_ms: float) -> str:
+def legs(
+    hub: Hub,
+    owners: Sequence[Instrument],
+    drawn: Sequence[Instrument],
+    symbol: str,
+    fresh_ms: float,
+) -> str:
     """Make the sentence and the table; only legs of the symbol itself are held against each other.
 
-    The shares are of the last minute; a leg is stale when no quote came for `fresh_ms`.
+    `drawn` are those that have a line, in the order of lines. The shares are of the last minute; a
+    leg is stale when no quote came for `fresh_ms`.
     """
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
     states = {(source.venue, source.symbol): source.state for source in hub.sources()}
@@ -31,11 +38,11 @@ def legs(hub: Hub, owners: Sequence[Instrument], symbol: str, fresh_ms: float) -
     best_bid = max((q.bid for q in fresh if not math.isnan(q.bid)), default=math.nan)
     best_ask = min((q.ask for q in fresh if not math.isnan(q.ask)), default=math.nan)
     rows = []
-    for at, owner in enumerate(owners):
+    for owner in owners:
         quote = quotes.get(owner)
         rows.append(
             [
-                _name(at, owner),
+                _name(drawn, owner),
                 _state(states.get(owner, ""), quote, fresh_ms),
                 *_cells(quote, best_bid, best_ask, owner[1] == symbol, fresh_ms),
                 *_parts(share.get(owner)),
@@ -62,11 +69,15 @@ def _is_stale(quote: Quote, fresh_ms: float) -> bool:
     return quote.age_ms > fresh_ms
 
 
-def _name(at: int, owner: Instrument) -> str:
+def _name(drawn: Sequence[Instrument], owner: Instrument) -> str:
+    name = f"<b>{escape(owner[0])}</b> {escape(owner[1])}"
+    if owner not in drawn:
+        return f'<span class="swatch"></span>{name}'
+    at = drawn.index(owner)
     color = plot.LINES[at % len(plot.LINES)]
     dash = "solid" if at < len(plot.LINES) else "dashed"
     swatch = f'<span class="swatch" style="border-top: 3px {dash} {color}"></span>'
-    return f"{swatch}<b>{escape(owner[0])}</b> {escape(owner[1])}"
+    return f"{swatch}{name}"
 
 
 def _state(state: str, quote: Quote | None, fresh_ms: float) -> str:
