@@ -48,21 +48,34 @@ def legs(
                 *_parts(share.get(owner)),
             ]
         )
-    title = f"Legs of {escape(symbol)} — {_sentence(seconds, share)}"
+    told = _alone(hub, same[0]) if len(same) == 1 else _sentence(seconds, share)
+    title = f"Legs of {escape(symbol)} — {told}"
     return tables.table(title, NAMES, rows)
 
 
 def _sentence(seconds: float, share: dict[Instrument, Share]) -> str:
+    """Answer which venue was best in the last minute, and whether any was stale."""
     if not share or not seconds:
         return '<span class="muted">no quote of it yet</span>'
     bid = max(share, key=lambda owner: share[owner].bid)
     ask = max(share, key=lambda owner: share[owner].ask)
-    stale = [f"{escape(o[0])} {s.stale:.0%}" for o, s in share.items() if s.stale >= 0.005]
+    stale = [f"{escape(o[0])} ({s.stale:.0%})" for o, s in share.items() if s.stale >= 0.005]
     return (
-        f"best in the last {seconds:.0f} s: bid {escape(bid[0])} ({share[bid].bid:.0%} of the"
-        f" time), ask {escape(ask[0])} ({share[ask].ask:.0%}); stale: "
+        f"best in the last {seconds:.0f} s: highest bid {escape(bid[0])} ({share[bid].bid:.0%} of"
+        f" the time), lowest ask {escape(ask[0])} ({share[ask].ask:.0%}) · stale: "
         + (", ".join(stale) if stale else "none")
     )
+
+
+def _alone(hub: Hub, owner: Instrument) -> str:
+    """Say that there is nothing to hold a venue against, and what there is instead."""
+    base = owner[1].partition("-")[0]
+    near = [of for of in hub.instruments() if of[1].partition("-")[0] == base and of[1] != owner[1]]
+    held = [" ".join(of) for of in near if sum(of[1] == symbol for _, symbol in near) > 1]
+    told = f"only {escape(owner[0])} has it, so there is no best venue"
+    if not held:
+        return told
+    return f"{told}; to compare some, choose under Instrument: {escape(' or '.join(held))}"
 
 
 def _is_stale(quote: Quote, fresh_ms: float) -> bool:
