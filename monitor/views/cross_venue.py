@@ -15,11 +15,11 @@ from monitor.rings import Columns
 from monitor.views import plot
 from monitor.views.legs import Across, Leg, Span
 from monitor.views.lines import Lines
+from monitor.views.pace import Pace
 
 LEGS = 8
 # What is drawn of the past at first: so many buckets of a few quotes each.
 FIRST_BUCKETS = 600
-EVERY_NS = 250_000_000
 BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
 
 
@@ -39,7 +39,7 @@ class CrossVenue(Lines):
         self._fresh: dict[Instrument, Columns] = {}
         self._spans: list[Span] = []
         self._across = Across(LEGS)
-        self._moment = 0
+        self._pace = Pace()
         super().__init__()
 
     def draw(self) -> list[Any]:
@@ -86,9 +86,7 @@ class CrossVenue(Lines):
         new |= self._best(instrument[1], anew) | self._was_stale()
         for at in range(IS_STALE):
             self.append(at, new.get(at), anew)
-        moment = hub.now_ns // EVERY_NS
-        if anew or moment != self._moment:
-            self._moment = moment
+        if self._pace.is_due(hub.now_ns) or anew:
             for at, columns in self._is_stale(hub.now_ns).items():
                 self.patch(at, columns, anew)
 
