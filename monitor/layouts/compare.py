@@ -42,7 +42,7 @@ class Compare:
     def __init__(self, fresh_ms: float) -> None:
         self._fresh_ms, self._table_s = fresh_ms, 0.0
         self.plots: list[Plot] = []
-        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
         if not self.plots:

@@ -18,7 +18,7 @@ from monitor.views.tape import Tape
 # As high as the screen where there is room; all below each other on a narrow one.
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 530px;
-        grid-template-columns: minmax(0, 1fr) 262px minmax(0, 425px);
+        grid-template-columns: minmax(0, 1fr) 300px minmax(0, 425px);
         grid-template-rows: minmax(0, 11fr) minmax(0, 9fr);
         grid-template-areas: "heat ladder tape" "candles ladder depth"; }
 @media (max-width: 1100px) {
@@ -44,7 +44,7 @@ class Micro:
     def __init__(self) -> None:
         self._views: list[Any] = []
         self.plots: list[Plot] = []
-        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
         if not self._views:

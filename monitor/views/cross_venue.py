@@ -20,11 +20,13 @@ from monitor.views.pace import Pace
 LEGS = 8
 # What is drawn of the past at first: so many buckets of a few quotes each.
 FIRST_BUCKETS = 600
+# How far the middle of a word is from its line.
+WORD_PX = 8.0
 BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
 
 
 class CrossVenue(Lines):
-    title = "Mid of each venue, best bid and offer of those shown"
+    title = "Mid of each venue, best bid and offer"
     kinds = ()
     height = None
     slots = LEGS
@@ -58,12 +60,16 @@ class CrossVenue(Lines):
             plot.segments("", **muted),
             plot.segments("", **muted),
             plot.texts(
+                ("shift",),
                 text_color=plot.MARK,
                 text_font_size="11px",
                 text_align="right",
-                text_baseline="bottom",
+                text_baseline="middle",
             ),
         ]
+
+    def finish(self, plot: Any, element: Any) -> None:
+        self.renderers[WORDS].glyph.y_offset = {"field": "shift"}
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
         return instrument[1], self.others, super().scope(hub, instrument)
@@ -135,4 +141,7 @@ class CrossVenue(Lines):
                 lines["from"][at] = lines["to"][at] = words["at"][at] = leg.mid
                 words["time"][at] = now_ns
                 texts[at] = f"{owner[0]} stale {(now_ns - leg.mid_ns) // 1_000_000_000} s"
+        # The lowest has its word below its line, the others above, where none lies on another's.
+        lowest = np.fmin.reduce(words["at"]) if sum(map(bool, texts)) > 1 else np.nan
+        words["shift"] = np.where(words["at"] == lowest, WORD_PX, -WORD_PX)
         return {IS_STALE: lines, WORDS: {**words, "text": np.array(texts, object)}}

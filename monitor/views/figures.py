@@ -31,7 +31,7 @@ td.faint { color: var(--muted); }
 .between { flex: none; text-align: center; font-size: 11px; padding: 2px; margin: 1px 0;
            color: var(--muted); border-block: 1px solid var(--line); }
 .ladder table { table-layout: fixed; }
-.ladder col.mark { width: 12%; } .ladder col.price { width: 34%; }
+.ladder col.mark { width: 10%; } .ladder col.price { width: 27%; }
 .ladder .head { flex: none; }
 .ladder td:first-child { font-size: 11px; font-weight: 600; }
 .ladder td:nth-child(2) { font-weight: 600; }

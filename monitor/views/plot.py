@@ -311,10 +311,10 @@ def segments(label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
     return hv.Segments(data, ends, list(extra), label=label).opts(**options)
 
 
-def texts(**options: Any) -> Any:
+def texts(extra: tuple[str, ...] = (), **options: Any) -> Any:
     """Make an empty element of `text` at `time` and `at`."""
-    data = _empty(("time",), ("at", "text"))
-    return hv.Labels(data, ["time", "at"], "text").opts(**options)
+    data = _empty(("time",), ("at", "text", *extra))
+    return hv.Labels(data, ["time", "at"], ["text", *extra]).opts(**options)
 
 
 def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time") -> Any:
@@ -370,6 +370,9 @@ def dress(plot: Any, element: Any) -> None:
         axis.axis_label_text_color = axis.major_label_text_color = muted
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
+        if isinstance(axis, DatetimeAxis):
+            # As many as a telephone has room for.
+            axis.ticker.desired_num_ticks = 4
         if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
             axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
         elif isinstance(axis.formatter, DatetimeTickFormatter):
