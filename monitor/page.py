@@ -28,7 +28,7 @@ from monitor.segments import FILE_ERRORS, iso
 from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
-from monitor.views import style
+from monitor.views import save, style
 from monitor.views.echo import Echo
 from monitor.views.habits import Habits
 
@@ -138,7 +138,7 @@ class Page:
         )
         self._others.param.watch(lambda _: self._replay(self._chosen()), "value")
         self._transport = TransportBar()
-        self._habits = Habits(self._press)
+        self._habits = Habits(self._press, self._save)
 
     def _layout(self) -> Any:
         controls = style.flowing(
@@ -177,6 +177,15 @@ class Page:
             self._transport.step()
         else:
             self._transport.skip(1 if key == "ArrowRight" else -1)
+
+    def _save(self, asked: dict[str, Any]) -> None:
+        """Give the viewer a file of what a plot shows."""
+        hub = self.hub
+        instrument, form = self._instrument(hub), asked["form"]
+        for plot in self._tabs.plots:
+            if instrument and form in save.FORMS and plot.is_drawn_by(asked["figure"]):
+                ends = float(asked["start"]), float(asked["end"])
+                self._habits.give(*save.file(plot, form, *ends, hub, instrument))
 
     def _restore(self) -> None:
         """Bring back what the address tells; it never runs a statement or acts on a recording."""

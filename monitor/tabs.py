@@ -9,6 +9,7 @@ import panel as pn
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout
 from monitor.views import style
+from monitor.views.plot import Plot
 
 
 class Tabs:
@@ -33,6 +34,12 @@ class Tabs:
         """What the tab that is seen is called in an address."""
         active: int = self.view.active
         return self._slugs[active]
+
+    @property
+    def plots(self) -> list[Plot]:
+        """What is drawn in the tab that is seen."""
+        layout = self._made.get(self._titles[self.view.active])
+        return getattr(layout, "plots", [])
 
     def see(self, number: int) -> None:
         """Turn to a tab, counted from 0; there may be none of that number."""

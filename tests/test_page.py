@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from conftest import DEADLINE_S, collector_of, until
 from playwright.sync_api import Page, sync_playwright
+from served_page import QUIET, WAIT_MS, answers
 from test_collector import all_connected, free_port, health
 
 pytestmark = pytest.mark.browser
 Run = Callable[..., Any]
 
-QUIET = ("background-networking", "component-update", "sync", "gpu")
-WAIT_MS = 90_000
 # The name of a recording made from another.
 AGAIN = "again"
 
@@ -81,7 +80,7 @@ def watched(
     held = collector_of(tmp_path / "recordings")
     until(lambda: all_connected(held, 6), "six connected sources")
     url = f"http://127.0.0.1:{port}/"
-    until(lambda: _answers(f"{url}health"), "the page")
+    until(lambda: answers(f"{url}health"), "the page")
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
@@ -172,12 +171,3 @@ def test_the_page_shows_streams_stops_and_replays(
         lambda: sum(s["updates"] for s in health(held.address)["sources"]) > count,
         "updates without a viewer",
     )
-
-
-def _answers(url: str) -> bool:
-    import requests
-
-    try:
-        return requests.get(url, timeout=10).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False

@@ -3,70 +3,22 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import pytest
-from conftest import DEADLINE_S, collector_of, until
-from playwright.sync_api import Browser, Page, sync_playwright
-from test_collector import free_port
-from test_page import QUIET, WAIT_MS, _answers
+from conftest import DEADLINE_S, until
+from playwright.sync_api import Page
+from served_page import Served, serving
 
 from monitor import overview, recordings
 
 pytestmark = pytest.mark.browser
 
 
-class Served(NamedTuple):
-    """A running collector with a page, an older recording, and a browser."""
-
-    folder: Path
-    recording: str
-    port: int
-    browser: Browser
-    serve: Callable[[], None]
-    pages: list[subprocess.Popen[str]]
-
-    def open(self, query: str = "", width: int = 1280, height: int = 720) -> Page:
-        page = self.browser.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(WAIT_MS)
-        page.goto(f"http://127.0.0.1:{self.port}/{query}")
-        page.wait_for_selector("text=/(LIVE|REPLAY) .*updates/")
-        return page
-
-
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("habits")
-    folder, port = home / "recordings", free_port()
-    pages: list[subprocess.Popen[str]] = []
-    with ExitStack() as stack:
-
-        def start(*arguments: object) -> subprocess.Popen[str]:
-            command = [sys.executable, "-m", "monitor.cli", *map(str, arguments)]
-            process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, text=True)
-            stack.callback(process.wait, DEADLINE_S)
-            stack.callback(process.terminate)
-            return process
-
-        def serve() -> None:
-            pages.append(start("serve", "--port", port))
-            until(lambda: _answers(f"http://127.0.0.1:{port}/health"), "the page")
-
-        assert start("record", "--simulated", "--for", "6s").wait(DEADLINE_S) == 0
-        (recording,) = recordings.paths_of(folder)
-        start("record", "--simulated")
-        collector_of(folder)
-        serve()
-        arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
-        playwright = stack.enter_context(sync_playwright())
-        browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
-        stack.callback(browser.close)
-        yield Served(folder, recording.name, port, browser, serve, pages)
+    with serving(tmp_path_factory.mktemp("habits"), browser_path) as made:
+        yield made
 
 
 def lines(page: Page) -> list[str]:

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlparse
 import pytest
 from conftest import collector_of, simulator_urls, until
 from playwright.sync_api import sync_playwright
+from served_page import QUIET, WAIT_MS
 from test_collector import free_port
-from test_page import QUIET, WAIT_MS
 
 from monitor import recordings
 

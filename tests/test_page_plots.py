@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from conftest import until
 from playwright.sync_api import Page, sync_playwright
+from served_page import QUIET
 from test_collector import free_port
-from test_page import QUIET
 
 pytestmark = pytest.mark.browser
 Run = Callable[..., Any]

@@ -18,9 +18,11 @@ from monitor.hub import Hub
 from monitor.recorder import Recorder
 from monitor.rings import DEPTH_ROWS, Ring
 from monitor.views.candles import Candles
+from monitor.views.cross_venue import CrossVenue
 from monitor.views.heatmap import SLICE_NS, HeatMap
 from monitor.views.legs import shares
 from monitor.views.price import Price
+from monitor.views.rates import Rates
 from monitor.views.tape import Tape
 
 S = 1_000_000_000
@@ -229,3 +231,31 @@ def test_a_ring_of_books_is_bounded() -> None:
     kept = ring.since(0)
     assert kept["ts_recv"].tolist() == list(range(1500 - DEPTH_ROWS, 1500))
     assert kept["bid_prices"][:, 19].tolist() == kept["ts_recv"].tolist()
+
+
+def sources_of(hub: Hub, view: Rates | CrossVenue, instrument: tuple[str, str]) -> list[str]:
+    view.refresh(hub, instrument)
+    return [venue for venue, _ in view.owners]
+
+
+def test_the_pages_instrument_has_a_line_however_many_sources_there_are() -> None:
+    make, venues = Rows(), [f"v{number:02}" for number in range(15)]
+    rows = []
+    for venue in venues:
+        rows.append(make("quote", 1, venue, bid=1.0, ask=2.0, origin="native"))
+        rows.append(make("stat", 2, venue, channel="quote", rows=3))
+        other = make("stat", 2, venue, channel="quote", rows=3)
+        rows.append((other[0], {**other[1], "symbol": "AAA-USD"}))
+    (hub,) = fed([*rows, make("clock", 3, "monitor", offset_ns=0)])
+    for view, count, left_out in ((Rates(), 12, 18), (CrossVenue(60_000), 8, 7)):
+        view.pane.get_root()
+        assert sources_of(hub, view, ("v00", HERE[1])) == venues[:count]
+        assert view.figure.title.text.endswith(f"({left_out} more not shown)")
+        assert sources_of(hub, view, ("v14", HERE[1])) == [*venues[: count - 1], "v14"]
+        assert {symbol for _, symbol in view.owners} == {HERE[1]}
+        # What is chosen is seen alone, beside the page's own.
+        view.chosen = frozenset([("v03", HERE[1]), ("v09", HERE[1])])
+        assert sources_of(hub, view, ("v14", HERE[1])) == ["v03", "v09", "v14"]
+        assert view.figure.title.text == view.title
+        drawn = [len(renderer.data_source.data["time"]) for renderer in view.renderers[:count]]
+        assert drawn == [1, 1, 1] + [0] * (count - 3)

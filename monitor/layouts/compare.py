@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import panel as pn
@@ -11,6 +12,7 @@ from monitor.hub import Hub, Instrument
 from monitor.views import style
 from monitor.views.cross_venue import CrossVenue
 from monitor.views.leg_table import legs
+from monitor.views.plot import Plot
 from monitor.views.rates import Latencies, Rates
 
 TABLE_EVERY_S = 1.0
@@ -39,39 +41,45 @@ class Compare:
 
     def __init__(self, fresh_ms: float) -> None:
         self._fresh_ms, self._table_s = fresh_ms, 0.0
-        self._views: list[Any] = []
-        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+        self.plots: list[Plot] = []
+        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if not self._views:
+        if not self.plots:
             self._make()
         if instrument is None:
             return
         self._offer(hub, instrument)
-        for view in self._views:
-            view.refresh(hub, instrument)
+        for plot in self.plots:
+            plot.refresh(hub, instrument)
         if time.monotonic() - self._table_s >= TABLE_EVERY_S:
             self._table_s = time.monotonic()
-            html = legs(hub, self._mids.owners, instrument[1], self._fresh_ms)
+            every = self._mids.all_of_them(hub, instrument)
+            html = legs(hub, every, self._mids.owners, instrument[1], self._fresh_ms)
             if self._legs.object != html:
                 self._legs.object = html
 
     def _make(self) -> None:
         self._mids, rates, latencies = CrossVenue(self._fresh_ms), Rates(), Latencies()
-        self._views = [self._mids, rates, latencies]
+        self._lines = (self._mids, rates, latencies)
+        self.plots = [*self._lines]
         self._legs = style.html()
         self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
-        self._others = pn.widgets.MultiChoice(
+        choice = partial(
+            pn.widgets.MultiChoice,
             name="",
-            placeholder="Lay over the same asset against other quote assets",
             options={},
             margin=(4, 5, 0, 5),
             stylesheets=[style.WIDGET_CSS],
             sizing_mode="stretch_width",
         )
+        self._others = choice(placeholder="Lay over the same asset against other quote assets")
         self._others.param.watch(self._lay_over, "value")
+        self._sources = choice(placeholder="Lines of all sources: choose here to see only some")
+        self._sources.param.watch(self._choose, "value")
+        choices = style.side_by_side(self._sources, self._others, css=style.PAIR_CSS)
         places = {
-            **{"choice": self._others, "legs": self._legs, "mids": self._mids.pane},
+            **{"choice": choices, "legs": self._legs, "mids": self._mids.pane},
             **{"rates": rates.pane, "latency": latencies.pane},
         }
         for place, part in places.items():
@@ -79,7 +87,11 @@ class Compare:
         self.view[:] = list(places.values())
 
     def _offer(self, hub: Hub, instrument: Instrument) -> None:
-        """Offer the other symbols of the same base."""
+        """Offer all sources, and the other symbols of the same base."""
+        sources = style.labels(map(" ".join, hub.instruments()))
+        if sources != self._sources.options:
+            there = [name for name in self._sources.value if name in sources.values()]
+            self._sources.param.update(options=sources, value=there)
         base = instrument[1].partition("-")[0]
         symbols = sorted({symbol for _, symbol in hub.instruments()} - {instrument[1]})
         options = style.labels(symbol for symbol in symbols if symbol.partition("-")[0] == base)
@@ -87,6 +99,11 @@ class Compare:
             kept = [symbol for symbol in self._others.value if symbol in options.values()]
             self._others.param.update(options=options, value=kept)
             self._others.visible = bool(options)
+
+    def _choose(self, event: Any) -> None:
+        chosen = frozenset((venue, symbol) for venue, symbol in map(str.split, event.new))
+        for lines in self._lines:
+            lines.chosen = chosen
 
     def _lay_over(self, event: Any) -> None:
         self._mids.others = tuple(event.new)

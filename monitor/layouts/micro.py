@@ -12,12 +12,13 @@ from monitor.views.candles import INTERVALS_S, Candles
 from monitor.views.depth import DepthCurve
 from monitor.views.heatmap import HeatMap
 from monitor.views.ladder import Ladder
+from monitor.views.plot import Plot
 from monitor.views.tape import Tape
 
 # As high as the screen where there is room; all below each other on a narrow one.
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 530px;
-        grid-template-columns: minmax(0, 1fr) 262px minmax(0, 425px);
+        grid-template-columns: minmax(0, 1fr) 300px minmax(0, 425px);
         grid-template-rows: minmax(0, 11fr) minmax(0, 9fr);
         grid-template-areas: "heat ladder tape" "candles ladder depth"; }
 @media (max-width: 1100px) {
@@ -42,7 +43,8 @@ class Micro:
 
     def __init__(self) -> None:
         self._views: list[Any] = []
-        self.view = pn.Column(sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+        self.plots: list[Plot] = []
+        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
         if not self._views:
@@ -54,7 +56,8 @@ class Micro:
     def _make(self) -> None:
         candles, depth, heat = Candles(), DepthCurve(), HeatMap()
         ladder, tape = Ladder(), Tape()
-        self._views = [heat, candles, ladder, tape, depth]
+        self.plots = [heat, candles, depth]
+        self._views = [*self.plots, ladder, tape]
         interval = pn.widgets.RadioButtonGroup(
             name="Interval",
             options=list(INTERVALS_S),

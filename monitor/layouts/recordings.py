@@ -46,11 +46,7 @@ class Recordings:
         self.view = pn.Column(
             self._table,
             self._actions,
-            pn.Row(
-                pn.Column(self._about, sizing_mode="stretch_width"),
-                pn.Column(self._jobs, sizing_mode="stretch_width"),
-                sizing_mode="stretch_width",
-            ),
+            style.side_by_side(self._about, self._jobs, css=style.PAIR_CSS),
             sizing_mode="stretch_width",
         )
         self._table.show('<div class="panel muted">Reading what there is …</div>')

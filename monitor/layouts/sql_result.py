@@ -49,7 +49,9 @@ class SqlResult:
         }
         self._drawn = pn.Column(sizing_mode="stretch_width", visible=False)
         self._choices = (self._number, self._by)
-        self._actions = pn.Row(self._chart, *self._choices, *self._files.values(), visible=False)
+        self._actions = style.flowing(
+            *(self._chart, *self._choices, *self._files.values()), visible=False
+        )
         self.view = pn.Column(
             self._actions, self._drawn, self._rows, sizing_mode="stretch_width", margin=0
         )

@@ -32,13 +32,13 @@ class Watch:
     ) -> None:
         self._tables_s = 0.0
         self._grid = Grid(on_choose)
-        self._plots: list[Plot] = [
+        self.plots: list[Plot] = [
             *(Price(), Spread(), Latency(shared.hub, stages(shared, drawn)), Sizes())
         ]
         self._tables: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(), view) for view in (tables.signals, tables.events)
         ]
-        price, spread, latency, sizes = (plot.pane for plot in self._plots)
+        price, spread, latency, sizes = (plot.pane for plot in self.plots)
         plots = (price, style.side_by_side(spread, latency, css=style.PAIR_CSS), sizes)
         self.view = pn.Column(
             self._grid,
@@ -51,7 +51,7 @@ class Watch:
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
         if instrument is not None:
-            for plot in self._plots:
+            for plot in self.plots:
                 plot.refresh(hub, instrument)
         if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
             self._tables_s = time.monotonic()

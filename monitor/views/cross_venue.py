@@ -1,4 +1,4 @@
-"""One symbol across venues: each one's mid, the best bid and offer of all, and what is stale.
+"""One symbol across venues: each one's mid, the best bid and offer, and what is stale.
 
 A quote counts for a given time after it came. Then its leg is stale: its line ends, a muted broken
 one goes on from its last mid, with the word, and it has no part in the best bid and offer.
@@ -15,15 +15,17 @@ from monitor.rings import Columns
 from monitor.views import plot
 from monitor.views.legs import Across, Leg, Span
 from monitor.views.lines import Lines
+from monitor.views.pace import Pace
 from monitor.views.thinning import thin
 
 LEGS = 8
-EVERY_NS = 250_000_000
+# How far the middle of a word is from its line.
+WORD_PX = 8.0
 BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
 
 
 class CrossVenue(Lines):
-    title = "Mid of each venue, best bid and offer of all"
+    title = "Mid of each venue, best bid and offer"
     kinds = ()
     height = None
     slots = LEGS
@@ -38,7 +40,7 @@ class CrossVenue(Lines):
         self._fresh: dict[Instrument, Columns] = {}
         self._spans: list[Span] = []
         self._across = Across(LEGS)
-        self._moment = 0
+        self._pace = Pace()
         super().__init__()
 
     def draw(self) -> list[Any]:
@@ -57,17 +59,21 @@ class CrossVenue(Lines):
             plot.segments("", **muted),
             plot.segments("", **muted),
             plot.texts(
+                ("shift",),
                 text_color=plot.MARK,
                 text_font_size="11px",
                 text_align="right",
-                text_baseline="bottom",
+                text_baseline="middle",
             ),
         ]
 
-    def scope(self, hub: Hub, instrument: Instrument) -> object:
-        return instrument[1], self.others
+    def finish(self, plot: Any, element: Any) -> None:
+        self.renderers[WORDS].glyph.y_offset = {"field": "shift"}
 
-    def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+    def scope(self, hub: Hub, instrument: Instrument) -> object:
+        return instrument[1], self.others, super().scope(hub, instrument)
+
+    def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         symbols = (instrument[1], *self.others)
         legs = [leg for leg in hub.instruments() if leg[1] in symbols]
         return sorted(legs, key=lambda leg: (symbols.index(leg[1]), leg[0]))
@@ -85,9 +91,7 @@ class CrossVenue(Lines):
         new |= self._best(instrument[1]) | self._was_stale()
         for at in range(IS_STALE):
             self.append(at, new.get(at), anew)
-        moment = hub.now_ns // EVERY_NS
-        if anew or moment != self._moment:
-            self._moment = moment
+        if self._pace.is_due(hub.now_ns) or anew:
             for at, columns in self._is_stale(hub.now_ns).items():
                 self.patch(at, columns, anew)
 
@@ -136,4 +140,7 @@ class CrossVenue(Lines):
                 lines["from"][at] = lines["to"][at] = words["at"][at] = leg.mid
                 words["time"][at] = now_ns
                 texts[at] = f"{owner[0]} stale {(now_ns - leg.mid_ns) // 1_000_000_000} s"
+        # The lowest has its word below its line, the others above, where none lies on another's.
+        lowest = np.fmin.reduce(words["at"]) if sum(map(bool, texts)) > 1 else np.nan
+        words["shift"] = np.where(words["at"] == lowest, WORD_PX, -WORD_PX)
         return {IS_STALE: lines, WORDS: {**words, "text": np.array(texts, object)}}

@@ -9,9 +9,8 @@ import numpy as np
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
 from monitor.views import plot
+from monitor.views.pace import Pace
 
-# The book changes up to ten times a second: nobody can read it as fast.
-EVERY_NS = 250_000_000
 EXTRA = ("price", "size", "cumulative")
 
 
@@ -23,7 +22,7 @@ class DepthCurve(plot.Plot):
     times = frozenset()
 
     def draw(self) -> list[Any]:
-        self._moment = -1
+        self._pace = Pace()
         return [
             plot.quads(
                 *(label, EXTRA, "price"),
@@ -46,10 +45,8 @@ class DepthCurve(plot.Plot):
         ]
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
-        moment = hub.now_ns // EVERY_NS
-        if not anew and moment == self._moment:
+        if not self._pace.is_due(hub.now_ns) and not anew:
             return
-        self._moment = moment
         rows = hub.last("depth", instrument)
         if not rows:
             for at in range(2):

@@ -10,8 +10,7 @@ import panel as pn
 
 from monitor.hub import Hub, Instrument
 from monitor.views import style
-
-EVERY_NS = 250_000_000
+from monitor.views.pace import Pace
 
 DENSE_CSS = """
 :host { position: relative; }
@@ -32,7 +31,7 @@ td.faint { color: var(--muted); }
 .between { flex: none; text-align: center; font-size: 11px; padding: 2px; margin: 1px 0;
            color: var(--muted); border-block: 1px solid var(--line); }
 .ladder table { table-layout: fixed; }
-.ladder col.mark { width: 12%; } .ladder col.price { width: 34%; }
+.ladder col.mark { width: 10%; } .ladder col.price { width: 27%; }
 .ladder .head { flex: none; }
 .ladder td:first-child { font-size: 11px; font-weight: 600; }
 .ladder td:nth-child(2) { font-weight: 600; }
@@ -49,6 +48,7 @@ class Dense:
 
     def __init__(self) -> None:
         self._shown: tuple[Any, ...] | None = None
+        self._pace = Pace()
         self.pane = pn.pane.HTML(
             "", stylesheets=[style.PANE_CSS, DENSE_CSS], sizing_mode="stretch_both", margin=(4, 5)
         )
@@ -58,8 +58,8 @@ class Dense:
         raise NotImplementedError
 
     def refresh(self, hub: Hub, instrument: Instrument) -> None:
-        shown = (id(hub), hub.epoch, instrument, hub.now_ns // EVERY_NS)
-        if shown == self._shown:
+        shown = (id(hub), hub.epoch, instrument)
+        if not self._pace.is_due(hub.now_ns) and shown == self._shown:
             return
         self._shown = shown
         html = self.html(hub, instrument)

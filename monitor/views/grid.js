@@ -19,6 +19,7 @@ const COLUMNS = [
 ];
 const ERROR = COLUMNS.length;
 const STATE = 2;
+const MIDS = 13;
 
 const formats = [0, 1, 2].map(
   (digits) => new Intl.NumberFormat("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits}));
@@ -201,6 +202,12 @@ export function render({model}) {
 
   model.on("msg:custom", (data) => {
     if (data.rows) { rows = data.rows; build(); }
+    // What comes before all rows have come is in them.
+    if (!rows.length) return;
+    for (const [at, values] of data.mids || []) {
+      rows[at][MIDS] = [...rows[at][MIDS], ...values].slice(-model.kept);
+      fill(at, MIDS);
+    }
     for (const [at, column, value] of data.cells || []) {
       rows[at][column] = value;
       fill(at, column);

@@ -10,11 +10,13 @@ from typing import Any, ClassVar
 import param
 from panel.custom import JSComponent
 
-from monitor.hub import Hub, Instrument
+from monitor.hub import MIDS, Hub, Instrument
 from monitor.views.style import FONT
 from monitor.views.tables import BOOKS, SHAPES
 
 Row = list[Any]
+# The column of a row that holds its mids: one is added a second, so it is not sent whole.
+MIDS_AT = 13
 
 CSS = f"""
 :host {{ font-family: {FONT}; color: var(--text); font-size: 13px; }}
@@ -54,11 +56,12 @@ class Grid(JSComponent):  # type: ignore[misc]  # Panel tells no types.
     """A grid of all sources; a click on one calls `on_choose`.
 
     Messages hold no state, so a browser that connects asks for all of it; from then on it gets the
-    cells that differ from what it was sent.
+    cells that differ from what it was sent, and of the mids those that were added.
     """
 
     shapes = param.Dict(default=SHAPES)
     books = param.Dict(default=BOOKS)
+    kept = param.Integer(default=MIDS)
 
     _esm = Path(__file__).with_suffix(".js")
     _stylesheets: ClassVar[list[str]] = [CSS]
@@ -75,8 +78,8 @@ class Grid(JSComponent):  # type: ignore[misc]  # Panel tells no types.
         told: dict[str, Any] = {}
         if [row[:2] for row in rows] != [row[:2] for row in self._rows]:
             told["rows"] = rows
-        elif cells := changed(self._rows, rows):
-            told["cells"] = cells
+        else:
+            told |= changed(self._rows, rows)
         self._rows = rows
         chosen = " ".join(instrument) if instrument else ""
         if chosen != self._chosen:
@@ -119,14 +122,30 @@ def grid_rows(hub: Hub) -> list[Row]:
     return rows
 
 
-def changed(before: list[Row], after: list[Row]) -> list[tuple[int, int, Any]]:
-    """Return the cells that differ: row, column and what is in it now."""
-    return [
-        (at, column, value)
-        for at, (old, new) in enumerate(zip(before, after, strict=True))
-        for column, value in enumerate(new)
-        if value != old[column]
-    ]
+def changed(before: list[Row], after: list[Row]) -> dict[str, Any]:
+    """Return the `cells` that differ, each with its row and column, and the `mids` that are new.
+
+    New mids come with their row; where they do not go on from those before, they are a cell.
+    """
+    cells, mids = [], []
+    for at, (old, new) in enumerate(zip(before, after, strict=True)):
+        for column, value in enumerate(new):
+            if value == old[column]:
+                continue
+            added = _added(old[column], value) if column == MIDS_AT else None
+            if added is None:
+                cells.append((at, column, value))
+            else:
+                mids.append((at, added))
+    return {name: found for name, found in (("cells", cells), ("mids", mids)) if found}
+
+
+def _added(old: list[Any], new: list[Any]) -> list[Any] | None:
+    """Return the values behind `old` that make it `new`; None if none do."""
+    for count in range(1, len(new)):
+        if [*old, *new[-count:]][-MIDS:] == new:
+            return new[-count:]
+    return None
 
 
 def _shown(value: float, digits: int | None = None) -> float | None:

@@ -1,4 +1,4 @@
-// The habits of a page in the browser: keys, help, the address, another theme, and a lost server.
+// The habits of a page in the browser: keys, help, the address, another theme, files, a lost server.
 
 const KEYS = [
   ["/", "search: filter the watch-list (Enter chooses the first, Esc clears)"],
@@ -11,6 +11,7 @@ const KEYS = [
   ["Esc", "close"],
 ];
 const ASK_EVERY_MS = 1000;
+const KEEP_FILE_MS = 60000;
 const SENT = new Set([" ", ".", "ArrowLeft", "ArrowRight", ..."123456789"]);
 
 function node(name, className, text) {
@@ -28,6 +29,15 @@ function goTo(name, value) {
   const address = new URL(window.location.href);
   address.searchParams.set(name, value);
   window.location.assign(address);
+}
+
+function save({name, bytes}) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([bytes], {type: "application/octet-stream"}));
+  link.download = name;
+  link.click();
+  // The browser has begun to take it by then.
+  setTimeout(() => URL.revokeObjectURL(link.href), KEEP_FILE_MS);
 }
 
 function follow() {
@@ -92,9 +102,16 @@ export function render({model}) {
     event.preventDefault();
   };
   document.addEventListener("keydown", pressed);
-  model.on("remove", () => document.removeEventListener("keydown", pressed));
+  // Tools of the plots ask for files of them; the server makes them.
+  const pass = (event) => model.send_msg({save: event.detail});
+  window.addEventListener("monitor-save", pass);
+  model.on("remove", () => {
+    document.removeEventListener("keydown", pressed);
+    window.removeEventListener("monitor-save", pass);
+  });
 
   model.on("msg:custom", (data) => {
+    if (data.file) save(data.file);
     if (data.query !== undefined) window.history.replaceState(null, "", window.location.pathname + data.query);
   });
 

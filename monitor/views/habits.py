@@ -1,4 +1,4 @@
-"""What works all over the page: keys, their help, the address, theme, zone, and a lost server."""
+"""What works all over the page: keys, the address, theme, zone, files of plots, a lost server."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ dt {{ font-weight: 700; color: var(--strong); }} dd {{ margin: 0; }}
 
 
 class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
-    """Buttons, and all that listens in the browser; a key that this side acts on calls `on_key`."""
+    """Buttons, and all that listens in the browser.
+
+    A key that this side acts on calls `on_key`; what a plot's tool asks for calls `on_save`.
+    """
 
     theme = param.String()
     zone = param.String()
@@ -42,10 +45,12 @@ class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
     _esm = Path(__file__).with_suffix(".js")
     _stylesheets: ClassVar[list[str]] = [CSS]
 
-    def __init__(self, on_key: Callable[[str], None]) -> None:
+    def __init__(
+        self, on_key: Callable[[str], None], on_save: Callable[[dict[str, Any]], None]
+    ) -> None:
         chosen = look()
         super().__init__(theme=chosen.theme, zone=chosen.zone.key, align="end", margin=(5, 10))
-        self._on_key = on_key
+        self._on_key, self._on_save = on_key, on_save
         self._query = ""
 
     def address(self, query: str) -> None:
@@ -54,6 +59,12 @@ class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
             self._query = query
             self._send_msg({"query": query})
 
+    def give(self, name: str, content: bytes) -> None:
+        """Have the browser save a file; none is written on this side."""
+        self._send_msg({"file": {"name": name, "bytes": content}})
+
     def _handle_msg(self, data: Any) -> None:
         if "press" in data:
             self._on_key(str(data["press"]))
+        elif "save" in data:
+            self._on_save(data["save"])

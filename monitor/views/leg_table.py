@@ -17,10 +17,17 @@ NAMES = (
 )
 
 
-def legs(hub: Hub, owners: Sequence[Instrument], symbol: str, fresh_ms: float) -> str:
+def legs(
+    hub: Hub,
+    owners: Sequence[Instrument],
+    drawn: Sequence[Instrument],
+    symbol: str,
+    fresh_ms: float,
+) -> str:
     """Make the sentence and the table; only legs of the symbol itself are held against each other.
 
-    The shares are of the last minute; a leg is stale when no quote came for `fresh_ms`.
+    `drawn` are those that have a line, in the order of lines. The shares are of the last minute; a
+    leg is stale when no quote came for `fresh_ms`.
     """
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
     states = {(source.venue, source.symbol): source.state for source in hub.sources()}
@@ -31,42 +38,59 @@ def legs(hub: Hub, owners: Sequence[Instrument], symbol: str, fresh_ms: float) -
     best_bid = max((q.bid for q in fresh if not math.isnan(q.bid)), default=math.nan)
     best_ask = min((q.ask for q in fresh if not math.isnan(q.ask)), default=math.nan)
     rows = []
-    for at, owner in enumerate(owners):
+    for owner in owners:
         quote = quotes.get(owner)
         rows.append(
             [
-                _name(at, owner),
+                _name(drawn, owner),
                 _state(states.get(owner, ""), quote, fresh_ms),
                 *_cells(quote, best_bid, best_ask, owner[1] == symbol, fresh_ms),
                 *_parts(share.get(owner)),
             ]
         )
-    title = f"Legs of {escape(symbol)} — {_sentence(seconds, share)}"
+    told = _alone(hub, same[0]) if len(same) == 1 else _sentence(seconds, share)
+    title = f"Legs of {escape(symbol)} — {told}"
     return tables.table(title, NAMES, rows)
 
 
 def _sentence(seconds: float, share: dict[Instrument, Share]) -> str:
+    """Answer which venue was best in the last minute, and whether any was stale."""
     if not share or not seconds:
         return '<span class="muted">no quote of it yet</span>'
     bid = max(share, key=lambda owner: share[owner].bid)
     ask = max(share, key=lambda owner: share[owner].ask)
-    stale = [f"{escape(o[0])} {s.stale:.0%}" for o, s in share.items() if s.stale >= 0.005]
+    stale = [f"{escape(o[0])} ({s.stale:.0%})" for o, s in share.items() if s.stale >= 0.005]
     return (
-        f"best in the last {seconds:.0f} s: bid {escape(bid[0])} ({share[bid].bid:.0%} of the"
-        f" time), ask {escape(ask[0])} ({share[ask].ask:.0%}); stale: "
+        f"best in the last {seconds:.0f} s: highest bid {escape(bid[0])} ({share[bid].bid:.0%} of"
+        f" the time), lowest ask {escape(ask[0])} ({share[ask].ask:.0%}) · stale: "
         + (", ".join(stale) if stale else "none")
     )
+
+
+def _alone(hub: Hub, owner: Instrument) -> str:
+    """Say that there is nothing to hold a venue against, and what there is instead."""
+    base = owner[1].partition("-")[0]
+    near = [of for of in hub.instruments() if of[1].partition("-")[0] == base and of[1] != owner[1]]
+    held = [" ".join(of) for of in near if sum(of[1] == symbol for _, symbol in near) > 1]
+    told = f"only {escape(owner[0])} has it, so there is no best venue"
+    if not held:
+        return told
+    return f"{told}; to compare some, choose under Instrument: {escape(' or '.join(held))}"
 
 
 def _is_stale(quote: Quote, fresh_ms: float) -> bool:
     return quote.age_ms > fresh_ms
 
 
-def _name(at: int, owner: Instrument) -> str:
+def _name(drawn: Sequence[Instrument], owner: Instrument) -> str:
+    name = f"<b>{escape(owner[0])}</b> {escape(owner[1])}"
+    if owner not in drawn:
+        return f'<span class="swatch"></span>{name}'
+    at = drawn.index(owner)
     color = plot.LINES[at % len(plot.LINES)]
     dash = "solid" if at < len(plot.LINES) else "dashed"
     swatch = f'<span class="swatch" style="border-top: 3px {dash} {color}"></span>'
-    return f"{swatch}<b>{escape(owner[0])}</b> {escape(owner[1])}"
+    return f"{swatch}{name}"
 
 
 def _state(state: str, quote: Quote | None, fresh_ms: float) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 import panel as pn
 from bokeh.models import (
     ColumnDataSource,
+    CustomAction,
     CustomJSTickFormatter,
     DataRange1d,
     DatetimeAxis,
@@ -20,7 +21,7 @@ from bokeh.models import (
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
-from monitor.views import style
+from monitor.views import save, style
 from monitor.views.thinning import thin
 
 ROLLOVER_ROWS = 6_000
@@ -89,7 +90,7 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[dress, self._let_follow, self._add_marks, self.finish],
+                    hooks=[dress, self._let_follow, self._add_marks, self._offer, self.finish],
                 )
             ),
             linked_axes=False,
@@ -225,6 +226,13 @@ class Plot:
         )
         plot.state.add_tools(hover([("", "@text")], renderers=[marks]))
 
+    def is_drawn_by(self, figure_id: str) -> bool:
+        return self.figure is not None and self.figure.id == figure_id
+
+    def _offer(self, plot: Any, element: Any) -> None:
+        if not plot.state.select({"type": CustomAction}):
+            save.offer(plot.state, self.title)
+
     def _let_follow(self, plot: Any, element: Any) -> None:
         """Let the time axis follow the data, and a panned one stay where it was put.
 
@@ -262,7 +270,9 @@ class Plot:
 def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
     """Make a tool that tells exact values, and when they were."""
     told = told_at_time(tooltips) if time else tooltips
-    return HoverTool(tooltips=told, formatters={"@time": "datetime"}, **options)
+    # Nobody turns it off: the toolbar has no button for it.
+    options = {"formatters": {"@time": "datetime"}, "visible": False, **options}
+    return HoverTool(tooltips=told, **options)
 
 
 def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -307,10 +317,10 @@ def segments(label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
     return hv.Segments(data, ends, list(extra), label=label).opts(**options)
 
 
-def texts(**options: Any) -> Any:
+def texts(extra: tuple[str, ...] = (), **options: Any) -> Any:
     """Make an empty element of `text` at `time` and `at`."""
-    data = _empty(("time",), ("at", "text"))
-    return hv.Labels(data, ["time", "at"], "text").opts(**options)
+    data = _empty(("time",), ("at", "text", *extra))
+    return hv.Labels(data, ["time", "at"], ["text", *extra]).opts(**options)
 
 
 def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time") -> Any:
@@ -350,6 +360,9 @@ def dress(plot: Any, element: Any) -> None:
         axis.axis_label_text_color = axis.major_label_text_color = muted
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
+        if isinstance(axis, DatetimeAxis):
+            # As many as a telephone has room for.
+            axis.ticker.desired_num_ticks = 4
         if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
             axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
         elif isinstance(axis.formatter, DatetimeTickFormatter):

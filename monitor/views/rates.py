@@ -23,13 +23,10 @@ class BySource(lines.Lines):
         self._read: dict[Instrument, int] = {}
         super().__init__()
 
-    def scope(self, hub: Hub, instrument: Instrument) -> object:
-        return None
-
     def concerns(self, mark: Mark, instrument: Instrument) -> bool:
         return True
 
-    def wanted(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+    def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         return hub.instruments()
 
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:

@@ -170,6 +170,13 @@ def html(css: str = "") -> Any:
     return pn.pane.HTML("", stylesheets=sheets, sizing_mode="stretch_width", margin=(4, 5))
 
 
+def drawing() -> Any:
+    """Make what stands where plots are being made."""
+    made = html()
+    made.object = '<div class="muted">Drawing …</div>'
+    return made
+
+
 def side_by_side(*parts: Any, css: str = SIDES_CSS) -> Any:
     """Set parts beside each other, or below each other where the screen is narrow."""
     return pn.Column(*parts, sizing_mode="stretch_width", stylesheets=[css])
