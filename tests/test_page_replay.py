@@ -22,7 +22,9 @@ SECONDS = 14
 HERE = f"venue = 'binance' AND symbol = 'BTC-USDT' AND flags & {DUPLICATE} = 0"
 # Elements of the heat map and of the candles, by number.
 HEAT_ASKS, HEAT_BID, FORMING = 1, 2, 3
-MS, S = 1_000_000, 1_000_000_000
+# A float, so that a time is rounded here as it is for a browser.
+MS = 1e6
+S = 1_000_000_000
 # A click on the mini-map is as exact as its pixels.
 NEAR = 0.01
 
