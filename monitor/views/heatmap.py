@@ -14,6 +14,7 @@ import numpy as np
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
 from monitor.views import plot
+from monitor.views.pace import Pace
 from monitor.views.price import trade_points, trades_by_side
 
 SLICE_NS = 500_000_000
@@ -36,6 +37,7 @@ class HeatMap(plot.Plot):
     def draw(self) -> list[Any]:
         # The first slice that was not drawn yet, and the last rows that were.
         self._slice, self._bright = 0, np.nan
+        self._pace = Pace(SLICE_NS)
         self._depth: Columns = {}
         self._quotes: Columns = {}
         levels = [
@@ -71,14 +73,14 @@ class HeatMap(plot.Plot):
         }
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
-        now = hub.now_ns // SLICE_NS
+        is_due = self._pace.is_due(hub.now_ns)
         if anew:
             self._slice, self._bright, self._depth, self._quotes = 0, np.nan, {}, {}
-        elif now <= self._slice:
+        elif not is_due:
             return
         new = self.collect(hub, instrument, anew)
         if self._depth:
-            new |= self._slices(now)
+            new |= self._slices(hub.now_ns // SLICE_NS)
         for at in range(len(self._sources)):
             self.append(at, new.get(at), anew)
 

@@ -178,11 +178,14 @@ class Plot:
         )
 
     def ranges(self) -> tuple[Any, Any]:
-        """Make the ranges of a plot whose time axis follows its newest row."""
+        """Make the ranges of a plot whose time axis follows its newest row.
+
+        Nothing here asks where they are, and browsers would tell it with every repaint.
+        """
         follow = {"follow": "end", "follow_interval": self.follow_ms} if self.has_time_axis else {}
         return (
-            DataRange1d(range_padding=0.01, **follow),
-            DataRange1d(range_padding=0.08, only_visible=True),
+            DataRange1d(range_padding=0.01, syncable=False, **follow),
+            DataRange1d(range_padding=0.08, syncable=False, only_visible=True),
         )
 
     def begin_anew(self) -> None:
