@@ -193,10 +193,9 @@ class Hub:
         with self._lock:
             for (kind, venue, symbol), ring in sorted(self._rings.items()):
                 if kind == "quote":
-                    last = {n: float(v[-1]) for n, v in ring.since(ring.written - 1).items()}
-                    age_ms = (self.now_ns - last.pop("ts_recv")) / 1e6
-                    del last["latency_ms"]
-                    quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
+                    last = (ring.last(name) for name in ("bid", "bid_size", "ask", "ask_size"))
+                    age_ms = (self.now_ns - ring.last("ts_recv")) / 1e6
+                    quotes.append(Quote(venue, symbol, *last, age_ms))
         return quotes
 
     def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
@@ -272,7 +271,7 @@ class Hub:
 
     def _last(self, kind: str, instrument: Instrument, name: str) -> float:
         ring = self._rings.get((kind, *instrument))
-        return float(ring.since(ring.written - 1)[name][-1]) if ring else math.nan
+        return ring.last(name) if ring else math.nan
 
     def _mid(self, instrument: Instrument) -> float:
         bid, ask = (self._last("quote", instrument, name) for name in ("bid", "ask"))
