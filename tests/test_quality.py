@@ -126,10 +126,10 @@ def test_a_grid_in_which_nothing_changed_sends_no_cell() -> None:
     quote = {"symbol": "A-B", "bid": 1.0, "ask": 2.0, "bid_size": 1.0, "ask_size": 1.0}
     hub(rows("quote", {**quote, "origin": "native", "ts_recv": 0}))
     before = grid_rows(hub)
-    assert changed(before, grid_rows(hub)) == []
+    assert not changed(before, grid_rows(hub))
     hub(rows("quote", {**quote, "ask": 3.0, "origin": "native", "ts_recv": 10}))
     # The offer, and the spread of 1 to 3: 10,000 basis points of their mid.
-    assert changed(before, grid_rows(hub)) == [(0, 5, 3.0), (0, 6, 10_000.0)]
+    assert changed(before, grid_rows(hub)) == {"cells": [(0, 5, 3.0), (0, 6, 10_000.0)]}
 
 
 def luminance(color: str) -> float:
