@@ -193,9 +193,10 @@ class Hub:
         with self._lock:
             for (kind, venue, symbol), ring in sorted(self._rings.items()):
                 if kind == "quote":
-                    last = (ring.last(name) for name in ("bid", "bid_size", "ask", "ask_size"))
+                    names = ("bid", "bid_size", "ask", "ask_size")
+                    last = {name: ring.last(name) for name in names}
                     age_ms = (self.now_ns - ring.last("ts_recv")) / 1e6
-                    quotes.append(Quote(venue, symbol, *last, age_ms))
+                    quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
         return quotes
 
     def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:

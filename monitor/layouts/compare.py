@@ -8,23 +8,30 @@ from typing import Any
 
 import panel as pn
 
+from monitor.config import CrossVenueSettings
 from monitor.hub import Hub, Instrument
 from monitor.views import style
 from monitor.views.cross_venue import CrossVenue
 from monitor.views.leg_table import legs
 from monitor.views.plot import Plot
 from monitor.views.rates import Latencies, Rates
+from monitor.views.what_if import Parameters, WhatIf
 
 TABLE_EVERY_S = 1.0
+# Of the strategy's parameters: what they are called, and the least there is.
+INPUTS = (
+    *(("threshold, bps", 0.0), ("quotes fresh for, ms", 1.0)),
+    *(("fee a side, bps", -100.0), ("size of each", 0.0)),
+)
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 560px;
         grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
-        grid-template-rows: max-content max-content minmax(0, 4fr) minmax(0, 3fr);
-        grid-template-areas: "choice choice" "legs legs" "mids mids" "rates latency"; }
+        grid-template-rows: max-content max-content max-content minmax(0, 4fr) minmax(0, 3fr);
+        grid-template-areas: "choice choice" "legs legs" "what what" "mids mids" "rates latency"; }
 @media (max-width: 800px) {
   :host { height: auto; grid-template-columns: minmax(0, 1fr);
-          grid-template-rows: max-content max-content 320px 260px 260px;
-          grid-template-areas: "choice" "legs" "mids" "rates" "latency"; }
+          grid-template-rows: max-content max-content max-content 320px 260px 260px;
+          grid-template-areas: "choice" "legs" "what" "mids" "rates" "latency"; }
 }
 """
 TABLE_CSS = """
@@ -39,8 +46,9 @@ class Compare:
 
     title = "Compare"
 
-    def __init__(self, fresh_ms: float) -> None:
-        self._fresh_ms, self._table_s = fresh_ms, 0.0
+    def __init__(self, settings: CrossVenueSettings) -> None:
+        self._fresh_ms, self._table_s = settings.fresh_ms, 0.0
+        self._what_if = WhatIf(Parameters(settings.threshold_bps, settings.fresh_ms))
         self.plots: list[Plot] = []
         self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
@@ -58,12 +66,19 @@ class Compare:
             html = legs(hub, every, self._mids.owners, instrument[1], self._fresh_ms)
             if self._legs.object != html:
                 self._legs.object = html
+            html = self._what_if.html(instrument[1])
+            if self._result.object != html:
+                self._result.object = html
 
     def _make(self) -> None:
-        self._mids, rates, latencies = CrossVenue(self._fresh_ms), Rates(), Latencies()
+        self._mids, rates, latencies = (
+            CrossVenue(self._fresh_ms, self._what_if),
+            Rates(),
+            Latencies(),
+        )
         self._lines = (self._mids, rates, latencies)
         self.plots = [*self._lines]
-        self._legs = style.html()
+        self._legs, self._result = style.html(), style.html()
         self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
         choice = partial(
             pn.widgets.MultiChoice,
@@ -78,13 +93,36 @@ class Compare:
         self._sources = choice(placeholder="Lines of all sources: choose here to see only some")
         self._sources.param.watch(self._choose, "value")
         choices = style.side_by_side(self._sources, self._others, css=style.PAIR_CSS)
+        what_if = style.side_by_side(self._parameters(), self._result, css=style.PAIR_CSS)
         places = {
+            "what": what_if,
             **{"choice": choices, "legs": self._legs, "mids": self._mids.pane},
             **{"rates": rates.pane, "latency": latencies.pane},
         }
         for place, part in places.items():
             part.styles = {"grid-area": place}
         self.view[:] = list(places.values())
+
+    def _parameters(self) -> Any:
+        """Make the inputs of the strategy's parameters; they are this viewer's alone."""
+        inputs = {
+            name: pn.widgets.FloatInput(
+                name=label, value=value, start=start, width=110, stylesheets=[style.WIDGET_CSS]
+            )
+            for (name, value), (label, start) in zip(
+                self._what_if.parameters._asdict().items(), INPUTS, strict=True
+            )
+        }
+
+        def change(_: Any) -> None:
+            given = {name: widget.value for name, widget in inputs.items()}
+            if None not in given.values():
+                self._what_if.parameters = Parameters(**given)
+                self._table_s = 0.0
+
+        for widget in inputs.values():
+            widget.param.watch(change, "value")
+        return style.flowing(*inputs.values())
 
     def _offer(self, hub: Hub, instrument: Instrument) -> None:
         """Offer all sources, and the other symbols of the same base."""

@@ -17,11 +17,12 @@ from monitor.views.legs import Across, Leg, Span
 from monitor.views.lines import Lines
 from monitor.views.pace import Pace
 from monitor.views.thinning import thin
+from monitor.views.what_if import WhatIf
 
 LEGS = 8
 # How far the middle of a word is from its line.
 WORD_PX = 8.0
-BEST, WAS_STALE, IS_STALE, WORDS = LEGS, LEGS + 2, LEGS + 3, LEGS + 4
+BEST, WAS_STALE, IS_STALE, WORDS, CHANCES = LEGS, LEGS + 2, LEGS + 3, LEGS + 4, LEGS + 5
 
 
 class CrossVenue(Lines):
@@ -32,7 +33,8 @@ class CrossVenue(Lines):
     extra = ("bid", "ask")
     tooltips = (("mid", plot.exact("y")), ("bid", plot.exact("bid")), ("ask", plot.exact("ask")))
 
-    def __init__(self, fresh_ms: float) -> None:
+    def __init__(self, fresh_ms: float, what_if: WhatIf) -> None:
+        self._what_if = what_if
         self._fresh_ns = int(fresh_ms * 1e6)
         # Symbols that are laid over that of the instrument.
         self.others: tuple[str, ...] = ()
@@ -65,13 +67,21 @@ class CrossVenue(Lines):
                 text_align="right",
                 text_baseline="middle",
             ),
+            plot.points(
+                *("bid", "hypothetical chance", ("bps", "text")),
+                color=plot.MARK,
+                marker="star",
+                size=9,
+                line_color=None,
+                tools=[plot.hover([("hypothetical", "@text"), ("bid", plot.exact("bid"))])],
+            ),
         ]
 
     def finish(self, plot: Any, element: Any) -> None:
         self.renderers[WORDS].glyph.y_offset = {"field": "shift"}
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
-        return instrument[1], self.others, super().scope(hub, instrument)
+        return instrument[1], self.others, self._what_if.turn, super().scope(hub, instrument)
 
     def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         symbols = (instrument[1], *self.others)
@@ -86,11 +96,14 @@ class CrossVenue(Lines):
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
         if anew:
             self._legs, self._across = {}, Across(LEGS)
+            self._what_if.begin()
         self._fresh, self._spans = {}, []
         new = self.collect(hub, instrument, anew)
         new |= self._best(instrument[1]) | self._was_stale()
         for at in range(IS_STALE):
             self.append(at, new.get(at), anew)
+        same = [leg for leg in hub.instruments() if leg[1] == instrument[1]]
+        self.append(CHANCES, self._what_if.take(hub, same), anew)
         if self._pace.is_due(hub.now_ns) or anew:
             for at, columns in self._is_stale(hub.now_ns).items():
                 self.patch(at, columns, anew)
