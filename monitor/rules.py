@@ -25,7 +25,8 @@ class Rule(BaseModel):
     of_recorder: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     kind: str
-    name: str = Field(default="", max_length=60)
+    # Its signals begin with it, and a colon ends it.
+    name: str = Field(default="", max_length=60, pattern=r"^[^:\x00-\x1f]*$")
     match: str = Field(default="*", min_length=1)
     hold_s: float = Field(default=0.0, ge=0, le=86_400)
     clear: float = Field(default=0.0, ge=0, lt=1)
