@@ -22,6 +22,7 @@ import tornado.netutil
 
 from monitor import control, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
+from monitor.alerting import Alerting
 from monitor.batches import Batch
 from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.delivery import Delivery
@@ -43,6 +44,7 @@ TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
     *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
+    *("acknowledged", "muted", "unmuted", "mutes_unread"),
 )
 TOLD_PER_S = 10
 
@@ -86,14 +88,17 @@ class Collector:
                 options.folder / name, written, self._on_recorder, options.settings.recorder
             )
             sinks["recorder"] = self._recorder
+        self.alerting = Alerting(options.folder, self._tell)
         self._delivery = Delivery(
             options.settings.delivery,
             os.environ,
             self._tell,
             lambda: bool(self.health()["status"] != "failed"),
+            self.alerting.alerts.unmuted,
         )
         sinks |= {"publisher": self.publisher, "health": self._health}
         sinks |= {"metrics": self._metrics, "terminal": Terminal(), "delivery": self._delivery}
+        sinks["alerting"] = self.alerting.alerts.take_signals
         built_in = hooks.load(options.settings.hooks, "recorded", options.settings.alerts)
         self._graph = Graph(sinks, built_in, self._disabled)
         self._reloading = threading.Lock()
@@ -114,6 +119,7 @@ class Collector:
             self._recorder.start()
         self._delivery.start()
         self._pump.start()
+        self.alerting.restore(time.time_ns())
         self._feeds.start()
 
     def close(self) -> str:
