@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -56,7 +57,7 @@ class Shared:
         self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
         self._closing = threading.Event()
-        self._follower = Follower(self._locate, self._take, lambda _: self.hub.reset())
+        self._follower = Follower(self._locate, self._take, self._attach)
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
@@ -79,6 +80,14 @@ class Shared:
         names = "".join(f"{source['source']} " for source in sources)
         return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
+    def alert(self, wanted: dict[str, Any]) -> str:
+        """Have the collector acknowledge, mute or unmute; return what went wrong, if anything."""
+        try:
+            self._call("POST", "/alerts", wanted)
+        except (requests.RequestException, ConnectionError, ValueError) as error:
+            return f"{wanted['action']} failed: {error}"
+        return ""
+
     def close(self) -> None:
         self._closing.set()
         self.archive.close()
@@ -87,6 +96,12 @@ class Shared:
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)
+
+    def _attach(self, _: lock.Held) -> None:
+        """Begin anew, with what is active since before the rows that are still to be had."""
+        self.hub.reset()
+        with contextlib.suppress(requests.RequestException, ConnectionError):
+            self.hub.alerts.seed(self._call("GET", "/alerts"))
 
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)

@@ -29,6 +29,7 @@ from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
 from monitor.views import style
+from monitor.views.bell import Bell
 from monitor.views.echo import Echo
 from monitor.views.habits import Habits
 
@@ -50,7 +51,11 @@ class Page:
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
-        self._may_act = role.viewer().may_act
+        viewer = role.viewer()
+        self._may_act = viewer.may_act
+        self._bell = Bell(
+            viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
+        )
         fresh_ms = shared.settings.cross_venue.fresh_ms
         self._note = ""
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
@@ -142,7 +147,7 @@ class Page:
 
     def _layout(self) -> Any:
         controls = style.flowing(
-            *(self._source, self._others, self._instruments, self._run, self._habits)
+            *(self._source, self._others, self._instruments, self._run, self._bell, self._habits)
         )
         above = (self._bar, controls, self._transport.view)
         return pn.Column(*above, self._tabs.view, self._echo.view, sizing_mode="stretch_width")
@@ -211,6 +216,7 @@ class Page:
         headline = self._headline(hub)
         if self._bar.object != headline:
             self._bar.object = headline
+        self._bell.refresh(hub, is_live=self._replaying is None)
         self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
         if self._replaying:
             self._transport.refresh()
