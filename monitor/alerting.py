@@ -1,4 +1,4 @@
-"""The collector's side of alerts: what people acknowledge and mute, and what outlives a restart."""
+"""The collector's side of alerts: rules in force, what people do, and what outlives a restart."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,12 @@ from monitor.alerts import (
     told_muted,
     told_unmuted,
 )
+from monitor.config import rules_of
+from monitor.rules import AlertRule, Rule
 from monitor.users import NAME
 
-MUTES_FILE = "mutes.json"
+MUTES_FILE, RULES_FILE = "mutes.json", "rules.json"
+MOST_RULES = 100
 LONGEST_MUTE_S = 7 * 86_400
 # Who acts where nobody logs in.
 SOMEBODY = "operator"
@@ -33,13 +36,33 @@ Wanted = dict[str, Any]
 
 
 class Alerting:
-    """What people do about alerts, told as rows by `tell` (kind, detail), mutes kept in a file."""
+    """What people do about alerts, told as rows by `tell` (kind, detail), and kept in files.
 
-    def __init__(self, folder: Path, tell: Callable[[str, str], None]) -> None:
+    The rules in force are `fixed` ones, of the configuration, and those that were added.
+    """
+
+    def __init__(
+        self, folder: Path, tell: Callable[[str, str], None], fixed: Sequence[Rule] = ()
+    ) -> None:
         self.alerts = Alerts()
-        self._file = folder / MUTES_FILE
+        # Told of other rules.
+        self.on_rules: Callable[[Sequence[Rule]], None] = lambda rules: None
+        self._fixed = fixed
+        self._file, self._rules_file = folder / MUTES_FILE, folder / RULES_FILE
         self._tell = tell
+        self._added = self._read_rules()
         self._lock = threading.Lock()
+
+    @property
+    def rules(self) -> list[Rule]:
+        return [*self._fixed, *self._added]
+
+    def described(self) -> list[dict[str, Any]]:
+        """Return the rules in force as a file has them, and whether people may change each."""
+        return [
+            {"rule": _written(rule), "title": rule.title, "is_fixed": rule in self._fixed}
+            for rule in self.rules
+        ]
 
     def restore(self, now_ns: int) -> None:
         """Bring back the mutes of before that still hold; a new recording tells of them too."""
@@ -61,6 +84,8 @@ class Alerting:
             "acknowledge": self._acknowledge,
             "mute": self._mute,
             "unmute": self._unmute,
+            "save_rule": self._save_rule,
+            "remove_rule": self._remove_rule,
         }
         action = wanted["action"]
         if action not in actions:
@@ -102,6 +127,48 @@ class Alerting:
         self.alerts.unmute(rule, place)
         self._tell(UNMUTED, told_unmuted(rule, place, by))
 
+    def _save_rule(self, wanted: Wanted, by: str, now_ns: int) -> None:
+        """Add a rule, or put it in the place of the one that is titled `replaces`."""
+        (rule,) = rules_of([wanted["rule"]])
+        replaces = wanted.get("replaces")
+        at = self._place(replaces) if replaces else len(self._added)
+        others = [one.title for one in self.rules if not replaces or one.title != replaces]
+        if rule.title in others:
+            raise ValueError(f"expected a name of its own, found another rule {rule.title!r}")
+        if len(self._added) >= MOST_RULES and not replaces:
+            raise ValueError(f"expected at most {MOST_RULES} rules from the page, found one more")
+        added = [*self._added]
+        added[at : at + 1] = [rule]
+        self._change(added)
+        what = f"{replaces} became {rule.title}" if replaces else f"{rule.title} added"
+        self._tell("rules_changed", f"{what}, by {by}")
+
+    def _remove_rule(self, wanted: Wanted, by: str, now_ns: int) -> None:
+        at = self._place(wanted["title"])
+        title = self._added[at].title
+        self._change([*self._added[:at], *self._added[at + 1 :]])
+        self._tell("rules_changed", f"{title} removed, by {by}")
+
+    def _place(self, title: Any) -> int:
+        found = [at for at, rule in enumerate(self._added) if rule.title == title]
+        if not found:
+            raise ValueError(f"expected a rule that was added here, found {str(title)[:80]!r}")
+        return found[0]
+
+    def _change(self, added: list[AlertRule]) -> None:
+        write(self._rules_file, [_written(rule) for rule in added])
+        self._added = added
+        self.on_rules(self.rules)
+
+    def _read_rules(self) -> list[AlertRule]:
+        try:
+            return rules_of(json.loads(self._rules_file.read_text()))
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            self._tell("rules_unread", f"expected rules in {self._rules_file.name}, found {error}")
+            return []
+
     def _keep(self, mutes: list[Mute]) -> None:
         write(self._file, [mute._asdict() for mute in mutes])
 
@@ -114,6 +181,10 @@ def write(file: Path, value: Any) -> None:
         opened.flush()
         os.fsync(opened.fileno())
     new.replace(file)
+
+
+def _written(rule: Rule) -> dict[str, Any]:
+    return rule.model_dump(exclude_defaults=True)
 
 
 def _mute(one: dict[str, Any]) -> Mute:

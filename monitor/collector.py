@@ -28,6 +28,7 @@ from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.delivery import Delivery
 from monitor.feeds import Feeds
 from monitor.health import Health
+from monitor.hooks import alerts
 from monitor.metrics import Metrics
 from monitor.pipeline import Graph, Sink
 from monitor.publisher import CHUNK_EVERY_S, Publisher
@@ -44,7 +45,7 @@ TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
     *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
-    *("acknowledged", "muted", "unmuted", "mutes_unread"),
+    *("acknowledged", "muted", "unmuted", "mutes_unread", "rules_changed", "rules_unread"),
 )
 TOLD_PER_S = 10
 
@@ -88,7 +89,7 @@ class Collector:
                 options.folder / name, written, self._on_recorder, options.settings.recorder
             )
             sinks["recorder"] = self._recorder
-        self.alerting = Alerting(options.folder, self._tell)
+        self.alerting = Alerting(options.folder, self._tell, options.settings.alerts)
         self._delivery = Delivery(
             options.settings.delivery,
             os.environ,
@@ -99,7 +100,9 @@ class Collector:
         sinks |= {"publisher": self.publisher, "health": self._health}
         sinks |= {"metrics": self._metrics, "terminal": Terminal(), "delivery": self._delivery}
         sinks["alerting"] = self.alerting.alerts.take_signals
-        built_in = hooks.load(options.settings.hooks, "recorded", options.settings.alerts)
+        built_in = hooks.load(options.settings.hooks, "recorded", self.alerting.rules)
+        (watching,) = [hook for hook in built_in if isinstance(hook, alerts.Hook)]
+        self.alerting.on_rules = watching.change
         self._graph = Graph(sinks, built_in, self._disabled)
         self._reloading = threading.Lock()
         self._own_hooks: list[str] = []
@@ -169,6 +172,8 @@ class Collector:
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
             "trouble": self._trouble(),
+            "rules": self.alerting.described(),
+            "hooks": self._hook_settings(),
             "nodes": {name: count._asdict() for name, count in self._graph.counters().items()},
         }
 
@@ -202,6 +207,12 @@ class Collector:
     def _remove(self, parsed: list[sources.Source]) -> None:
         for source in parsed:
             self._feeds.remove(source)
+
+    def _hook_settings(self) -> dict[str, Any]:
+        """Return the hooks' parameters as another process reads them, wherever it was started."""
+        settings = self._options.settings.hooks
+        folder = settings.folder and settings.folder.resolve()
+        return settings.model_copy(update={"folder": folder}).model_dump(mode="json")
 
     def reload_hooks(self) -> dict[str, Any]:
         """Load the user's own hooks anew, each from its start; return which run and what failed."""

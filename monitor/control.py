@@ -120,7 +120,8 @@ class _Hooks(_Guarded):
 
 class _Alerts(_Guarded):
     def get(self) -> None:
-        self.answer(self.collector.alerting.alerts.document())
+        alerting = self.collector.alerting
+        self.answer({**alerting.alerts.document(), "rules": alerting.described()})
 
     async def post(self) -> None:
         try:

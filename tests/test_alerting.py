@@ -20,6 +20,8 @@ from test_delivery import Receiver, receiver  # noqa: F401
 from monitor.alerting import Alerting
 from monitor.alerts import MOST_ACTIVE, Alerts, Mute
 from monitor.batches import Batch
+from monitor.config import rules_of
+from monitor.hooks.alerts import Hook
 from monitor.lock import Held
 
 START = 1_700_000_000_000_000_000
@@ -143,7 +145,10 @@ def test_a_mute_leaves_out_its_rule_there_for_its_time(
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        ({"action": "fly"}, "expected one of acknowledge, mute, unmute, found 'fly'"),
+        (
+            {"action": "fly"},
+            "expected one of acknowledge, mute, unmute, save_rule, remove_rule, found 'fly'",
+        ),
         ({"action": "unmute", "rule": "a", "where": "*"}, "expected a mute, found none of a of *"),
         ({"action": "unmute", "rule": "a:b", "where": "*"}, "expected the name of a rule, found"),
         ({"action": "unmute", "rule": "a", "where": "b c"}, "expected a place such as"),
@@ -235,3 +240,89 @@ webhooks = [{{ url = "{receiver.url}" }}]
 def _other(folder: Path, before: Held) -> Held | None:
     held = collector_of(folder)
     return held if held.pid != before.pid else None
+
+
+def quotes(*spreads_bps: float) -> list[Batch]:
+    """A quote a second with these spreads, and one second more of clocks."""
+    found, number = [], 0
+    for at_s, bps in enumerate(spreads_bps):
+        made = row("quote", number, START + at_s * SECOND)
+        prices = {"bid": 100 - bps / 200, "ask": 100 + bps / 200, "origin": "native"}
+        made |= prices | {"venue": "kraken", "symbol": "BTC-USD"}
+        rows = [("quote", made)]
+        for tenth in range(1, 10):
+            number += 1
+            rows.append(
+                ("clock", row("clock", number, START + at_s * SECOND + tenth * SECOND // 10))
+            )
+        number += 1
+        found.append(batch_of(rows))
+    return found
+
+
+def test_other_rules_hold_at_once_and_those_that_stay_know_what_they_knew() -> None:
+    stays, goes = ({"kind": "spread", "max_bps": bps, "hold_s": 2.5} for bps in (10.0, 20.0))
+    comes = {"kind": "spread", "name": "new", "max_bps": 30.0}
+    hook = Hook(rules_of([stays, {**goes, "name": "old", "hold_s": 0}]), "recorded")
+    state, told = hook.start(), []
+    for at_s, batch in enumerate(quotes(50, 50, 50, 50)):
+        if at_s == 2:
+            hook.change(rules_of([comes, stays]))
+        state, found = hook.step(state, batch)
+        told += [row["text"] for row in found.to_pylist()] if found is not None else []
+    assert told == [
+        "old: 50 bps, at or above 20",
+        "old: over, the rule was removed",
+        "new: 50 bps, at or above 30",
+        # It was so since before the other rules.
+        "spread: 50 bps, at or above 10 for 2.5 s",
+    ]
+
+
+def test_rules_are_added_changed_and_removed_and_kept(tmp_path: Path) -> None:
+    told: list[tuple[str, str]] = []
+    heard: list[list[str]] = []
+    fixed = rules_of([{"kind": "stale"}])
+    alerting = Alerting(tmp_path, lambda *what: told.append(what), fixed)
+    alerting.on_rules = lambda rules: heard.append([rule.title for rule in rules])
+
+    def save(replaces: str = "", **rule: Any) -> None:
+        wanted = {"action": "save_rule", "rule": rule, "replaces": replaces, "by": "olga"}
+        alerting.act(wanted, START)
+
+    save(kind="spread", max_bps=20)
+    save(kind="crossed", name="x")
+    save("spread", kind="spread", max_bps=30, name="wide")
+    refused = [
+        ({"kind": "stale", "age_s": 3}, "expected a name of its own, found another rule 'stale'"),
+        ({"kind": "spread"}, "spread: Value error, expected max_bps or min_bps, found neither"),
+        (
+            {"kind": "stale", "name": "a:b"},
+            "stale.name: Value error, expected a name without a colon",
+        ),
+        ({"kind": "stale", "age_s": -1}, "stale.age_s: Input should be greater than 0, found -1"),
+    ]
+    for rule, expected in refused:
+        with pytest.raises(ValueError, match=r"expected|should") as raised:
+            save(**rule)
+        assert str(raised.value).startswith(expected)
+    with pytest.raises(ValueError, match="expected a rule that was added here, found 'stale'"):
+        alerting.act({"action": "remove_rule", "title": "stale"}, START)
+    assert Alerting(tmp_path, lambda *what: None, fixed).rules == alerting.rules
+    alerting.act({"action": "remove_rule", "title": "x"}, START)
+    assert [" ".join(titles) for titles in heard] == [
+        "stale spread",
+        "stale spread x",
+        "stale wide x",
+        "stale wide",
+    ]
+    assert [detail for _, detail in told] == [
+        "spread added, by olga",
+        "x added, by olga",
+        "spread became wide, by olga",
+        "x removed, by operator",
+    ]
+    assert [one["is_fixed"] for one in alerting.described()] == [True, False]
+    (tmp_path / "rules.json").write_text('[{"kind": "slow"}]')
+    assert Alerting(tmp_path, lambda *what: told.append(what), fixed).rules == fixed
+    assert told[-1][0] == "rules_unread"
