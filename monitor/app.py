@@ -46,7 +46,6 @@ class Shared:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = Archive(folder)
-        self.settings = HookSettings()
         # What the server is open to; it says so when it begins to serve.
         self.findings: list[Finding] = []
         # Of every page that is not yet gone from memory.
@@ -69,6 +68,11 @@ class Shared:
     def about(self) -> dict[str, Any]:
         return self._about
 
+    @property
+    def settings(self) -> HookSettings:
+        """The hooks' parameters as the collector has them."""
+        return HookSettings(**self._about.get("hooks", {}))
+
     def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str:
         """Have the collector start or stop, add or remove; return what to tell the viewer."""
         try:
@@ -81,9 +85,9 @@ class Shared:
         return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
     def alert(self, wanted: dict[str, Any]) -> str:
-        """Have the collector acknowledge, mute or unmute; return what went wrong, if anything."""
+        """Have the collector do something about alerts; return what went wrong, if anything."""
         try:
-            self._call("POST", "/alerts", wanted)
+            self._about |= {"rules": self._call("POST", "/alerts", wanted)["rules"]}
         except (requests.RequestException, ConnectionError, ValueError) as error:
             return f"{wanted['action']} failed: {error}"
         return ""
@@ -112,7 +116,7 @@ class Shared:
         self.arrivals.tell()
 
     def _ask(self) -> None:
-        while not self._closing.wait(ABOUT_EVERY_S):
+        while not self._closing.is_set():
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
             try:
@@ -121,6 +125,7 @@ class Shared:
             except (requests.RequestException, ConnectionError):
                 told["running"] = False
             self._about = told
+            self._closing.wait(ABOUT_EVERY_S)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         held = self._locate()

@@ -35,6 +35,18 @@ severity = "alert"
 [[alerts]]
 kind = "stale"
 age_s = 86400
+[hooks]
+folder = "hooks"
+"""
+OWN = """from monitor.hooks import signals
+
+class Hook:
+    def start(self):
+        return 0
+
+    def step(self, count, batch):
+        trades = batch["trade"]
+        return count, signals(trades, "info", ["a trade"] * trades.num_rows)
 """
 # Counts the tones that the browser is asked for.
 LISTEN = """
@@ -70,10 +82,10 @@ class Served(NamedTuple):
         page.on("console", lambda m: self.wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.wrong.append(str(error)))
         page.goto(f"{self.url}{query}")
-        page.get_by_label("Name").fill(name)
+        page.get_by_label("Name", exact=True).fill(name)
         page.get_by_label("Password").fill(PASSWORD)
         page.get_by_role("button", name="Log in").click()
-        page.wait_for_selector("text=/LIVE .*updates/")
+        page.wait_for_selector("text=/(LIVE|REPLAY) .*updates/")
         return page
 
     def add(self, source: str) -> None:
@@ -93,6 +105,8 @@ def served(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Serve
         f'[page.users.{name}]\npassword_hash = "{hash_password(PASSWORD)}"\nrole = "{role}"\n'
         for name, role in {"olga": "operator", "oskar": "operator", "vera": "viewer"}.items()
     )
+    (tmp_path / "hooks").mkdir()
+    (tmp_path / "hooks" / "own.py").write_text(OWN)
     file.write_text(f'{RULES}\n[page]\ncookie_secret = "{"s" * 40}"\n{users}')
     # Venues of their own: what is added to a venue may end the quotes of the others on its line.
     exchange = background("simulate", *VENUES)
@@ -187,6 +201,65 @@ def test_alerts_are_told_acknowledged_and_muted_for_everyone(served: Served, mon
     assert re.fullmatch('"wide <b> of kraken:BTC-USD, since 2[^ ]*, by oskar"', told[0][1])
     assert re.fullmatch('"wide <b> of [*], until 2[^ ]*, by olga"', told[1][1])
     assert told[2][1] == '"wide <b> of *, by oskar"'
+
+
+def test_rules_are_added_on_the_page_tried_and_replayed(served: Served) -> None:
+    olga = served.open("olga", "?layout=alerts")
+    vera = served.open("vera", "?layout=alerts")
+    for page in (olga, vera):
+        page.locator("tr", has_text="wide <b>").filter(has_text="from the configuration").wait_for()
+    assert vera.get_by_label("Kind").count() == 0
+
+    def fill(label: str, text: str) -> None:
+        olga.get_by_label(label, exact=True).fill(text)
+        olga.get_by_label(label, exact=True).press("Tab")
+
+    olga.get_by_role("button", name="Add", exact=True).click()
+    olga.wait_for_selector("text=/✖ spread: Value error, expected max_bps or min_bps, found/")
+    olga.get_by_label("Kind", exact=True).select_option("stale")
+    age = olga.get_by_label("Age (s)", exact=True)
+    until(lambda: age.input_value() == "10", "the default of the rule's model")
+    olga.get_by_label("Kind", exact=True).select_option("spread")
+    fill("Max (bps)", "0.001")
+    fill("Watches (pattern)", "kraken:*")
+    fill("Name (none: the kind)", "added <i>")
+    olga.get_by_role("button", name="Add", exact=True).click()
+    olga.wait_for_selector("text=in force for everyone")
+    for page in (olga, vera):
+        page.locator(".toast.warn", has_text="added <i>: ").wait_for()
+        page.locator("td", has_text="added <i>").wait_for()
+    assert vera.get_by_role("button", name="Edit").count() == 0
+
+    olga.get_by_role("button", name="Edit").click()
+    olga.wait_for_selector("text=changing added <i>")
+    assert olga.get_by_label("Watches (pattern)", exact=True).input_value() == "kraken:*"
+    fill("Max (bps)", "9000")
+    olga.get_by_role("button", name="Save the change").click()
+    bell(olga).click()
+    line(olga, "kraken:BTC-USD").filter(has_text="added <i>").filter(has_text="● over").wait_for()
+    bell(olga).click()
+
+    olga.get_by_label("Try on a recording").select_option(served.held.recording)
+    olga.get_by_role("button", name="Try", exact=True).click()
+    tried = olga.locator(".panel", has_text=f"Tried on {served.held.recording}")
+    tried.filter(has_text="alert kraken:BTC-USD wide <b>: ").wait_for()
+    assert "added <i>" not in tried.inner_text()
+    fill("Max (bps)", "0.002")
+    olga.get_by_label("of", exact=True).select_option("the rule in the form")
+    olga.get_by_role("button", name="Try", exact=True).click()
+    tried.filter(has_text="warn kraken:BTC-USD spread: ").wait_for()
+    olga.get_by_role("button", name="Remove").click()
+    until(lambda: vera.locator("td", has_text="added <i>").count() == 0, "a rule that is gone")
+
+    # A replay runs the rules in force and the user's own hooks again, and gives no toast.
+    again = served.open("olga", f"?source={served.held.recording}&theme=light")
+    until(lambda: bell(again).inner_text() == "1", "the alert that was recorded")
+    bell(again).click()
+    line(again, "kraken:BTC-USD").filter(has_text="(recomputed)").wait_for()
+    assert again.locator(".bell select").count() == 0
+    again.locator("td", has_text="own, recomputed").first.wait_for()
+    assert again.locator(".toast").count() == 0
+    assert served.wrong == []
 
 
 def test_who_may_only_look_can_send_nothing() -> None:

@@ -20,12 +20,13 @@ class Shared(Protocol):
     hub: Hub
     folder: Path
     archive: Archive
-    settings: HookSettings
     findings: list[Finding]
     arrivals: Arrivals
     # From receipt to this process.
     carried: Stage
 
+    @property
+    def settings(self) -> HookSettings: ...
     @property
     def attached(self) -> bool: ...
     def about(self) -> dict[str, Any]: ...

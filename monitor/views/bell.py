@@ -128,7 +128,8 @@ def shown(alerts: Alerts, mutes: Sequence[Mute], now_ns: int, is_live: bool) -> 
     muted = {
         (one.rule, one.where) for one in active if alerts.is_muted(one.rule, one.where, now_ns)
     }
-    waiting = [one for one in active if not one.by and (one.rule, one.where) not in muted]
+    # In a replay one may be there twice: recorded, and recomputed.
+    waiting = {(one.rule, one.where) for one in active if not one.by} - muted
     return {
         "count": len(waiting),
         "active": len(active),
