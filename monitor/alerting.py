@@ -60,8 +60,8 @@ class Alerting:
     def described(self) -> list[dict[str, Any]]:
         """Return the rules in force as a file has them, and whether people may change each."""
         return [
-            {"rule": _written(rule), "title": rule.title, "is_fixed": rule in self._fixed}
-            for rule in self.rules
+            {"rule": _written(rule), "title": rule.title, "is_fixed": at < len(self._fixed)}
+            for at, rule in enumerate(self.rules)
         ]
 
     def restore(self, now_ns: int) -> None:

@@ -23,6 +23,7 @@ import tornado.netutil
 from monitor import control, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
 from monitor.alerting import Alerting
+from monitor.apart import Apart
 from monitor.batches import Batch
 from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.delivery import Delivery
@@ -40,6 +41,7 @@ DRAIN_WAIT_MS = 200
 DRAIN_LINGER_MS = 50
 TICK_MS = 100
 DRAIN_REST_S = 2.0
+HOOKS_REST_S = 1.0
 # Status rows that a person who watches the terminal wants to read.
 TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
@@ -105,7 +107,7 @@ class Collector:
         self.alerting.on_rules = watching.change
         self._graph = Graph(sinks, built_in, self._disabled)
         self._reloading = threading.Lock()
-        self._own_hooks: list[str] = []
+        self._own_hooks: list[Apart] = []
         self._load_own_hooks()
         self._announced = 1
         self._upkeep = Upkeep(options.folder, options.settings.retention)
@@ -217,18 +219,19 @@ class Collector:
     def reload_hooks(self) -> dict[str, Any]:
         """Load the user's own hooks anew, each from its start; return which run and what failed."""
         with self._reloading:
-            for name in self._own_hooks:
-                self._graph.remove(name)
+            for hook in self._own_hooks:
+                self._graph.remove(hook.name)
+                hook.close()
             troubles = self._load_own_hooks()
-            names = list(self._own_hooks)
+            names = [hook.name for hook in self._own_hooks]
         self._tell("hooks_loaded", ", ".join(names) or "none", len(names))
         return {"hooks": names, "troubles": troubles}
 
     def _load_own_hooks(self) -> list[str]:
         own = user_hooks.load(self._options.settings.hooks.folder, "recorded")
-        for hook in own.hooks:
+        self._own_hooks = [Apart(hook) for hook in own.hooks]
+        for hook in self._own_hooks:
             self._graph.add(hook)
-        self._own_hooks = [hook.name for hook in own.hooks]
         for trouble in own.troubles:
             self._tell("hook_failed", trouble)
         return own.troubles
@@ -265,7 +268,16 @@ class Collector:
                 self.rows += batch.row_count
                 self._graph.emit(batch)
             elif closing:
+                self._rest_hooks()
                 return
+
+    def _rest_hooks(self) -> None:
+        """Have what the user's own hooks tell of the last rows recorded too."""
+        until_s = time.monotonic() + HOOKS_REST_S
+        for hook in self._own_hooks:
+            if signals := hook.rest(until_s):
+                self._graph.emit(Batch({"signal": signals}))
+            hook.close()
 
     def _on_recorder(self, state: str, kind: str, detail: str, count: int | None) -> None:
         self._feeds.status("recorder", state, kind, detail, count)

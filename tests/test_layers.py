@@ -44,7 +44,7 @@ LAYERS = [
     "health metrics",
     "alerting",
     "hooks signals hub recorder upkeep recordings control follower seen",
-    "merge user_hooks delivery",
+    "merge user_hooks apart delivery",
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
