@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -45,7 +46,6 @@ class Shared:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = Archive(folder)
-        self.settings = HookSettings()
         # What the server is open to; it says so when it begins to serve.
         self.findings: list[Finding] = []
         # Of every page that is not yet gone from memory.
@@ -56,7 +56,7 @@ class Shared:
         self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
         self._closing = threading.Event()
-        self._follower = Follower(self._locate, self._take, lambda _: self.hub.reset())
+        self._follower = Follower(self._locate, self._take, self._attach)
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
@@ -67,6 +67,11 @@ class Shared:
 
     def about(self) -> dict[str, Any]:
         return self._about
+
+    @property
+    def settings(self) -> HookSettings:
+        """The hooks' parameters as the collector has them."""
+        return HookSettings(**self._about.get("hooks", {}))
 
     def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str:
         """Have the collector start or stop, add or remove; return what to tell the viewer."""
@@ -79,6 +84,14 @@ class Shared:
         names = "".join(f"{source['source']} " for source in sources)
         return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
+    def alert(self, wanted: dict[str, Any]) -> str:
+        """Have the collector do something about alerts; return what went wrong, if anything."""
+        try:
+            self._about |= {"rules": self._call("POST", "/alerts", wanted)["rules"]}
+        except (requests.RequestException, ConnectionError, ValueError) as error:
+            return f"{wanted['action']} failed: {error}"
+        return ""
+
     def close(self) -> None:
         self._closing.set()
         self.archive.close()
@@ -87,6 +100,12 @@ class Shared:
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)
+
+    def _attach(self, _: lock.Held) -> None:
+        """Begin anew, with what is active since before the rows that are still to be had."""
+        self.hub.reset()
+        with contextlib.suppress(requests.RequestException, ConnectionError):
+            self.hub.alerts.seed(self._call("GET", "/alerts"))
 
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)
@@ -97,7 +116,7 @@ class Shared:
         self.arrivals.tell()
 
     def _ask(self) -> None:
-        while not self._closing.wait(ABOUT_EVERY_S):
+        while not self._closing.is_set():
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
             try:
@@ -106,6 +125,7 @@ class Shared:
             except (requests.RequestException, ConnectionError):
                 told["running"] = False
             self._about = told
+            self._closing.wait(ABOUT_EVERY_S)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         held = self._locate()

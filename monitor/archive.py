@@ -29,7 +29,7 @@ from monitor.segments import iso
 # Where exports and clips go, each recording's in a folder of its own.
 MADE = "exported"
 WORKPLACE = ".work-"
-WORKS = ("verify", "export", "clip", "delete")
+WORKS = ("verify", "export", "clip", "delete", "try")
 MAX_RUNNING = 2
 MAX_STATEMENTS = 2
 KEPT_JOBS = 30

@@ -15,15 +15,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from monitor import recordings
+from monitor import recordings, signals
+from monitor.batches import Batch
 from monitor.catalogue import connect
 from monitor.clip import clip, default_file
+from monitor.config import rules_of
 from monitor.export import export
+from monitor.hooks import alerts
 from monitor.segments import FILE_ERRORS, OPEN_SUFFIX, line
 from monitor.verify import verify
 
 NICENESS = 10
 TELL_EVERY_S = 0.2
+# Of what rules would have told; all of it is counted.
+MOST_LINES = 200
 Job = dict[str, Any]
 
 
@@ -83,6 +88,25 @@ def _delete(folder: Path, job: Job) -> Job:
     return {"bytes": freed}
 
 
+def _try(folder: Path, job: Job) -> Job:
+    """Hold alert rules against a recording, as `monitor replay --rules` does."""
+    hook = alerts.Hook(rules_of(job["rules"]), "recomputed")
+    state, tell = hook.start(), _progress()
+    done = count = 0
+    lines: list[str] = []
+    with recordings.open_recording(folder, job["recording"]) as opened:
+        for batch in opened.batches():
+            timed = {kind: rows for kind, rows in batch.kinds.items() if kind != "signal"}
+            state, found = hook.step(state, Batch(timed))
+            if found is not None:
+                count += found.num_rows
+                told = signals.documents(found.slice(0, MOST_LINES - len(lines)))
+                lines += [signals.line(one) for one in told]
+            done += batch.row_count
+            tell(done, job["total"])
+    return {"rows": done, "signals": count, "lines": lines}
+
+
 def _expect_no_writer(path: Path) -> None:
     """Refuse a recording that another program writes: `ingest` takes no lock of the folder."""
     for open_file in path.glob(f"*{OPEN_SUFFIX}"):
@@ -129,6 +153,7 @@ WORKS: dict[str, Callable[[Path, Job], Job]] = {
     "export": _export,
     "clip": _clip,
     "delete": _delete,
+    "try": _try,
 }
 
 if __name__ == "__main__":

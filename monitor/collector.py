@@ -22,11 +22,14 @@ import tornado.netutil
 
 from monitor import control, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
+from monitor.alerting import Alerting
+from monitor.apart import Apart
 from monitor.batches import Batch
 from monitor.config import Endpoint, Settings, asked_for, simulated
 from monitor.delivery import Delivery
 from monitor.feeds import Feeds
 from monitor.health import Health
+from monitor.hooks import alerts
 from monitor.metrics import Metrics
 from monitor.pipeline import Graph, Sink
 from monitor.publisher import CHUNK_EVERY_S, Publisher
@@ -38,11 +41,13 @@ DRAIN_WAIT_MS = 200
 DRAIN_LINGER_MS = 50
 TICK_MS = 100
 DRAIN_REST_S = 2.0
+HOOKS_REST_S = 1.0
 # Status rows that a person who watches the terminal wants to read.
 TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
     *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
+    *("acknowledged", "muted", "unmuted", "mutes_unread", "rules_changed", "rules_unread"),
 )
 TOLD_PER_S = 10
 
@@ -86,18 +91,23 @@ class Collector:
                 options.folder / name, written, self._on_recorder, options.settings.recorder
             )
             sinks["recorder"] = self._recorder
+        self.alerting = Alerting(options.folder, self._tell, options.settings.alerts)
         self._delivery = Delivery(
             options.settings.delivery,
             os.environ,
             self._tell,
             lambda: bool(self.health()["status"] != "failed"),
+            self.alerting.alerts.unmuted,
         )
         sinks |= {"publisher": self.publisher, "health": self._health}
         sinks |= {"metrics": self._metrics, "terminal": Terminal(), "delivery": self._delivery}
-        built_in = hooks.load(options.settings.hooks, "recorded", options.settings.alerts)
+        sinks["alerting"] = self.alerting.alerts.take_signals
+        built_in = hooks.load(options.settings.hooks, "recorded", self.alerting.rules)
+        (watching,) = [hook for hook in built_in if isinstance(hook, alerts.Hook)]
+        self.alerting.on_rules = watching.change
         self._graph = Graph(sinks, built_in, self._disabled)
         self._reloading = threading.Lock()
-        self._own_hooks: list[str] = []
+        self._own_hooks: list[Apart] = []
         self._load_own_hooks()
         self._announced = 1
         self._upkeep = Upkeep(options.folder, options.settings.retention)
@@ -114,6 +124,7 @@ class Collector:
             self._recorder.start()
         self._delivery.start()
         self._pump.start()
+        self.alerting.restore(time.time_ns())
         self._feeds.start()
 
     def close(self) -> str:
@@ -163,6 +174,8 @@ class Collector:
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
             "trouble": self._trouble(),
+            "rules": self.alerting.described(),
+            "hooks": self._hook_settings(),
             "nodes": {name: count._asdict() for name, count in self._graph.counters().items()},
         }
 
@@ -197,21 +210,28 @@ class Collector:
         for source in parsed:
             self._feeds.remove(source)
 
+    def _hook_settings(self) -> dict[str, Any]:
+        """Return the hooks' parameters as another process reads them, wherever it was started."""
+        settings = self._options.settings.hooks
+        folder = settings.folder and settings.folder.resolve()
+        return settings.model_copy(update={"folder": folder}).model_dump(mode="json")
+
     def reload_hooks(self) -> dict[str, Any]:
         """Load the user's own hooks anew, each from its start; return which run and what failed."""
         with self._reloading:
-            for name in self._own_hooks:
-                self._graph.remove(name)
+            for hook in self._own_hooks:
+                self._graph.remove(hook.name)
+                hook.close()
             troubles = self._load_own_hooks()
-            names = list(self._own_hooks)
+            names = [hook.name for hook in self._own_hooks]
         self._tell("hooks_loaded", ", ".join(names) or "none", len(names))
         return {"hooks": names, "troubles": troubles}
 
     def _load_own_hooks(self) -> list[str]:
         own = user_hooks.load(self._options.settings.hooks.folder, "recorded")
-        for hook in own.hooks:
+        self._own_hooks = [Apart(hook) for hook in own.hooks]
+        for hook in self._own_hooks:
             self._graph.add(hook)
-        self._own_hooks = [hook.name for hook in own.hooks]
         for trouble in own.troubles:
             self._tell("hook_failed", trouble)
         return own.troubles
@@ -248,7 +268,16 @@ class Collector:
                 self.rows += batch.row_count
                 self._graph.emit(batch)
             elif closing:
+                self._rest_hooks()
                 return
+
+    def _rest_hooks(self) -> None:
+        """Have what the user's own hooks tell of the last rows recorded too."""
+        until_s = time.monotonic() + HOOKS_REST_S
+        for hook in self._own_hooks:
+            if signals := hook.rest(until_s):
+                self._graph.emit(Batch({"signal": signals}))
+            hook.close()
 
     def _on_recorder(self, state: str, kind: str, detail: str, count: int | None) -> None:
         self._feeds.status("recorder", state, kind, detail, count)

@@ -270,6 +270,16 @@ def asked_for(given: list[Any]) -> list[Source]:
         raise ValueError(_told(error)) from error
 
 
+def rules_of(given: list[Any]) -> list[AlertRule]:
+    """Read alert rules as a file has them; ValueError says in one line what is wrong with one."""
+    try:
+        return Settings(alerts=given).alerts
+    except ValidationError as error:
+        # Of one alone its number says nothing.
+        known = "alerts.0." if len(given) == 1 else "alerts."
+        raise ValueError(_told(error).removeprefix(known)) from error
+
+
 def _told(error: ValidationError) -> str:
     # Of what could be a text or a table the one is told of that was meant: it goes deeper.
     first = max(error.errors(), key=lambda one: len(one["loc"]))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hmac
 import json
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import tornado.web
 from tornado.iostream import StreamClosedError
 
+from monitor.alerting import Alerting
 from monitor.publisher import Publisher, Stream
 
 JSON = "application/json; charset=utf-8"
@@ -21,6 +23,7 @@ class Collector(Protocol):
 
     token: str
     publisher: Publisher
+    alerting: Alerting
 
     def health(self) -> dict[str, Any]: ...
     def metrics(self) -> bytes: ...
@@ -115,6 +118,21 @@ class _Hooks(_Guarded):
         self.answer(await _in_thread(self.collector.reload_hooks))
 
 
+class _Alerts(_Guarded):
+    def get(self) -> None:
+        alerting = self.collector.alerting
+        self.answer({**alerting.alerts.document(), "rules": alerting.described()})
+
+    async def post(self) -> None:
+        try:
+            wanted = json.loads(self.request.body)
+            await _in_thread(lambda: self.collector.alerting.act(wanted, time.time_ns()))
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            self.answer({"error": f"{error}"}, 400)
+            return
+        self.get()
+
+
 class _Snapshot(_Guarded):
     async def post(self) -> None:
         try:
@@ -134,6 +152,7 @@ def application(collector: Collector) -> tornado.web.Application:
         "/sources": _Sources,
         "/snapshot": _Snapshot,
         "/hooks": _Hooks,
+        "/alerts": _Alerts,
     }
     arguments = {"collector": collector}
     return tornado.web.Application(

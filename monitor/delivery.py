@@ -93,9 +93,11 @@ class Delivery:
         environment: Mapping[str, str],
         on_status: OnStatus,
         is_well: Callable[[], bool],
+        unmuted: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda rows: rows,
     ) -> None:
+        """Begin with nothing; `unmuted` leaves out the signals that nobody wants to hear of now."""
         self._settings = settings
-        self._on_status, self._is_well = on_status, is_well
+        self._on_status, self._is_well, self._unmuted = on_status, is_well, unmuted
         secrets = {hook.secret_env for hook in settings.webhooks}
         self._environment = {k: v for k, v in environment.items() if k not in secrets}
         patience = Retry(
@@ -132,7 +134,7 @@ class Delivery:
             return
         rows = batch["signal"]
         wanted = pc.is_in(rows["hook"], pa.array(self._settings.hooks, pa.string()))
-        documents = signals.documents(rows.filter(wanted))
+        documents = signals.documents(self._unmuted(rows.filter(wanted)))
         if not documents:
             return
         with self._lock:

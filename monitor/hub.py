@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
@@ -122,6 +123,7 @@ class Hub:
 
     def __call__(self, batch: Batch) -> None:
         with self._lock:
+            self.alerts(batch)
             if "signal" in batch:
                 signals = batch["signal"].to_pylist()
                 self._signals.extend(signals)
@@ -238,6 +240,7 @@ class Hub:
         self._mark_count = 0
         self._quality = Quality()
         self._signals: deque[dict[str, Any]] = deque(maxlen=SIGNALS)
+        self.alerts = Alerts()
 
     def _take(
         self, kind: str, rows: pa.RecordBatch, codes: np.ndarray, instruments: list[Instrument]

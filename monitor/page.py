@@ -15,6 +15,7 @@ from monitor import permalink, role
 from monitor.beat import Beat
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
+from monitor.layouts.alerts import Alerts, rules_in_force
 from monitor.layouts.compare import Compare
 from monitor.layouts.health import Health
 from monitor.layouts.micro import Micro
@@ -28,7 +29,9 @@ from monitor.segments import FILE_ERRORS, iso
 from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
+from monitor.users import Viewer
 from monitor.views import save, style
+from monitor.views.bell import Bell
 from monitor.views.echo import Echo
 from monitor.views.habits import Habits
 
@@ -50,23 +53,28 @@ class Page:
         self._replaying: Replaying | None = None
         self._headline_s = 0.0
         self._listed: Hub | None = None
-        self._may_act = role.viewer().may_act
+        viewer = role.viewer()
+        self._may_act = viewer.may_act
+        self._bell = Bell(
+            viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
+        )
         self._note = ""
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
-        self._tabs = Tabs(self._makers(), self._wanted.layout)
+        self._tabs = Tabs(self._makers(viewer), self._wanted.layout)
         self._make_controls()
         self._echo = Echo(self._drawn.add)
         self._bar = style.html(css=style.STICKY_CSS)
         self.view = self._layout()
 
-    def _makers(self) -> dict[str, Callable[[], Layout]]:
+    def _makers(self, viewer: Viewer) -> dict[str, Callable[[], Layout]]:
         makers: dict[str, Callable[[], Layout]] = {
             Watch.title: lambda: Watch(self._shared, self._drawn, self._choose_instrument),
             Micro.title: Micro,
             Compare.title: lambda: Compare(self._shared.settings.cross_venue),
             Health.title: lambda: Health(self._shared, self._drawn, self._see),
+            Alerts.title: lambda: Alerts(self._shared, viewer),
         }
         if self._may_act:
             makers |= {
@@ -141,7 +149,7 @@ class Page:
 
     def _layout(self) -> Any:
         controls = style.flowing(
-            *(self._source, self._others, self._instruments, self._run, self._habits)
+            *(self._source, self._others, self._instruments, self._run, self._bell, self._habits)
         )
         above = (self._bar, controls, self._transport.view)
         return pn.Column(*above, self._tabs.view, self._echo.view, sizing_mode="stretch_width")
@@ -219,6 +227,7 @@ class Page:
         headline = self._headline(hub)
         if self._bar.object != headline:
             self._bar.object = headline
+        self._bell.refresh(hub, is_live=self._replaying is None)
         self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
         if self._replaying:
             self._transport.refresh()
@@ -235,6 +244,8 @@ class Page:
             player = self._replaying.player
             text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
             told = f"{iso(player.position_ns)} · what you see is not now"
+            if self._replaying.trouble:
+                told += f" · {escape(self._replaying.trouble)}"
             return _bar(name, ("replay", text), muted=told, kind="replaying")
         about = self._shared.about()
         if not self._shared.attached:
@@ -295,7 +306,8 @@ class Page:
         self._stop_replay()
         if names:
             try:
-                self._replaying = Replaying(self._shared.folder, names, self._shared.settings)
+                shared, rules = self._shared, rules_in_force(self._shared.about())
+                self._replaying = Replaying(shared.folder, names, shared.settings, rules)
             except (ValueError, *FILE_ERRORS) as error:
                 self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE

@@ -41,6 +41,10 @@ class Hook(Protocol):
         """Return the next state, and rows of kind `signal` if there are any."""
 
 
+class HookEndsError(Exception):
+    """A hook cannot go on; the message says why."""
+
+
 class Count(NamedTuple):
     """How many batches a node took, gave out, and failed on."""
 
@@ -133,7 +137,10 @@ class _Fold:
         """Count a failure; too many end the hook."""
         failures = self._failures_ns
         failures.append(batch.now_ns or 0)
-        if len(failures) == MOST_FAILURES and failures[-1] - failures[0] <= WITHIN_NS:
+        if isinstance(error, HookEndsError):
+            self._is_disabled = True
+            self._on_disabled(self._hook.name, str(error))
+        elif len(failures) == MOST_FAILURES and failures[-1] - failures[0] <= WITHIN_NS:
             self._is_disabled = True
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self._on_disabled(self._hook.name, f"failed {MOST_FAILURES} times in a minute: {why}")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 NONE = float("inf")
 Severity = Literal["info", "warn", "alert"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _name(text: str) -> str:
+    """Check a name: a rule's signals begin with it, and a colon ends it."""
+    if ":" in text or not text.isprintable():
+        raise ValueError("expected a name without a colon that can be printed")
+    return text
 
 
 class Rule(BaseModel):
@@ -25,7 +32,7 @@ class Rule(BaseModel):
     of_recorder: ClassVar[bool] = False
     unit: ClassVar[str] = ""
     kind: str
-    name: str = Field(default="", max_length=60)
+    name: Annotated[str, AfterValidator(_name)] = Field(default="", max_length=60)
     match: str = Field(default="*", min_length=1)
     hold_s: float = Field(default=0.0, ge=0, le=86_400)
     clear: float = Field(default=0.0, ge=0, lt=1)
@@ -216,6 +223,12 @@ AlertRule = Annotated[
     | DiskSpace,
     Field(discriminator="kind"),
 ]
+
+# By kind.
+KINDS: dict[str, type[Rule]] = {
+    get_args(rule.model_fields["kind"].annotation)[0]: rule
+    for rule in get_args(get_args(AlertRule)[0])
+}
 
 # What `alerts = "default"` stands for: what nobody wants to miss, and no market's own news.
 DEFAULTS: list[AlertRule] = [

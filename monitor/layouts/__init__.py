@@ -20,16 +20,18 @@ class Shared(Protocol):
     hub: Hub
     folder: Path
     archive: Archive
-    settings: HookSettings
     findings: list[Finding]
     arrivals: Arrivals
     # From receipt to this process.
     carried: Stage
 
     @property
+    def settings(self) -> HookSettings: ...
+    @property
     def attached(self) -> bool: ...
     def about(self) -> dict[str, Any]: ...
     def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str: ...
+    def alert(self, wanted: dict[str, Any]) -> str: ...
 
 
 class Layout(Protocol):

@@ -177,6 +177,8 @@ def _outcome(job: Job) -> str:
         return f"✖ damaged: {problems} problems" if problems else "✔ not damaged"
     if job.work == "delete":
         return f"{size(found['bytes'])} freed"
+    if job.work == "try":
+        return f"{found['signals']:,} signals in {found['rows']:,} rows"
     return f"{found['rows']:,} rows, {size(found['bytes'])}, in {escape(found['path'])}"
 
 

@@ -90,7 +90,7 @@ class WhatIf:
         """Tell what came of it, in the quote asset, after fees."""
         base, _, quote = symbol.partition("-")
         threshold_bps, _, fee_bps, size = self._parameters
-        label = '<span class="badge mock">HYPOTHETICAL</span> no orders are placed'
+        label = 'What if: <span class="badge simulated">HYPOTHETICAL</span> no orders are placed'
         if not self._since_ns:
             return f'<div class="panel">{label} · no quotes yet</div>'
         since = clock(self._since_ns)

@@ -22,7 +22,17 @@ class State:
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.sight = Sight()
+        self.rules = rules
         self.judges = [Judge(rule) for rule in rules]
+
+    def change(self, rules: Sequence[Rule]) -> list[Verdict]:
+        """Go on with other rules; those that stay know what they knew. Return the others' ends."""
+        left = self.judges
+        self.rules, self.judges = rules, []
+        for rule in rules:
+            known = [at for at, judge in enumerate(left) if judge.rule == rule]
+            self.judges.append(left.pop(known[0]) if known else Judge(rule))
+        return [verdict for judge in left for verdict in judge.end(self.sight)]
 
 
 class Hook:
@@ -34,14 +44,22 @@ class Hook:
         self._rules = rules
         self._origin = origin
 
+    def change(self, rules: Sequence[Rule]) -> None:
+        """Hold other rules against the rows from the next look on; called by any thread."""
+        self._rules = rules
+
     def start(self) -> State:
         return State(self._rules)
 
     def step(self, state: State, batch: Batch) -> tuple[State, pa.RecordBatch | None]:
-        if not state.judges:
+        rules = self._rules
+        if not state.judges and not rules:
             return state, None
         found = []
         for cause, now_ns in state.sight.looks(batch):
+            if state.rules is not rules:
+                ends = state.change(rules)
+                found += [self._signal(cause, now_ns, verdict) for verdict in ends]
             for judge in state.judges:
                 # Not in the order in which instruments became known: that is by batch.
                 verdicts = judge.look(state.sight)

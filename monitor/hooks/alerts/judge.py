@@ -28,7 +28,7 @@ class Judge:
     """One rule over all subjects."""
 
     def __init__(self, rule: Rule) -> None:
-        self._rule = rule
+        self.rule = rule
         self._measure = measure(rule)
         self._lower, self._upper = rule.band
         self._applies = np.zeros(0, np.bool_)
@@ -38,7 +38,7 @@ class Judge:
 
     def look(self, sight: Sight) -> list[Verdict]:
         """Judge what is seen now."""
-        rule, now_ns = self._rule, sight.now_ns
+        rule, now_ns = self.rule, sight.now_ns
         self._know(sight.subjects)
         low, high = self._measure(sight)
         broken = (high >= self._upper) | (low <= self._lower)
@@ -63,17 +63,23 @@ class Judge:
             found.append(Verdict(sight.subjects[at], level, value, text))
         return found
 
+    def end(self, sight: Sight) -> list[Verdict]:
+        """End what it told of: the rule is there no longer."""
+        text = f"{self.rule.title}: over, the rule was removed"
+        told = np.flatnonzero(self._told).tolist()
+        return [Verdict(sight.subjects[at], "info", None, text) for at in told]
+
     def _begins(self, value: float | None) -> str:
-        if isinstance(self._rule, DiskSpace):
-            return f"{self._rule.title}: less is free than is to be kept in reserve"
+        if isinstance(self.rule, DiskSpace):
+            return f"{self.rule.title}: less is free than is to be kept in reserve"
         is_high = value is not None and value >= self._upper
         limit = f"at or above {self._upper:g}" if is_high else f"at or below {self._lower:g}"
-        held = f" for {self._rule.hold_s:g} s" if self._rule.hold_s else ""
-        return f"{self._rule.title}: {_shown(value)} {self._rule.unit}, {limit}{held}"
+        held = f" for {self.rule.hold_s:g} s" if self.rule.hold_s else ""
+        return f"{self.rule.title}: {_shown(value)} {self.rule.unit}, {limit}{held}"
 
     def _ends(self, value: float | None) -> str:
-        now = "" if value is None else f", now {_shown(value)} {self._rule.unit}".rstrip()
-        return f"{self._rule.title}: over{now}"
+        now = "" if value is None else f", now {_shown(value)} {self.rule.unit}".rstrip()
+        return f"{self.rule.title}: over{now}"
 
     def _know(self, subjects: list[Subject]) -> None:
         known = len(self._applies)
@@ -81,8 +87,8 @@ class Judge:
             return
         applies = [
             subject == RECORDER
-            if self._rule.of_recorder
-            else subject != RECORDER and fnmatchcase(f"{subject[0]}:{subject[1]}", self._rule.match)
+            if self.rule.of_recorder
+            else subject != RECORDER and fnmatchcase(f"{subject[0]}:{subject[1]}", self.rule.match)
             for subject in subjects[known:]
         ]
         self._applies = np.append(self._applies, applies).astype(np.bool_)
