@@ -178,7 +178,7 @@ def _rules(rules: Sequence[dict[str, Any]], may_act: bool) -> str:
             ]
         )
     names = ["rule", "kind", "watches", "severity", "but for the defaults", ""]
-    return tables.table("Alert rules in force", names, rows, "none: nothing is told")
+    return tables.table("Alert rules in force", names, rows, "none: nothing is told; add one below")
 
 
 def _trial(job: Job | None) -> str:
