@@ -24,6 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from monitor import quote_assets
 from monitor._rust_feed import venues
 from monitor.rules import DEFAULTS, AlertRule
 from monitor.sources import Source, parse
@@ -125,10 +126,16 @@ class RetentionSettings(BaseModel):
     total_gb: float | None = Field(default=None, gt=0)
 
 
+Asset = Annotated[str, Field(pattern=r"^[A-Z0-9.]+$")]
+
+
 class CrossVenueSettings(BaseModel):
+    """`taken_for` names quote assets that are compared as if they were another, `USDT = "USD"`."""
+
     model_config = ConfigDict(extra="forbid")
     threshold_bps: float = Field(default=1.0, ge=0)
     fresh_ms: float = Field(default=2000.0, gt=0)
+    taken_for: Annotated[dict[Asset, Asset], AfterValidator(quote_assets.check)] = {}
 
 
 class HookSettings(BaseModel):

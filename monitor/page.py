@@ -51,22 +51,22 @@ class Page:
         self._headline_s = 0.0
         self._listed: Hub | None = None
         self._may_act = role.viewer().may_act
-        fresh_ms = shared.settings.cross_venue.fresh_ms
         self._note = ""
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
-        self._tabs = Tabs(self._makers(fresh_ms), self._wanted.layout)
+        self._tabs = Tabs(self._makers(), self._wanted.layout)
         self._make_controls()
         self._echo = Echo(self._drawn.add)
         self._bar = style.html(css=style.STICKY_CSS)
         self.view = self._layout()
 
-    def _makers(self, fresh_ms: float) -> dict[str, Callable[[], Layout]]:
+    def _makers(self) -> dict[str, Callable[[], Layout]]:
+        legs = self._shared.settings.cross_venue
         makers: dict[str, Callable[[], Layout]] = {
             Watch.title: lambda: Watch(self._shared, self._drawn, self._choose_instrument),
             Micro.title: Micro,
-            Compare.title: lambda: Compare(fresh_ms),
+            Compare.title: lambda: Compare(legs.fresh_ms, legs.taken_for),
             Health.title: lambda: Health(self._shared, self._drawn, self._see),
         }
         if self._may_act:

@@ -8,6 +8,7 @@ from typing import Any
 
 import panel as pn
 
+from monitor import quote_assets
 from monitor.hub import Hub, Instrument
 from monitor.views import style
 from monitor.views.cross_venue import CrossVenue
@@ -39,8 +40,8 @@ class Compare:
 
     title = "Compare"
 
-    def __init__(self, fresh_ms: float) -> None:
-        self._fresh_ms, self._table_s = fresh_ms, 0.0
+    def __init__(self, fresh_ms: float, taken_for: quote_assets.TakenFor) -> None:
+        self._fresh_ms, self._taken_for, self._table_s = fresh_ms, taken_for, 0.0
         self.plots: list[Plot] = []
         self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
@@ -55,12 +56,14 @@ class Compare:
         if time.monotonic() - self._table_s >= TABLE_EVERY_S:
             self._table_s = time.monotonic()
             every = self._mids.all_of_them(hub, instrument)
-            html = legs(hub, every, self._mids.owners, instrument[1], self._fresh_ms)
+            settings = (self._fresh_ms, self._taken_for)
+            html = legs(hub, every, self._mids.owners, instrument[1], *settings)
             if self._legs.object != html:
                 self._legs.object = html
 
     def _make(self) -> None:
-        self._mids, rates, latencies = CrossVenue(self._fresh_ms), Rates(), Latencies()
+        self._mids = CrossVenue(self._fresh_ms, self._taken_for)
+        rates, latencies = Rates(), Latencies()
         self._lines = (self._mids, rates, latencies)
         self.plots = [*self._lines]
         self._legs = style.html()
@@ -94,7 +97,11 @@ class Compare:
             self._sources.param.update(options=sources, value=there)
         base = instrument[1].partition("-")[0]
         symbols = sorted({symbol for _, symbol in hub.instruments()} - {instrument[1]})
-        options = style.labels(symbol for symbol in symbols if symbol.partition("-")[0] == base)
+        options = style.labels(
+            symbol
+            for symbol in symbols
+            if symbol.partition("-")[0] == base and not self._mids.is_same(symbol, instrument[1])
+        )
         if options != self._others.options:
             kept = [symbol for symbol in self._others.value if symbol in options.values()]
             self._others.param.update(options=options, value=kept)
