@@ -42,6 +42,7 @@ impl Pair {
 
     fn open_second(&mut self, conn: u32, answers: &[&str]) {
         self.session.opened_beside(conn, self.now, "ws://y");
+        self.first(answers[answers.len() - 1]);
         for answer in answers {
             self.second(answer);
         }
@@ -221,6 +222,25 @@ mod binance {
         }
         let trades: Vec<_> = pair.rows().trades.iter().filter_map(|trade| trade.seq).collect();
         assert_eq!(trades, [1, 2, 4, 3]);
+    }
+
+    #[test]
+    fn nothing_is_taken_of_a_second_one_while_the_first_is_silent() {
+        let mut pair = pair();
+        pair.first(&trade(1));
+        pair.lose_first();
+        pair.pass(SECOND);
+        pair.session.opened_beside(3, pair.now, "ws://y");
+        pair.second(ANSWERS[0]);
+        pair.pass(5 * SECOND);
+        pair.second(&trade(5));
+        assert_eq!(pair.rows().trades.len(), 1);
+        for id in 2..=4 {
+            pair.first(&trade(id));
+        }
+        pair.session.tick_beside(pair.now);
+        let trades: Vec<_> = pair.rows().trades.iter().map(|t| (t.seq, t.header.conn)).collect();
+        assert_eq!(trades, [(Some(2), 2), (Some(3), 2), (Some(4), 2), (Some(5), 3)]);
     }
 
     #[test]

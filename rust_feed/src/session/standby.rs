@@ -131,7 +131,10 @@ impl Session {
             let answered_ns = *standby.answered_ns.get_or_insert(now_ns);
             if now_ns - answered_ns >= OVERLAP_NS {
                 if goes_on {
-                    self.join(now_ns);
+                    // One that is silent may have lost what came before the second began.
+                    if self.watch.frame_ns >= standby.opened_ns {
+                        self.join(now_ns);
+                    }
                 } else {
                     actions.push(Action::TakeOver);
                 }

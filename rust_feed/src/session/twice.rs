@@ -20,7 +20,8 @@ impl Session {
 
     /// Read the second connection beside the first from now on, what was kept of it before all.
     ///
-    /// So long both have brought the same that the first is not behind what the second began with.
+    /// So long both have brought the same that the first is not behind what the second began with,
+    /// and something came by the first since then: it is not lost without anybody knowing.
     pub(super) fn join(&mut self, now_ns: i64) {
         if self.standby.as_ref().is_none_or(|standby| standby.joined) {
             return;
