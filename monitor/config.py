@@ -24,6 +24,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from monitor import quote_assets
 from monitor._rust_feed import venues
 from monitor.rules import DEFAULTS, AlertRule
 from monitor.sources import Source, parse
@@ -75,6 +76,7 @@ class PoolSettings(BaseModel):
 
 Mode = Literal["auto", "ws", "rest"]
 Interval = Annotated[float, Field(ge=0.1, le=3600)]
+Connections = Annotated[int, Field(ge=1, le=2)]
 
 
 class SourceSettings(BaseModel):
@@ -84,11 +86,13 @@ class SourceSettings(BaseModel):
     source: str
     mode: Mode | None = None
     interval_s: Interval | None = None
+    connections: Connections | None = None
 
 
 class VenueSettings(BaseModel):
     """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
 
+    Over two `connections` everything comes twice and counts once, so that one may be lost.
     `gap_fill` has trades that a gap tells of asked for by REST. `pools` are of Uniswap, besides
     those that are built in.
     """
@@ -99,6 +103,7 @@ class VenueSettings(BaseModel):
     mode: Mode = "auto"
     interval_s: Interval | None = None
     fallback_after_s: float = Field(default=15.0, gt=0)
+    connections: Connections = 1
     gap_fill: bool = True
     api_key: SecretStr | None = None
     pools: list[PoolSettings] = []
@@ -121,10 +126,16 @@ class RetentionSettings(BaseModel):
     total_gb: float | None = Field(default=None, gt=0)
 
 
+Asset = Annotated[str, Field(pattern=r"^[A-Z0-9.]+$")]
+
+
 class CrossVenueSettings(BaseModel):
+    """`taken_for` names quote assets that are compared as if they were another, `USDT = "USD"`."""
+
     model_config = ConfigDict(extra="forbid")
     threshold_bps: float = Field(default=1.0, ge=0)
     fresh_ms: float = Field(default=2000.0, gt=0)
+    taken_for: Annotated[dict[Asset, Asset], AfterValidator(quote_assets.check)] = {}
 
 
 class HookSettings(BaseModel):
@@ -230,7 +241,7 @@ class Settings(BaseSettings):
     def parsed(self) -> list[Source]:
         """Return the sources; ValueError says what is wrong with one."""
         written = [SourceSettings(source=s) if isinstance(s, str) else s for s in self.sources]
-        return [parse(s.source)._replace(mode=s.mode, interval_s=s.interval_s) for s in written]
+        return [_source(one) for one in written]
 
     @classmethod
     def settings_customise_sources(
@@ -257,9 +268,22 @@ def load(file: Path | None) -> Settings:
         raise ValueError(f"{file}: {_told(error)}") from error
     except ValueError as error:
         raise ValueError(f"{file}: expected TOML, found {error}") from error
-    for venue in settings.venues:
-        _known(venue)
+    for name, venue in settings.venues.items():
+        _known(name)
+        _check_connections(name, venue.connections)
     return settings
+
+
+def _source(one: SourceSettings) -> Source:
+    source = parse(one.source)
+    _check_connections(source.venue, one.connections or 1)
+    return source._replace(mode=one.mode, interval_s=one.interval_s, connections=one.connections)
+
+
+def _check_connections(venue: str, connections: int) -> None:
+    why = venues()[venue]["single"]
+    if connections > 1 and why:
+        raise ValueError(f"expected 1 connection to {venue}, found {connections}: {why}")
 
 
 def asked_for(given: list[Any]) -> list[Source]:

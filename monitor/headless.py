@@ -12,13 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
 from monitor import cli_support, hooks, signals, user_hooks
 from monitor._rust_feed import Digest
-from monitor.batches import Batch
+from monitor.batches import SCHEMAS, Batch, column
 from monitor.config import Settings
 from monitor.merge import Merged, open_recordings
 from monitor.pipeline import Graph
@@ -30,7 +30,7 @@ from monitor.segments import iso
 
 LOOK_EVERY_S = 0.2
 # What makes two signals the same one; of which run it is, its origin tells.
-SIGNAL = ("cause_ord", "venue", "symbol", "hook", "level", "value", "text")
+SIGNAL = [name for name in SCHEMAS["signal"].names if name not in ("ts_recv", "origin")]
 ALERTS = "alerts"
 SEEK_NS = 10_000_000_000
 # An arrow key sends three.
@@ -68,11 +68,15 @@ class _Signals:
         self._counts: Counter[str] = Counter()
         self._equal = 0
         # How often each was recorded more than recomputed.
-        self._left: dict[tuple[Any, ...], int] = {}
+        self._left: dict[str, int] = {}
 
     def take(self, origin: Literal["recorded", "recomputed"], batch: Batch) -> None:
         sign = 1 if origin == "recorded" else -1
-        for key in zip(*(batch["signal"][name].to_pylist() for name in SIGNAL), strict=True):
+        rows = batch["signal"]
+        times = column(rows, "ts_recv").tolist() if rows.num_rows else []
+        for values in zip(times, *(rows[name].to_pylist() for name in SIGNAL), strict=True):
+            # As text, in which a value that is not a number is equal to itself.
+            key = repr(values)
             left = self._left.pop(key, 0)
             self._counts[origin] += 1
             self._equal += left * sign < 0

@@ -48,6 +48,12 @@ class Metrics:
         self._disconnects = Counter(
             "monitor_disconnects", "Lines that were lost", ["venue"], registry=registry
         )
+        self._redundant = Counter(
+            "monitor_redundant_messages",
+            "Messages that the other connection brought first",
+            ["venue"],
+            registry=registry,
+        )
         self._dropped = Counter(
             "monitor_dropped_rows", "Rows that this program dropped itself", registry=registry
         )
@@ -128,6 +134,8 @@ class Metrics:
             self._quality.labels(row["kind"]).inc()
             if row["kind"] == "disconnected" and row["scope"] == "connection":
                 self._disconnects.labels(row["venue"]).inc()
+            elif row["kind"] == "redundant":
+                self._redundant.labels(row["venue"]).inc(row["count"] or 0)
             elif row["kind"] == "overflow":
                 self._dropped.inc(row["count"] or 0)
 

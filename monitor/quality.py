@@ -88,6 +88,9 @@ class Quality:
             self._note(incident._replace(ended_ns=at_ns, recovery="lost for good"))
         elif kind in REFUSALS:
             self._note(incident._replace(ended_ns=at_ns, recovery="asked again later"))
+        elif kind == "disconnected" and row["state"] == "connected":
+            recovery = "the other connection went on"
+            self._note(incident._replace(ended_ns=at_ns, recovery=recovery))
         elif kind in OUTAGES and not (symbol and (venue, None, "line") in self._open):
             self._begin("line", incident)
         elif kind == "fallback":

@@ -10,8 +10,8 @@ from monitor._rust_feed import venues
 class Source(NamedTuple):
     """What to follow: a symbol, canonical or in the venue's spelling, or a pattern with `*`.
 
-    No channels stands for all that the venue has; without a mode (`auto`, `ws`, `rest`) or an
-    interval between polls the venue's settings hold.
+    No channels stands for all that the venue has; without a mode (`auto`, `ws`, `rest`), an
+    interval between polls or a number of connections the venue's settings hold.
     """
 
     venue: str
@@ -19,6 +19,7 @@ class Source(NamedTuple):
     channels: tuple[str, ...] = ()
     mode: str | None = None
     interval_s: float | None = None
+    connections: int | None = None
 
     def __str__(self) -> str:
         return "+".join((f"{self.venue}:{self.symbol}", *self.channels))

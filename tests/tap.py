@@ -1,4 +1,4 @@
-"""A TCP proxy before the simulated exchange: it sees what is asked, and can refuse it."""
+"""A TCP proxy before the simulated exchange: it sees what passes, and can refuse or cut it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,9 @@ class Tap:
         self._closing = threading.Event()
         self._lines: list[tuple[socket.socket, socket.socket]] = []
         self._streams: list[tuple[socket.socket, socket.socket]] = []
+        self._answers: dict[tuple[socket.socket, socket.socket], bytearray] = {}
+        self._flowing = threading.Event()
+        self._flowing.set()
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(LISTEN_S)
@@ -54,6 +57,7 @@ class Tap:
         trace: TracebackType | None,
     ) -> None:
         self._closing.set()
+        self._flowing.set()
         self._threads[0].join(JOIN_S)
         with self._lock:
             _cut(self._lines)
@@ -73,6 +77,20 @@ class Tap:
     def admit(self) -> None:
         """Let WebSockets through again."""
         self._refusing.clear()
+
+    def cut(self, at: int) -> None:
+        """End the WebSocket that was opened as number `at`, without a closing frame."""
+        with self._lock:
+            _cut([self._streams[at]])
+
+    def hold(self) -> None:
+        """Pass on nothing that the exchange sends from now on."""
+        self._flowing.clear()
+
+    def received(self) -> list[bytes]:
+        """Return what was passed on to the client by each WebSocket, in the order of opening."""
+        with self._lock:
+            return [bytes(self._answers[pair]) for pair in self._streams]
 
     def forbid(self, *parts: bytes) -> None:
         """Answer requests whose address has one of these parts with HTTP 403."""
@@ -112,9 +130,12 @@ class Tap:
 
     def _answer(self, pair: tuple[socket.socket, socket.socket]) -> None:
         client, upstream = pair
+        passed = self._answers.setdefault(pair, bytearray())
         with suppress(OSError):
             while data := upstream.recv(CHUNK_BYTES):
+                self._flowing.wait()
                 client.sendall(data)
+                passed += data
         _cut([pair])
 
 

@@ -65,6 +65,8 @@ def test_sources_losses_and_the_program_itself_are_counted() -> None:
                 ("stat", stat | counts | {"ord": 1, "gaps": 3}),
                 ("status", status | {"kind": "disconnected"}),
                 ("status", lost | {"kind": "overflow"}),
+                ("status", status | {"ord": 4, "kind": "redundant", "count": 30}),
+                ("status", status | {"ord": 5, "kind": "redundant", "count": 12}),
             ]
         )
     )
@@ -77,6 +79,7 @@ def test_sources_losses_and_the_program_itself_are_counted() -> None:
     assert found["monitor_source_duplicates_total", *source] == 4
     assert found["monitor_source_late_total", *source] == 0
     assert found["monitor_disconnects_total", "v"] == 1
+    assert found["monitor_redundant_messages_total", "v"] == 42
     assert found["monitor_dropped_rows_total",] == 70
     assert found["monitor_quality_events_total", "overflow"] == 1
     assert found["monitor_age_seconds", "v", "S"] == 1.5

@@ -53,6 +53,19 @@ def test_a_lost_book_message_is_an_incident_until_the_book_is_made_anew() -> Non
     assert (only.ended_ns, only.recovery) == (START_NS + 70_000_000, "book made anew")
 
 
+def test_one_of_two_connections_that_was_lost_is_an_incident_that_is_over() -> None:
+    hub = Hub()
+    why = "reset by peer; connection 2 goes on"
+    hub(rows("status", {**LINE, "state": "connected", "detail": why, "ts_recv": 5}))
+    ((only,),) = [hub.quality()[1]]
+    assert (only.kind, only.cause, only.recovery) == (
+        "disconnected",
+        why,
+        "the other connection went on",
+    )
+    assert only.began_ns == only.ended_ns == START_NS + 5_000_000
+
+
 def test_a_broken_line_is_one_incident_of_its_venue_and_ends_with_data() -> None:
     hub = Hub()
     of_symbol = {"scope": "symbol", "symbol": "A-B"}

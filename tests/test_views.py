@@ -30,7 +30,7 @@ S = 1_000_000_000
 START = 1_700_000_100 * S
 HERE = ("kraken", "BTC-USD")
 Row = tuple[str, dict[str, Any]]
-WHAT_IF = WhatIf(Parameters(1.0, 1_000.0))
+WHAT_IF = WhatIf(Parameters(1.0, 1_000.0), {})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -249,7 +249,7 @@ def test_the_pages_instrument_has_a_line_however_many_sources_there_are() -> Non
         other = make("stat", 2, venue, channel="quote", rows=3)
         rows.append((other[0], {**other[1], "symbol": "AAA-USD"}))
     (hub,) = fed([*rows, make("clock", 3, "monitor", offset_ns=0)])
-    for view, count, left_out in ((Rates(), 12, 18), (CrossVenue(60_000, WHAT_IF), 8, 7)):
+    for view, count, left_out in ((Rates(), 12, 18), (CrossVenue(60_000, {}, WHAT_IF), 8, 7)):
         view.pane.get_root()
         assert sources_of(hub, view, ("v00", HERE[1])) == venues[:count]
         assert view.figure.title.text.endswith(f"({left_out} more not shown)")

@@ -32,6 +32,7 @@ class Way(NamedTuple):
     venue: str
     mode: str
     interval_s: float | None
+    connections: int
 
 
 class Feeds:
@@ -49,6 +50,8 @@ class Feeds:
         self._sources = list(sources)
         self._endpoints, self._settings = endpoints, settings
         self._raw = raw
+        for source in self._sources:
+            self._check_raw(source)
         self._feed = Feed(capacity_rows)
         self._clock = ReceiveClock()
         self._conns = itertools.count(1)
@@ -109,6 +112,7 @@ class Feeds:
 
     def add(self, source: Source) -> None:
         """Follow one more source, or one in another way; its venue is connected to anew."""
+        self._check_raw(source)
         with self._lock:
             before = self._followed(source)
             if [self._way(one) for one in before] == [self._way(source)]:
@@ -166,7 +170,13 @@ class Feeds:
     def _way(self, source: Source) -> Way:
         settings = self._settings.get(source.venue, VenueSettings())
         interval_s = source.interval_s or settings.interval_s
-        return Way(source.venue, source.mode or settings.mode, interval_s)
+        connections = source.connections or settings.connections
+        return Way(source.venue, source.mode or settings.mode, interval_s, connections)
+
+    def _check_raw(self, source: Source) -> None:
+        # Payloads of two connections, one after the other, would be taken for losses and repeats.
+        if self._raw and (found := self._way(source).connections) > 1:
+            raise ValueError(f"expected 1 connection to {source} with --raw, found {found}")
 
     def _address(self, venue: str) -> str:
         return str(self._endpoints.get(venue, NOWHERE).http or venues()[venue]["rest_url"])
@@ -191,6 +201,7 @@ class Feeds:
         profile, endpoint = venues()[venue], self._endpoints.get(venue, NOWHERE)
         base, address = endpoint.ws or profile["ws_url"], self._address(venue)
         name = venue if way.mode == settings.mode else f"{venue}-{way.mode}"
+        name = name if way.connections == settings.connections else f"{name}-x{way.connections}"
         name = name if part == 0 else f"{name}-{part + 1}"
         options = {
             "name": name,
@@ -199,6 +210,7 @@ class Feeds:
             "raw": self._raw,
             "gap_fill": settings.gap_fill,
             "part": part,
+            "twice": way.connections > 1,
             "interval_ms": round((way.interval_s or 0) * 1000),
             "setup": self._setup(venue),
         }
@@ -215,7 +227,7 @@ class Feeds:
             self._rests[venue],
             lambda: next(self._conns),
             lambda parts: self._parts.__setitem__(way, parts),
-            Policy(way.mode, settings.fallback_after_s),
+            Policy(way.mode, settings.fallback_after_s, way.connections),
         )
         self._supervisors[way, part] = supervisor
         supervisor.start()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,15 +11,13 @@ from typing import Any, NamedTuple
 
 from monitor._rust_feed import Session
 from monitor.feeds import transport
-from monitor.feeds.beside import Beside
+from monitor.feeds.back_off import BackOff
+from monitor.feeds.beside import WAIT_S, Beside
 from monitor.feeds.clock import ReceiveClock
 from monitor.feeds.key import Key
 from monitor.feeds.opening import Opening, refusal
 from monitor.feeds.rest import Answer, Rest
 
-BACK_OFF_FIRST_S = 0.5
-BACK_OFF_CAP_S = 30.0
-HEALTHY_S = 10.0
 TICK_S = 0.1
 TICK_NS = 100_000_000
 LIST_TRIES_EVERY_S = 60.0
@@ -32,10 +29,14 @@ LAST_READS = 64
 
 
 class Policy(NamedTuple):
-    """How a source is had: `auto`, `ws` or `rest`; REST takes over after so long without a line."""
+    """How a source is had: `auto`, `ws` or `rest`; REST takes over after so long without a line.
+
+    With two connections each message counts once, and one of them may be lost.
+    """
 
     mode: str = "auto"
     fallback_after_s: float = 15.0
+    connections: int = 1
 
 
 class Supervisor:
@@ -67,6 +68,7 @@ class Supervisor:
         self._heard_s = time.monotonic()
         self._opened_s: float | None = None
         self._beside: Beside | None = None
+        self._beside_due_s, self._back_off = 0.0, BackOff()
         self._may_take_over = False
         self._why = "no connection yet"
         self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
@@ -96,15 +98,12 @@ class Supervisor:
         if self._ws_url is None or self._policy.mode == "rest":
             self._poll()
             return
-        failures = 0
+        back_off = BackOff()
         while not self._stopping.is_set():
             self._conn, self._opened_s = self._next_conn(), None
             kind, self._why, pause_s = self._live(self._ws_url)
             self._end(kind, self._why)
-            failures = 0 if self._was_healthy() else failures + 1
-            # Full jitter: many collectors cut off at once must not come back at once.
-            ceiling = min(BACK_OFF_CAP_S, BACK_OFF_FIRST_S * 2 ** min(failures, 16))
-            self._idle(max(pause_s, random.uniform(0, ceiling)))
+            self._idle(max(pause_s, back_off.pause_s(self._lived_s())))
 
     def _poll(self) -> None:
         """Ask by REST for as long as it takes; the venue has no stream, or none is wanted."""
@@ -119,9 +118,9 @@ class Supervisor:
     def _end(self, kind: str, why: str) -> None:
         self._session.closed(self._conn, self._clock.now_ns(), kind, why)
 
-    def _was_healthy(self) -> bool:
+    def _lived_s(self) -> float:
         # Time spent in vain on opening a connection says nothing for it.
-        return self._opened_s is not None and time.monotonic() - self._opened_s >= HEALTHY_S
+        return time.monotonic() - self._opened_s if self._opened_s is not None else 0.0
 
     def _live(self, url: str) -> tuple[str, str, float]:
         """Hold one connection for as long as it lasts; return kind, reason, and a pause in s."""
@@ -136,10 +135,9 @@ class Supervisor:
                 actions = self._session.opened(self._conn, self._clock.now_ns(), shown)
                 why = self._carry_out(line, actions)
                 while not why and not self._stopping.is_set():
-                    why = self._step(line)
-                    going_on = self._step_beside(stack, line, bool(why))
-                    if going_on is not line:
-                        line, why = going_on, None
+                    why = self._hold(line)
+                    if self._may_take_over:
+                        line, why = self._take_over(stack, line, bool(why)), None
                 if not why:
                     line.close(transport.NORMAL)
                     return "stopped", "stopped on request", 0.0
@@ -148,48 +146,82 @@ class Supervisor:
                 kind, why, pause_s = refusal(error)
                 return kind, self._key.explain(kind, why), pause_s
             finally:
-                self._give_up_beside()
+                self._leave_beside(0.0)
 
-    def _step_beside(self, stack: ExitStack, line: transport.Line, ended: bool) -> transport.Line:
-        """Bring the second connection on, if there is one; return the line to go on with.
+    def _hold(self, line: transport.Line) -> str | None:
+        """Read both connections, if there are two; return why the first one ended, or None."""
+        try:
+            why = self._step(line)
+        except transport.LINE_ERRORS as error:
+            why = refusal(error)[1]
+            self._meet_end(why)
+            if not self._may_take_over:
+                raise
+            return why
+        if why:
+            self._meet_end(why)
+        else:
+            self._step_beside(0.0)
+        return why
 
-        If the first one has `ended` already, nothing else is left to do than to wait for it.
-        """
-        while self._beside is not None and not self._stopping.is_set():
-            try:
-                why = self._beside.step(self._clock.now_ns, self._carry_out)
-            except transport.LINE_ERRORS as error:
-                why = f"{type(error).__name__}: {error}"
-            if self._may_take_over:
-                return self._take_over(stack, line, self._beside)
-            if why:
-                self._give_up_beside()
-            if not ended:
-                break
-        return line
+    def _meet_end(self, why: str) -> None:
+        """Go on with the second connection if there is one, or if one was to replace the first."""
+        self._carry_out(None, self._session.lost(self._clock.now_ns(), why))
+        while self._beside is not None and not self._may_take_over and not self._stopping.is_set():
+            if self._policy.connections > 1:
+                # It was not far enough, and quotes do not stand for as long as it may take.
+                return
+            self._step_beside(WAIT_S)
 
-    def _take_over(self, stack: ExitStack, line: transport.Line, beside: Beside) -> transport.Line:
+    def _step_beside(self, wait_s: float) -> None:
+        """Bring the second connection on, if there is one."""
+        if self._beside is None:
+            return
+        kind, pause_s = "disconnected", 0.0
+        try:
+            why = self._beside.step(self._clock.now_ns, self._carry_out, wait_s)
+        except transport.LINE_ERRORS as error:
+            kind, why, pause_s = refusal(error)
+            why = self._key.explain(kind, why)
+        if why and not self._may_take_over:
+            self._session.closed_beside(self._clock.now_ns(), kind, why)
+            self._leave_beside(pause_s)
+
+    def _take_over(self, stack: ExitStack, line: transport.Line, lost: bool) -> transport.Line:
         """Read the first line to its end, go on with the second, and leave the first."""
-        self._beside, self._may_take_over = None, False
+        assert self._beside is not None
+        beside, self._beside, self._may_take_over = self._beside, None, False
         with suppress(*transport.LINE_ERRORS):
             for _ in range(LAST_READS):
                 data = line.read(0)
                 if not data:
                     break
                 self._session.receive(data, self._clock.now_ns())
-        taken = beside.take_over(stack)
-        self._conn, self._opened_s = beside.conn, time.monotonic()
+        left = stack.pop_all()
+        taken, closing = beside.take_over()
+        stack.push(closing)
+        now_s = time.monotonic()
+        self._beside_due_s = now_s + self._back_off.pause_s(self._lived_s())
+        self._conn, self._opened_s, self._heard_s = beside.conn, now_s - beside.lived_s, now_s
         self._carry_out(taken, self._session.take_over(self._clock.now_ns()))
-        line.close(transport.NORMAL)
+        if lost:
+            left.close()
+        else:
+            # What the second one brings does not wait for the first one's end.
+            name = f"leave-{self._name}"
+            threading.Thread(target=_leave, args=(line, left), name=name, daemon=True).start()
         return taken
 
     def _replace(self) -> None:
-        if self._beside is None and self._ws_url is not None:
+        due = time.monotonic() >= self._beside_due_s
+        if due and self._beside is None and self._ws_url is not None:
             name = f"connect-{self._name}"
             self._beside = Beside(self._session, self._next_conn(), self._ws_url, name)
 
-    def _give_up_beside(self) -> None:
+    def _leave_beside(self, pause_s: float) -> None:
         if self._beside is not None:
+            pause_s = max(pause_s, self._back_off.pause_s(self._beside.lived_s))
+            self._beside_due_s = time.monotonic() + pause_s
             self._beside.close()
         self._beside, self._may_take_over = None, False
 
@@ -229,7 +261,7 @@ class Supervisor:
         deadline_ns = self._clock.now_ns() + TICK_NS
         now_ns = 0
         while now_ns < deadline_ns:
-            data = line.read()
+            data = self._read(line)
             now_ns = self._clock.now_ns()
             if data is None:
                 break
@@ -240,6 +272,18 @@ class Supervisor:
             if actions and (why := self._carry_out(line, actions)):
                 return why
         return self._pass_time(line)
+
+    def _read(self, line: transport.Line) -> bytes | None:
+        """Wait for what comes; what a second connection brings meanwhile is taken as it comes."""
+        until_s = time.monotonic() + transport.READ_TIMEOUT_S
+        while self._beside is not None and (beside := self._beside.line) is not None:
+            left_s = until_s - time.monotonic()
+            ready = transport.readable((line, beside), max(0.0, left_s))
+            if beside in ready:
+                self._step_beside(0.0)
+            if line in ready or left_s <= 0 or self._may_take_over:
+                return line.read(0.0)
+        return line.read()
 
     def _hear(self) -> None:
         # A line that is cut right after its greeting is as good as none.
@@ -269,6 +313,9 @@ class Supervisor:
             self._session.fetch_failed(conn, answer.path, answer.kind, answer.why, now_ns)
 
     def _fall_back_if_due(self) -> None:
+        if self._policy.connections > 1 and self._beside and self._beside.line:
+            # What the first one does not bring the second does; it is left itself if it is silent.
+            return
         unheard_s = time.monotonic() - self._heard_s
         if self._policy.mode == "auto" and unheard_s >= self._policy.fallback_after_s:
             self._session.fall_back(self._conn, self._clock.now_ns(), self._why)
@@ -302,3 +349,8 @@ class Supervisor:
                 line.close(code)
                 return str(why)
         return None
+
+
+def _leave(line: transport.Line, closing: ExitStack) -> None:
+    with closing:
+        line.close(transport.NORMAL)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import email.utils
+import select
 import socket
 import ssl
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +69,14 @@ class Line:
         except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             return None
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether bytes are at hand that the socket no longer shows: TLS opens whole records."""
+        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
+
+    def fileno(self) -> int:
+        return int(self._sock.fileno())
+
     def send(self, text: str) -> None:
         self._ws.send(text)
 
@@ -93,6 +102,12 @@ class Line:
                 self._sock.settimeout(left_s)
                 if not self._sock.recv(CHUNK_BYTES):
                     break
+
+
+def readable(lines: Sequence[Line], wait_s: float = READ_TIMEOUT_S) -> list[Line]:
+    """Return those of open lines that have something to read, after waiting at most so long."""
+    ready = [line for line in lines if line.is_readable]
+    return ready or select.select(lines, [], [], wait_s)[0]
 
 
 @contextmanager

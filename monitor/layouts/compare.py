@@ -47,8 +47,10 @@ class Compare:
     title = "Compare"
 
     def __init__(self, settings: CrossVenueSettings) -> None:
-        self._fresh_ms, self._table_s = settings.fresh_ms, 0.0
-        self._what_if = WhatIf(Parameters(settings.threshold_bps, settings.fresh_ms))
+        self._fresh_ms, self._taken_for = settings.fresh_ms, settings.taken_for
+        self._table_s = 0.0
+        parameters = Parameters(settings.threshold_bps, settings.fresh_ms)
+        self._what_if = WhatIf(parameters, settings.taken_for)
         self.plots: list[Plot] = []
         self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
@@ -63,7 +65,8 @@ class Compare:
         if time.monotonic() - self._table_s >= TABLE_EVERY_S:
             self._table_s = time.monotonic()
             every = self._mids.all_of_them(hub, instrument)
-            html = legs(hub, every, self._mids.owners, instrument[1], self._fresh_ms)
+            settings = (self._fresh_ms, self._taken_for)
+            html = legs(hub, every, self._mids.owners, instrument[1], *settings)
             if self._legs.object != html:
                 self._legs.object = html
             html = self._what_if.html(instrument[1])
@@ -71,11 +74,8 @@ class Compare:
                 self._result.object = html
 
     def _make(self) -> None:
-        self._mids, rates, latencies = (
-            CrossVenue(self._fresh_ms, self._what_if),
-            Rates(),
-            Latencies(),
-        )
+        self._mids = CrossVenue(self._fresh_ms, self._taken_for, self._what_if)
+        rates, latencies = Rates(), Latencies()
         self._lines = (self._mids, rates, latencies)
         self.plots = [*self._lines]
         self._legs, self._result = style.html(), style.html()
@@ -132,7 +132,11 @@ class Compare:
             self._sources.param.update(options=sources, value=there)
         base = instrument[1].partition("-")[0]
         symbols = sorted({symbol for _, symbol in hub.instruments()} - {instrument[1]})
-        options = style.labels(symbol for symbol in symbols if symbol.partition("-")[0] == base)
+        options = style.labels(
+            symbol
+            for symbol in symbols
+            if symbol.partition("-")[0] == base and not self._mids.is_same(symbol, instrument[1])
+        )
         if options != self._others.options:
             kept = [symbol for symbol in self._others.value if symbol in options.values()]
             self._others.param.update(options=options, value=kept)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from monitor import quote_assets
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import plot
@@ -22,20 +23,21 @@ from monitor.views.what_if import WhatIf
 LEGS = 8
 # How far the middle of a word is from its line.
 WORD_PX = 8.0
+TITLE = "Mid of each venue, best bid and offer"
 BEST, WAS_STALE, IS_STALE, WORDS, CHANCES = LEGS, LEGS + 2, LEGS + 3, LEGS + 4, LEGS + 5
 
 
 class CrossVenue(Lines):
-    title = "Mid of each venue, best bid and offer"
+    title = TITLE
     kinds = ()
     height = None
     slots = LEGS
     extra = ("bid", "ask")
     tooltips = (("mid", plot.exact("y")), ("bid", plot.exact("bid")), ("ask", plot.exact("ask")))
 
-    def __init__(self, fresh_ms: float, what_if: WhatIf) -> None:
+    def __init__(self, fresh_ms: float, taken_for: quote_assets.TakenFor, what_if: WhatIf) -> None:
+        self._fresh_ns, self._taken_for = int(fresh_ms * 1e6), taken_for
         self._what_if = what_if
-        self._fresh_ns = int(fresh_ms * 1e6)
         # Symbols that are laid over that of the instrument.
         self.others: tuple[str, ...] = ()
         self._legs: dict[Instrument, Leg] = {}
@@ -85,11 +87,22 @@ class CrossVenue(Lines):
 
     def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
         symbols = (instrument[1], *self.others)
-        legs = [leg for leg in hub.instruments() if leg[1] in symbols]
-        return sorted(legs, key=lambda leg: (symbols.index(leg[1]), leg[0]))
+        legs = [
+            leg
+            for leg in hub.instruments()
+            if leg[1] in symbols or self.is_same(leg[1], instrument[1])
+        ]
+        # Those that are held against each other first.
+        place = {symbol: at for at, symbol in enumerate(symbols)}
+        return sorted(legs, key=lambda leg: (place.get(leg[1], 0), leg[1] not in place, leg))
+
+    def is_same(self, symbol: str, other: str) -> bool:
+        """Whether instruments of these symbols are held against each other."""
+        one, two = (quote_assets.compared(name, self._taken_for) for name in (symbol, other))
+        return one == two
 
     def concerns(self, mark: Mark, instrument: Instrument) -> bool:
-        symbols = {None, instrument[1], *self.others}
+        symbols = {None, instrument[1], *self.others, *(symbol for _, symbol in self.owners)}
         venues = {"monitor", *(venue for venue, _ in self.owners)}
         return mark.symbol in symbols and (mark.kind in ALERT_LEVELS or mark.venue in venues)
 
@@ -98,11 +111,14 @@ class CrossVenue(Lines):
             self._legs, self._across = {}, Across(LEGS)
             self._what_if.begin()
         self._fresh, self._spans = {}, []
+        symbols = [symbol for _, symbol in self.all_of_them(hub, instrument)]
+        name = quote_assets.compound(symbols, instrument[1], self._taken_for)
+        self.title = TITLE if name == instrument[1] else f"{TITLE}: {name}"
         new = self.collect(hub, instrument, anew)
         new |= self._best(instrument[1]) | self._was_stale()
         for at in range(IS_STALE):
             self.append(at, new.get(at), anew)
-        same = [leg for leg in hub.instruments() if leg[1] == instrument[1]]
+        same = [leg for leg in hub.instruments() if self.is_same(leg[1], instrument[1])]
         self.append(CHANCES, self._what_if.take(hub, same), anew)
         if self._pace.is_due(hub.now_ns) or anew:
             for at, columns in self._is_stale(hub.now_ns).items():
@@ -118,9 +134,11 @@ class CrossVenue(Lines):
         return {"time": rows["ts_recv"], "y": mid, "bid": rows["bid"], "ask": rows["ask"]}
 
     def _best(self, symbol: str) -> dict[int, Columns]:
-        """Return the best of the legs that are of the symbol itself."""
+        """Return the best of the legs that are of the symbol itself, or taken for it."""
         none: Columns = {"ts_recv": np.empty(0, np.int64), "bid": np.empty(0), "ask": np.empty(0)}
-        mine = [self._fresh[owner] if owner[1] == symbol else none for owner in self.owners]
+        mine = [
+            self._fresh[owner] if self.is_same(owner[1], symbol) else none for owner in self.owners
+        ]
         times, bids, asks = self._across.take(mine + [none] * (LEGS - len(mine)))
         if not len(times):
             return {}

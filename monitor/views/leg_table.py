@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from monitor import quote_assets
 from monitor.hub import Hub, Instrument, Quote
 from monitor.views import plot, tables
 from monitor.views.figures import exact_texts
@@ -23,15 +24,17 @@ def legs(
     drawn: Sequence[Instrument],
     symbol: str,
     fresh_ms: float,
+    taken_for: quote_assets.TakenFor,
 ) -> str:
-    """Make the sentence and the table; only legs of the symbol itself are held against each other.
+    """Make the sentence and the table; only legs of the symbol, or taken for it, are compared.
 
     `drawn` are those that have a line, in the order of lines. The shares are of the last minute; a
     leg is stale when no quote came for `fresh_ms`.
     """
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
     states = {(source.venue, source.symbol): source.state for source in hub.sources()}
-    same = [owner for owner in owners if owner[1] == symbol]
+    one = quote_assets.compared(symbol, taken_for)
+    same = [owner for owner in owners if quote_assets.compared(owner[1], taken_for) == one]
     seconds, found = shares(hub, same, int(fresh_ms * 1e6))
     share = dict(zip(same, found, strict=True))
     fresh = [quotes[o] for o in same if o in quotes and not _is_stale(quotes[o], fresh_ms)]
@@ -42,14 +45,15 @@ def legs(
         quote = quotes.get(owner)
         rows.append(
             [
-                _name(drawn, owner),
+                _name(drawn, owner, quote_assets.told(owner[1], taken_for)),
                 _state(states.get(owner, ""), quote, fresh_ms),
-                *_cells(quote, best_bid, best_ask, owner[1] == symbol, fresh_ms),
+                *_cells(quote, best_bid, best_ask, owner in same, fresh_ms),
                 *_parts(share.get(owner)),
             ]
         )
     told = _alone(hub, same[0]) if len(same) == 1 else _sentence(seconds, share)
-    title = f"Legs of {escape(symbol)} — {told}"
+    name = quote_assets.compound((of[1] for of in owners), symbol, taken_for)
+    title = f"Legs of {escape(name)} — {told}"
     return tables.table(title, NAMES, rows)
 
 
@@ -59,10 +63,15 @@ def _sentence(seconds: float, share: dict[Instrument, Share]) -> str:
         return '<span class="muted">no quote of it yet</span>'
     bid = max(share, key=lambda owner: share[owner].bid)
     ask = max(share, key=lambda owner: share[owner].ask)
-    stale = [f"{escape(o[0])} ({s.stale:.0%})" for o, s in share.items() if s.stale >= 0.005]
+    is_mixed = len({symbol for _, symbol in share}) > 1
+
+    def name(owner: Instrument) -> str:
+        return escape(" ".join(owner) if is_mixed else owner[0])
+
+    stale = [f"{name(o)} ({s.stale:.0%})" for o, s in share.items() if s.stale >= 0.005]
     return (
-        f"best in the last {seconds:.0f} s: highest bid {escape(bid[0])} ({share[bid].bid:.0%} of"
-        f" the time), lowest ask {escape(ask[0])} ({share[ask].ask:.0%}) · stale: "
+        f"best in the last {seconds:.0f} s: highest bid {name(bid)} ({share[bid].bid:.0%} of"
+        f" the time), lowest ask {name(ask)} ({share[ask].ask:.0%}) · stale: "
         + (", ".join(stale) if stale else "none")
     )
 
@@ -82,8 +91,9 @@ def _is_stale(quote: Quote, fresh_ms: float) -> bool:
     return quote.age_ms > fresh_ms
 
 
-def _name(drawn: Sequence[Instrument], owner: Instrument) -> str:
+def _name(drawn: Sequence[Instrument], owner: Instrument, taken: str) -> str:
     name = f"<b>{escape(owner[0])}</b> {escape(owner[1])}"
+    name += f' <span class="muted">({escape(taken)})</span>' if taken else ""
     if owner not in drawn:
         return f'<span class="swatch"></span>{name}'
     at = drawn.index(owner)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
@@ -9,12 +10,15 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from monitor import quote_assets
 from monitor.batches import FIRST_ORIGIN, SCHEMAS, Batch
 from monitor.hooks.cross_venue import Hook
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
 from monitor.views.tables import clock
 
+# The bid in the text of a signal.
+BID = re.compile(r" bid (\S+) > ")
 # Older ones are counted, and told of no more one by one.
 KEPT = 2_000
 
@@ -31,8 +35,8 @@ class Parameters(NamedTuple):
 class WhatIf:
     """Runs the hook `cross_venue` over the quotes that a hub holds of one symbol's legs."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters
+    def __init__(self, parameters: Parameters, taken_for: quote_assets.TakenFor) -> None:
+        self._parameters, self._taken_for = parameters, taken_for
         # Another one for every time that all is reckoned anew.
         self.turn = 0
         self.begin()
@@ -50,12 +54,9 @@ class WhatIf:
 
     def begin(self) -> None:
         """Forget what was found: what follows is of another time, symbol or parameter."""
-        self._hook = Hook(self._parameters.threshold_bps, self._parameters.fresh_ms, "recomputed")
+        self._hook = Hook(*self._parameters[:2], "recomputed", self._taken_for)
         self._state = self._hook.start()
         self._cursors: dict[Instrument, int] = {}
-        # Of each leg by its place: the bid at each new row, and the one that stood last.
-        self._bids: list[np.ndarray] = []
-        self._stood: dict[int, float] = {}
         self._since_ns, self._count = 0, 0
         self._found: Columns = {n: np.empty(0) for n in ("time", "bid", "bps")}
         self._texts: list[str] = []
@@ -69,20 +70,14 @@ class WhatIf:
         self._state, signals = self._hook.step(self._state, _batch(rows))
         if signals is None:
             return None
-        at = np.asarray(signals["cause_ord"])
-        by_venue = {venue: place for place, (venue, _) in enumerate(legs)}
-        bids = [
-            float(self._bids[by_venue[venue]][row])
-            for venue, row in zip(signals["venue"].to_pylist(), at.tolist(), strict=True)
-        ]
+        at, texts = np.asarray(signals["cause_ord"]), signals["text"].to_pylist()
         new = {
             "time": rows["ts_recv"][at],
-            "bid": np.array(bids),
+            "bid": np.array([float(BID.findall(text)[0]) for text in texts]),
             "bps": np.asarray(signals["value"]),
         }
         self._count += len(at)
         self._found = {n: np.append(self._found[n], v)[-KEPT:] for n, v in new.items()}
-        texts = signals["text"].to_pylist()
         self._texts = [*self._texts, *texts][-KEPT:]
         return {**new, "text": np.array(texts, object)}
 
@@ -110,7 +105,7 @@ class WhatIf:
         )
 
     def _new(self, hub: Hub, legs: Sequence[Instrument]) -> Columns:
-        """Return the legs' new quotes in order of time; remember each leg's bids beside them."""
+        """Return the legs' new quotes in order of time."""
         # What comes while this reads has its turn the next time, whichever leg it is of.
         until_ns = hub.now_ns
         parts = []
@@ -127,20 +122,10 @@ class WhatIf:
         whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         order = np.argsort(whole["ts_recv"], kind="stable")
         ordered: Columns = {name: values[order] for name, values in whole.items()}
-        ordered["venue"] = np.array([venue for venue, _ in legs], object)[ordered["leg"]]
-        ordered["symbol"] = np.full(len(order), legs[0][1], object)
-        self._bids = [self._carried(ordered, place) for place in range(len(legs))]
+        for name, place in (("venue", 0), ("symbol", 1)):
+            of_legs = np.array([leg[place] for leg in legs], object)
+            ordered[name] = of_legs[ordered["leg"]]
         return ordered
-
-    def _carried(self, rows: Columns, leg: int) -> np.ndarray:
-        """Return a leg's last bid at each row."""
-        count = len(rows["leg"])
-        if not count:
-            return np.empty(0)
-        last = np.maximum.accumulate(np.where(rows["leg"] == leg, np.arange(count), -1))
-        bids = np.where(last >= 0, rows["bid"][last], self._stood.get(leg, np.nan))
-        self._stood[leg] = float(bids[-1])
-        return bids
 
 
 def _batch(rows: Columns) -> Batch:

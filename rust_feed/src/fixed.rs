@@ -3,7 +3,7 @@
 use crate::scan::{EXACT_MANTISSA, EXACT_POWERS, Scanner, loses_digits};
 
 /// A decimal of at most 18 places as it was written: `mantissa` / 10^`decimals`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fixed {
     pub mantissa: u64,
     pub decimals: u8,

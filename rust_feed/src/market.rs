@@ -17,6 +17,7 @@ mod books;
 mod fills;
 mod instruments;
 mod polled;
+mod repeats;
 mod report;
 mod trades;
 mod verdicts;
@@ -25,6 +26,7 @@ mod witness;
 pub use books::Health;
 use books::Kept;
 use fills::Fills;
+use repeats::Told;
 
 /// One instrument as it is followed: its name and what its numbers have shown so far.
 #[derive(Debug)]
@@ -35,6 +37,8 @@ pub struct Followed {
     quote_seq: Growing,
     trade_ids: [Contiguous; CHANNELS],
     recent_trades: Recent,
+    /// What came of its streams, where two connections bring the same.
+    told: [Told; CHANNELS],
     /// When its last trade happened.
     traded_ns: Option<i64>,
     /// Messages of its connection were lost, or it is a new one: its trade ids may jump by that.
@@ -61,6 +65,9 @@ pub struct Market {
     pub keep_frames: bool,
     /// Whether anything can be asked of the venue, such as a book's snapshot.
     pub live: bool,
+    /// Whether two connections bring the same, and which of them brings what is read now.
+    pub compares: bool,
+    pub second: bool,
     /// Whether polls are taken: an answer that comes after the stream took over again is not.
     pub takes_polled: bool,
     pub notices: Vec<Notice>,
@@ -101,6 +108,8 @@ impl Market {
             common_flags: 0,
             keep_frames: false,
             live: false,
+            compares: false,
+            second: false,
             takes_polled: true,
             notices: Vec::new(),
             asks: Vec::new(),
@@ -163,6 +172,9 @@ impl Market {
         }
         let at = self.follow(raw_symbol);
         let tick = without_empty_sides(tick);
+        if tick.origin == Origin::Native && self.quote_was_told(at, &tick) {
+            return;
+        }
         if tick.bid.is_nan() && tick.ask.is_nan() {
             return self.end_quotes_of(at, &[tick.origin]);
         }
@@ -179,7 +191,7 @@ impl Market {
             }
             _ => Verdict::Good,
         };
-        if self.is_overlap(verdict) {
+        if self.leaves_out(matches!(verdict, Verdict::Duplicate | Verdict::Late)) {
             return;
         }
         let flags = tick.flags | self.judge(at, Channel::Quote, verdict, tick.seq);

@@ -218,8 +218,12 @@ impl Session {
         to_python(py, py.detach(|| self.lock().take_over(now_ns)))
     }
 
-    fn forget_beside(&self, py: Python<'_>) {
-        py.detach(|| self.lock().forget_beside());
+    fn lost<'py>(&self, py: Python<'py>, now_ns: i64, why: &str) -> PyResult<Actions<'py>> {
+        to_python(py, py.detach(|| self.lock().lost(now_ns, why)))
+    }
+
+    fn closed_beside(&self, py: Python<'_>, now_ns: i64, kind: &str, why: &str) {
+        py.detach(|| self.lock().closed_beside(now_ns, kind, why));
     }
 
     fn tick<'py>(&self, py: Python<'py>, now_ns: i64) -> PyResult<Actions<'py>> {
@@ -315,6 +319,7 @@ fn venues(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         about.set_item("list_path", list_path)?;
         let key = profile.key.as_ref().map(|key| (key.variable, key.query, key.header));
         about.set_item("key", key)?;
+        about.set_item("single", profile.single)?;
         all.set_item(profile.name, about)?;
     }
     Ok(all)

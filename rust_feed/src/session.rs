@@ -15,6 +15,7 @@ mod options;
 mod polling;
 mod resolve;
 mod standby;
+mod twice;
 mod watch;
 mod wire;
 
@@ -60,6 +61,8 @@ pub struct Session {
     standby: Option<Standby>,
     /// When a second connection was last asked for.
     replace_ns: i64,
+    /// When repeats that were left out were last told of.
+    repeats_told_ns: i64,
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
     overflows: u64,
@@ -103,6 +106,7 @@ impl Session {
         market.keep_frames = options.raw;
         market.live = options.live;
         market.fills.wanted = options.live && options.gap_fill;
+        market.compares = options.live && options.twice;
         let dialect = open(&options, &mut market);
         Some(Session {
             market,
@@ -115,6 +119,7 @@ impl Session {
             polling: None,
             standby: None,
             replace_ns: 0,
+            repeats_told_ns: 0,
             failure: None,
             overflows: 0,
             parts: None,
@@ -152,6 +157,7 @@ impl Session {
         self.fetches = Pacer::default();
         self.market.doubt_trades();
         self.market.forget_books(false);
+        self.forget_told(now_ns);
         self.subscriptions.clear();
         self.watch = Watch {
             open: true,
@@ -178,7 +184,12 @@ impl Session {
             return self.market.flush();
         }
         (self.watch.open, self.watch.subscribed) = (false, false);
-        self.standby = None;
+        if self.options.twice {
+            self.tell_repeats(i64::MAX);
+        }
+        if self.standby.is_some() {
+            self.closed_beside(now_ns, kind, why);
+        }
         let stopped = kind == "stopped";
         let state = if stopped { "stopped" } else { "failed" };
         if stopped {

@@ -81,6 +81,9 @@ impl Market {
     /// Take a message of book levels: a whole book, or changes of it.
     pub fn book(&mut self, raw_symbol: &str, tick: BookTick, levels: &Levels) {
         let at = self.follow(raw_symbol);
+        if self.book_was_told(at, &tick, levels) {
+            return;
+        }
         let repeated = tick.flags & (row::DUPLICATE | row::LATE) != 0;
         if repeated {
             self.push_book(at, tick, levels, &Levels::default(), 0, Verdict::Good);
@@ -250,7 +253,7 @@ impl Market {
         if last <= seq {
             // Right behind a snapshot the stream repeats what the snapshot holds already.
             let verdict = if fresh { Verdict::Good } else { Verdict::Duplicate };
-            if self.is_overlap(verdict) {
+            if self.leaves_out(verdict == Verdict::Duplicate) {
                 return;
             }
             let flags = self.judge(at, Channel::Book, verdict, Some(last)) | row::DUPLICATE;

@@ -75,6 +75,7 @@ impl Market {
             quote_seq: Growing::default(),
             trade_ids: Default::default(),
             recent_trades: Recent::default(),
+            told: Default::default(),
             traded_ns: None,
             may_lack_trades: false,
             covered: Covered::default(),

@@ -84,7 +84,9 @@ impl Market {
             self.want_fill(at, tick.channel, ids, tick.ts_event);
         }
         self.followed[at].traded_ns = tick.ts_event.or(self.followed[at].traded_ns);
-        if self.is_overlap(verdict) {
+        // A late one fills a hole: it is news unless REST filled that before.
+        let repeated = verdict == Verdict::Duplicate || (verdict == Verdict::Late && filled);
+        if self.leaves_out(repeated) {
             return;
         }
         // A snapshot repeats what was seen before a reconnect; that is no news.

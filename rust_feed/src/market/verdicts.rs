@@ -1,4 +1,4 @@
-//! What a market makes of the verdicts on numbers: flags, status rows, repeats that are left out.
+//! What a market makes of the verdicts on numbers: flags and status rows.
 
 use super::Market;
 use crate::quality::Verdict;
@@ -20,28 +20,6 @@ impl Market {
             self.gap_ahead = true;
             self.doubt_trades();
             self.spoil_all_books();
-        }
-    }
-
-    /// From now until `until_ns` leave out what another connection brought already.
-    pub fn leave_out_repeats_until(&mut self, until_ns: i64) {
-        self.repeats = Some((until_ns, 0));
-    }
-
-    /// How many repeats were left out, told once if their time is over at `by_ns`.
-    pub fn repeats_left_out(&mut self, by_ns: i64) -> Option<u64> {
-        self.repeats.take_if(|(until_ns, _)| *until_ns <= by_ns).map(|(_, count)| count)
-    }
-
-    /// Whether a row is a repeat of two connections' overlap; if so it is counted.
-    pub(super) fn is_overlap(&mut self, verdict: Verdict) -> bool {
-        let repeated = matches!(verdict, Verdict::Duplicate | Verdict::Late);
-        match &mut self.repeats {
-            Some((until_ns, count)) if repeated && self.now_ns < *until_ns => {
-                *count += 1;
-                true
-            }
-            _ => false,
         }
     }
 

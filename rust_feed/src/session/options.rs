@@ -28,6 +28,9 @@ pub struct Options {
     /// Which part of the sources this connection takes, where one cannot carry all.
     #[serde(default)]
     pub part: usize,
+    /// Bring everything by two connections, so that one may fail.
+    #[serde(default)]
+    pub twice: bool,
     #[serde(default)]
     pub setup: Setup,
 }

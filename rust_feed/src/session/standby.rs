@@ -1,16 +1,17 @@
 //! A second connection beside one that is to end: opened first, taken over without a gap.
 //!
 //! Its messages are kept unread until the first connection is left; then those that the first one
-//! brought already are left out by their numbers, and counted.
+//! brought already are left out by their numbers, and counted. Where two connections are wanted for
+//! good, the second one is read beside the first from then on (`twice`).
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::{Action, SECOND, Session, Watch, decode};
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::Market;
-use crate::subscription::{Pacer, Standing};
+use crate::subscription::{Channel, Pacer, Standing};
 use crate::tick::Notice;
 use crate::venue::Dialect;
 
@@ -24,25 +25,31 @@ const ANSWER_NS: i64 = 10 * SECOND;
 const KEPT_BYTES: usize = 64 << 20;
 
 pub(super) struct Standby {
-    conn: u32,
-    address: String,
-    dialect: Box<dyn Dialect>,
-    parser: FrameParser,
-    pacer: Pacer<String>,
+    pub(super) conn: u32,
+    pub(super) address: String,
+    pub(super) dialect: Box<dyn Dialect>,
+    pub(super) parser: FrameParser,
+    pub(super) pacer: Pacer<String>,
     /// Reads the answers to the subscriptions; its rows go nowhere.
     scratch: Market,
-    unanswered: HashSet<u64>,
+    /// What was asked for: the request's id, the channel and the raw symbol.
+    unanswered: Vec<(u64, Channel, String)>,
     opened_ns: i64,
     answered_ns: Option<i64>,
-    kept: VecDeque<(i64, String)>,
+    pub(super) kept: VecDeque<(i64, String)>,
     kept_bytes: usize,
+    /// It is read beside the first one, and of each message the one that comes first counts.
+    pub(super) joined: bool,
+    pub(super) frame_ns: i64,
+    pub(super) ping_ns: i64,
 }
 
 impl Session {
-    /// Whether the connection is near the end of the life that the venue gives it.
-    pub(super) fn is_old(&self) -> bool {
+    /// Whether the venue announced the connection's end, or it is near that of the life it is given.
+    pub(super) fn ends(&self) -> bool {
         let age_ns = self.market.now_ns - self.watch.opened_ns;
-        self.market.profile.life_s.is_some_and(|life_s| age_ns >= life_s * SECOND)
+        let life_s = self.market.profile.life_s;
+        self.watch.ends || life_s.is_some_and(|life_s| age_ns >= life_s * SECOND)
     }
 
     /// A second connection, numbered `conn`, was opened.
@@ -55,14 +62,19 @@ impl Session {
             parser: FrameParser::default(),
             pacer: Pacer::default(),
             scratch: Market::new(profile, Arc::new(Buffer::new(0))),
-            unanswered: HashSet::new(),
+            unanswered: Vec::new(),
             opened_ns: now_ns,
             answered_ns: None,
             kept: VecDeque::new(),
             kept_bytes: 0,
+            joined: false,
+            frame_ns: now_ns,
+            ping_ns: now_ns,
         };
-        for request in standby.dialect.subscribe(&self.wanted()) {
-            standby.unanswered.insert(request.id);
+        let wanted = self.wanted();
+        for request in standby.dialect.subscribe(&wanted) {
+            let asked = request.covers.iter().map(|at| wanted[*at].clone());
+            standby.unanswered.extend(asked.map(|(channel, raw)| (request.id, channel, raw)));
             standby.pacer.add(request.text);
         }
         self.standby = Some(standby);
@@ -71,12 +83,17 @@ impl Session {
 
     /// Bytes came from the second connection's socket.
     pub fn receive_beside(&mut self, bytes: &[u8], now_ns: i64) -> Vec<Action> {
+        self.begin_second(now_ns);
         let Some(standby) = &mut self.standby else { return Vec::new() };
+        standby.frame_ns = now_ns;
         standby.parser.extend(bytes);
         let mut actions = Vec::new();
         loop {
             match standby.parser.next_message() {
                 Ok(None) => break,
+                Ok(Some(Message::Text(text))) if standby.joined => {
+                    decode(text, &mut *standby.dialect, &mut self.market, "connected");
+                }
                 Ok(Some(Message::Text(text))) => {
                     standby.kept_bytes += text.len();
                     standby.kept.push_back((now_ns, text.into()));
@@ -97,30 +114,35 @@ impl Session {
         if standby.kept_bytes > KEPT_BYTES {
             actions.push(Action::Reconnect("the overlap brought more than can be kept".into()));
         }
+        self.end_second();
         actions.extend(self.tick_beside(now_ns));
         actions
     }
 
     /// Time passes for the second connection: `TakeOver` comes when the first may be left.
     pub fn tick_beside(&mut self, now_ns: i64) -> Vec<Action> {
-        let per_second = self.market.profile.sends_per_second;
+        let mut actions = self.watch_second(now_ns);
+        let (profile, goes_on) = (self.market.profile, self.options.twice && !self.ends());
         let Some(standby) = &mut self.standby else { return Vec::new() };
+        let per_second = profile.sends_per_second;
         let send = || standby.pacer.next(now_ns, per_second, 1);
-        let mut actions: Vec<Action> = std::iter::from_fn(send).map(Action::Send).collect();
+        actions.extend(std::iter::from_fn(send).map(Action::Send));
         if standby.unanswered.is_empty() {
             let answered_ns = *standby.answered_ns.get_or_insert(now_ns);
             if now_ns - answered_ns >= OVERLAP_NS {
-                actions.push(Action::TakeOver);
+                if goes_on {
+                    // One that is silent may have lost what came before the second began.
+                    if self.watch.frame_ns >= standby.opened_ns {
+                        self.join(now_ns);
+                    }
+                } else {
+                    actions.push(Action::TakeOver);
+                }
             }
         } else if now_ns - standby.opened_ns >= ANSWER_NS {
             actions.push(Action::Reconnect("its subscriptions were not answered".into()));
         }
         actions
-    }
-
-    /// The second connection is gone; the first one goes on alone.
-    pub fn forget_beside(&mut self) {
-        self.standby = None;
     }
 
     /// The first connection was read to its end: the second one is the connection from now on.
@@ -162,15 +184,6 @@ impl Session {
         self.market.notices.clear();
         self.finish()
     }
-
-    /// Tell how many repeats were left out, once no more can come.
-    pub(super) fn tell_repeats(&mut self, by_ns: i64) {
-        if let Some(count) = self.market.repeats_left_out(by_ns) {
-            let detail = Some("a new connection replaced the old one without a gap".into());
-            let numbers = [None, None, Some(count)];
-            self.market.status("connection", None, "connected", "replaced", detail, numbers);
-        }
-    }
 }
 
 impl Standby {
@@ -182,8 +195,12 @@ impl Standby {
         let Some((_, text)) = self.kept.back() else { return };
         decode(text, &mut *self.dialect, &mut self.scratch, "connected");
         for notice in std::mem::take(&mut self.scratch.notices) {
-            if let Notice::Answer { id, .. } = notice {
-                self.unanswered.remove(&id);
+            match notice {
+                Notice::Answer { id, .. } => self.unanswered.retain(|asked| asked.0 != id),
+                Notice::Channel { channel, raw_symbol, .. } => self.unanswered.retain(|asked| {
+                    asked.2 != raw_symbol || channel.is_some_and(|channel| channel != asked.1)
+                }),
+                _ => {}
             }
         }
         self.scratch.discard();

@@ -6,9 +6,9 @@ use crate::subscription::{Channel, Standing};
 /// Data younger than this makes a source `connected`.
 const FRESH_NS: i64 = 5 * SECOND;
 /// After this silence the line is asked for a sign of life.
-const PING_NS: i64 = 10 * SECOND;
+pub(super) const PING_NS: i64 = 10 * SECOND;
 /// No frame at all for so long, in spite of pings: the connection is half open.
-const ANY_FRAME_NS: i64 = 24 * SECOND;
+pub(super) const ANY_FRAME_NS: i64 = 24 * SECOND;
 /// Only heartbeats for so long: told as `no_data`.
 const NO_DATA_NS: i64 = 30 * SECOND;
 /// Only heartbeats for so long: worth a new connection.
@@ -73,8 +73,13 @@ impl Session {
     pub(super) fn watch_life(&mut self, actions: &mut Vec<Action>) {
         self.tell_repeats(self.market.now_ns);
         let now = self.market.now_ns;
-        let ends = self.watch.ends || self.is_old();
-        if ends && self.standby.is_none() && now - self.replace_ns >= REPLACE_EVERY_NS {
+        if let Some(standby) = &self.standby {
+            if standby.joined && self.ends() {
+                actions.push(Action::TakeOver);
+            }
+        } else if self.wants_second() {
+            actions.push(Action::Replace("two connections are wanted".into()));
+        } else if self.ends() && now - self.replace_ns >= REPLACE_EVERY_NS {
             self.replace_ns = now;
             let why = if self.watch.ends { "the venue announced its end" } else { "it is old" };
             actions.push(Action::Replace(why.into()));

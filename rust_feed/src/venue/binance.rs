@@ -54,6 +54,7 @@ pub const PROFILE: Profile = Profile {
     poll_ms: 1000,
     key: None,
     closes: false,
+    single: None,
     ping: None,
     seq_scope: "symbol",
     quote_seq_grows: true,

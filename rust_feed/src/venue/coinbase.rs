@@ -44,6 +44,7 @@ pub const PROFILE: Profile = Profile {
     poll_ms: 1000,
     key: None,
     closes: false,
+    single: Some("each connection numbers its messages for itself"),
     ping: None,
     seq_scope: "connection",
     quote_seq_grows: false,

@@ -35,6 +35,7 @@ pub const PROFILE: Profile = Profile {
     ws_url: Some("wss://ws-feed.exchange.coinbase.com"),
     rest_url: "https://api.exchange.coinbase.com",
     instruments: InstrumentList::Rest("/products"),
+    single: Some("its book changes have no number"),
     seq_scope: "symbol",
     quote_seq_grows: true,
     trade_ids_count_up: true,

@@ -42,6 +42,7 @@ pub const PROFILE: Profile = Profile {
         connections: 1,
     }),
     closes: true,
+    single: Some("its trades have no number"),
     ping: None,
     seq_scope: "none",
     quote_seq_grows: false,

@@ -55,6 +55,7 @@ pub const PROFILE: Profile = Profile {
     poll_ms: 1000,
     key: None,
     closes: false,
+    single: None,
     ping: Some(r#"{"method":"ping"}"#),
     seq_scope: "none",
     quote_seq_grows: false,

@@ -27,6 +27,7 @@ pub const PROFILE: Profile = Profile {
     name: "kraken-v1",
     ws_path: "/",
     instruments: InstrumentList::Rest("/0/public/AssetPairs"),
+    single: Some("its quotes and trades have no number"),
     ping: Some(r#"{"event":"ping"}"#),
     spell: |base, quote| format!("{}/{}", old_name(base), old_name(quote)),
     open: || Box::new(KrakenV1::default()),

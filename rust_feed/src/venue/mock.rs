@@ -34,6 +34,7 @@ pub const PROFILE: Profile = Profile {
     poll_ms: 1000,
     key: None,
     closes: false,
+    single: Some("it has no WebSocket"),
     ping: None,
     seq_scope: "symbol",
     quote_seq_grows: true,

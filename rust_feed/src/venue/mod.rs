@@ -49,6 +49,8 @@ pub struct Profile {
     pub key: Option<Key>,
     /// The markets have closing hours: a line without data may be as good as any.
     pub closes: bool,
+    /// Why two connections to one stream cannot be told apart, where they cannot.
+    pub single: Option<&'static str>,
     /// The text of the venue's own ping; without one a WebSocket ping is sent.
     pub ping: Option<&'static str>,
     /// What `seq` counts.

@@ -57,6 +57,7 @@ pub const PROFILE: Profile = Profile {
     poll_ms: 12_000,
     key: None,
     closes: false,
+    single: Some("it has no WebSocket"),
     ping: None,
     seq_scope: "block",
     quote_seq_grows: false,

@@ -1,0 +1,22 @@
+"""How long to wait before a connection is tried again: longer each time, and never in step."""
+
+from __future__ import annotations
+
+import random
+
+FIRST_S = 0.5
+CAP_S = 30.0
+HEALTHY_S = 10.0
+
+
+class BackOff:
+    """Counts failures in a row; a connection that lived for ten seconds was none."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def pause_s(self, lived_s: float) -> float:
+        """Return how long to wait after a connection that was open for so long."""
+        self._failures = 0 if lived_s >= HEALTHY_S else self._failures + 1
+        # Full jitter: many collectors cut off at once must not come back at once.
+        return random.uniform(0, min(CAP_S, FIRST_S * 2 ** min(self._failures, 16)))
