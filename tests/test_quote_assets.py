@@ -16,6 +16,7 @@ from monitor import config, hooks, quote_assets
 from monitor.hooks.cross_venue import Hook
 from monitor.views.cross_venue import BEST, CrossVenue
 from monitor.views.leg_table import legs
+from monitor.views.what_if import Parameters, WhatIf
 
 DOLLARS = {"USDT": "USD", "USDC": "USD"}
 ROW = st.tuples(
