@@ -12,8 +12,8 @@ import pytest
 import requests
 from conftest import collector_of, simulator_urls, until
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from served_page import QUIET, WAIT_MS, answers
 from test_collector import free_port
-from test_page import QUIET, WAIT_MS, _answers
 
 from monitor import lock
 from monitor.users import hash_password
@@ -114,7 +114,7 @@ def served(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Serve
     background("serve", "kraken:BTC-USD", *endpoints, "--port", port, "--config", file)
     held = collector_of(tmp_path / "recordings")
     url = f"http://127.0.0.1:{port}/"
-    until(lambda: _answers(f"{url}login"), "the page")
+    until(lambda: answers(f"{url}login"), "the page")
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)

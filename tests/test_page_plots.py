@@ -24,8 +24,8 @@ STREAMED, PATCHED = "ColumnsStreamed", "ColumnsPatched"
 # A whole source is a property that is set anew.
 WHOLE = "whole"
 # What a layout's plots have: the heat map and the candles six sources and one for marks, the depth
-# curve two; the mids thirteen and one for marks, rates and latencies twelve and one each.
-SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 14 + 13 + 13}
+# curve two; the mids fourteen and one for marks, rates and latencies twelve and one each.
+SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 15 + 13 + 13}
 
 
 class Wire:
