@@ -327,6 +327,11 @@ def test_a_captured_session_is_undamaged_until_a_size_is_altered(
     assert f"damaged: {venue} " in altered.stdout
 
 
+def was_hit(instrument: dict[str, Any]) -> bool:
+    """Whether a loss was seen within the time that is verified, and that is not all."""
+    return 0 < instrument["clean_pct"] < instrument["verified_pct"] < 100
+
+
 def test_faults_of_a_live_run_are_told_and_no_damage(
     tmp_path: Path, monitor: Run, background: Run
 ) -> None:
@@ -347,7 +352,9 @@ def test_faults_of_a_live_run_are_told_and_no_damage(
         document: dict[str, Any] = json.loads(running.stdout)
         assert document["state"] == "open"
         kinds = ("gap", "checksum", "undecodable", "disconnected")
-        return document if all(document["told"].get(kind) for kind in kinds) else None
+        is_told = all(document["told"].get(kind) for kind in kinds)
+        # Which instrument a fault hits is up to chance: each of them must have been.
+        return document if is_told and all(map(was_hit, document["instruments"])) else None
 
     until(told, "a gap, a failed checksum, an unreadable frame and a lost connection")
     live.terminate()
@@ -358,5 +365,5 @@ def test_faults_of_a_live_run_are_told_and_no_damage(
     assert (done.returncode, document["problems"]) == (0, [])
     assert (document["state"], document["digest"]) == ("sealed", digest)
     for instrument in document["instruments"]:
-        assert 0 < instrument["clean_pct"] < instrument["verified_pct"] < 100
+        assert was_hit(instrument)
         assert instrument["compared"]["depth"] > 0
