@@ -98,7 +98,8 @@ def test_an_unreadable_message_is_told_verbatim_and_is_a_lost_one(done: list[Pro
 def test_a_message_that_the_next_one_overtook_is_a_gap_and_then_late(done: list[Proof]) -> None:
     assert failures(done) == {}
     for proof in done:
-        assert proof.count("gap") == len(proof.done.strikes[proof.venue]) >= 3
+        # The last of three may still have waited to be overtaken when the faults ended.
+        assert proof.count("gap") == len(proof.done.strikes[proof.venue]) >= 2
 
 
 @judging("numbers")
