@@ -57,12 +57,14 @@ class Beat:
 
     async def _run(self, document: Any) -> None:
         loop, last_s = asyncio.get_running_loop(), 0.0
-        while not document.session_context.destroyed:
+        # A document whose session is over has none any more.
+        session = document.session_context
+        while not session.destroyed:
             wait_s = self.period_ms / 1e3
             await self._arrivals.wait(wait_s)
             if loop.time() - last_s >= wait_s * EARLY:
                 last_s = loop.time()
-                await document.session_context.with_locked_document(self._refresh_guarded)
+                await session.with_locked_document(self._refresh_guarded)
 
     async def _refresh_guarded(self, document: Any) -> None:
         try:

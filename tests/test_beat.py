@@ -17,10 +17,11 @@ SOON_S, NEVER_MS = 30.0, 3_600_000
 
 
 class Session:
-    """What the beat asks of a document: a lock, and whether its session is over."""
+    """What the beat asks of a document: its session, with a lock, and whether that is over."""
 
     def __init__(self) -> None:
-        self.session_context, self.destroyed = self, False
+        self.session_context: Session | None = self
+        self.destroyed = False
 
     async def with_locked_document(self, act: Callable[[Any], Awaitable[None]]) -> None:
         await act(self)
@@ -50,7 +51,7 @@ def test_a_page_is_refreshed_without_rows_too_and_not_after_its_session() -> Non
         beat = Beat(Arrivals(), lambda: refreshed.append(1), period_ms=1)
         beat.start(session)
         await asyncio.wait_for(_reaches(3, refreshed), SOON_S)
-        session.destroyed = True
+        session.destroyed, session.session_context = True, None
         assert beat._task is not None
         await asyncio.wait_for(beat._task, SOON_S)
 
