@@ -43,40 +43,31 @@ def hub() -> Hub:
     return found
 
 
-def line(name: str) -> tuple[Any, Any]:
-    """Return a buffer of `time` and one value, and the line that HoloViews draws of it."""
+def drawn(name: str, element: Any) -> tuple[Any, Any]:
+    """Return a buffer of `time` and one value, and what HoloViews draws of it."""
     empty = pd.DataFrame({"time": pd.to_datetime([]), name: np.array([], float)})
     buffer = hv.streams.Buffer(empty, length=ROWS, index=False)
-    drawn = hv.DynamicMap(
-        lambda data: hv.Curve(data, "time", name).opts(responsive=True, height=250),
+    plot = hv.DynamicMap(
+        lambda data: element(data, "time", name).opts(responsive=True, height=250),
         streams=[buffer],
     )
-    return buffer, drawn
-
-
-def dots(name: str) -> tuple[Any, Any]:
-    empty = pd.DataFrame({"time": pd.to_datetime([]), name: np.array([], float)})
-    buffer = hv.streams.Buffer(empty, length=ROWS, index=False)
-    drawn = hv.DynamicMap(
-        lambda data: hv.Scatter(data, "time", name).opts(responsive=True, height=250),
-        streams=[buffer],
-    )
-    return buffer, drawn
+    return buffer, plot
 
 
 class Plain:
     """The plots of one viewer."""
 
     def __init__(self) -> None:
-        made = {name: line(name) for name in ("bid", "ask", "mid", "bps", "bid_size", "ask_size")}
-        made |= {name: dots(name) for name in ("buy", "sell", "quote_ms", "trade_ms")}
+        lines = ("bid", "ask", "mid", "bps", "bid_size", "ask_size")
+        made = {name: drawn(name, hv.Curve) for name in lines}
+        made |= {name: drawn(name, hv.Scatter) for name in ("buy", "sell", "quote_ms", "trade_ms")}
         self._buffers = {name: buffer for name, (buffer, _) in made.items()}
-        drawn = {name: plot for name, (_, plot) in made.items()}
+        of = {name: plot for name, (_, plot) in made.items()}
         plots = (
-            drawn["bid"] * drawn["ask"] * drawn["mid"] * drawn["buy"] * drawn["sell"],
-            drawn["bps"],
-            drawn["quote_ms"] * drawn["trade_ms"],
-            drawn["bid_size"] * drawn["ask_size"],
+            of["bid"] * of["ask"] * of["mid"] * of["buy"] * of["sell"],
+            of["bps"],
+            of["quote_ms"] * of["trade_ms"],
+            of["bid_size"] * of["ask_size"],
         )
         self.view = pn.Column(*(pn.pane.HoloViews(plot) for plot in plots), width=1500)
         self._cursors = {"quote": 0, "trade": 0}
