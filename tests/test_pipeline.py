@@ -97,23 +97,36 @@ ROW = st.tuples(
 )
 
 
-@given(st.lists(ROW, min_size=1, max_size=60), st.lists(st.integers(1, 5), min_size=1))
-def test_signals_do_not_depend_on_where_batches_are_cut(
-    made: list[tuple[str, int, int, int, str]], cuts: list[int]
-) -> None:
+def numbered(
+    made: list[tuple[str, int, int, int, str]],
+) -> list[tuple[int, str, float, float, str]]:
+    """Make quotes of venue, bid, width, pause before it and symbol."""
     rows, number = [], 0
     for venue, bid, width, pause, symbol in made:
         number += pause
         rows.append((number, venue, float(bid), float(bid + width), symbol))
-    hook = Hook(1.0, 6.0, "recorded")
+    return rows
+
+
+def onsets(
+    hook: Hook, rows: list[tuple[int, str, float, float, str]], cuts: list[int]
+) -> list[tuple[int, str, str]]:
+    """Return `cause_ord`, venue and symbol of what a hook finds in batches cut anywhere."""
     state, found, at = hook.start(), [], 0
     while at < len(rows):
         size = cuts[at % len(cuts)]
         state, signals = hook.step(state, quotes(*rows[at : at + size]))
         found += signals.to_pylist() if signals is not None else []
         at += size
-    onsets = sorted((s["cause_ord"], s["venue"], s["symbol"]) for s in found)
-    assert onsets == expected_onsets(rows, 6)
+    return sorted((s["cause_ord"], s["venue"], s["symbol"]) for s in found)
+
+
+@given(st.lists(ROW, min_size=1, max_size=60), st.lists(st.integers(1, 5), min_size=1))
+def test_signals_do_not_depend_on_where_batches_are_cut(
+    made: list[tuple[str, int, int, int, str]], cuts: list[int]
+) -> None:
+    rows = numbered(made)
+    assert onsets(Hook(1.0, 6.0, "recorded"), rows, cuts) == expected_onsets(rows, 6)
 
 
 def test_a_batch_survives_the_wire() -> None:

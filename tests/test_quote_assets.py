@@ -9,7 +9,7 @@ import holoviews as hv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_pipeline import expected_onsets, quotes
+from test_pipeline import expected_onsets, numbered, onsets, quotes
 from test_views import Rows, fed, sources_of
 
 from monitor import config, hooks, quote_assets
@@ -79,25 +79,14 @@ def test_usd_and_usdt_stay_apart_until_the_user_takes_one_for_the_other(tmp_path
 def test_signals_are_those_of_one_symbol_with_more_legs(
     made: list[tuple[str, int, int, int, str]], cuts: list[int]
 ) -> None:
-    rows, number = [], 0
-    for venue, bid, width, pause, symbol in made:
-        number += pause
-        rows.append((number, venue, float(bid), float(bid + width), symbol))
-    hook = Hook(1.0, 6.0, "recorded", DOLLARS)
-    state, found, at = hook.start(), [], 0
-    while at < len(rows):
-        size = cuts[at % len(cuts)]
-        state, signals = hook.step(state, quotes(*rows[at : at + size]))
-        found += signals.to_pylist() if signals is not None else []
-        at += size
+    rows = numbered(made)
     # The same rows, each as a leg of the symbol that it is taken for.
     renamed = [
         (at, f"{venue} {symbol}", bid, ask, symbol.replace("USDT", "USD").replace("USDC", "USD"))
         for at, venue, bid, ask, symbol in rows
     ]
     wanted = [(at, *leg.split()) for at, leg, _ in expected_onsets(renamed, 6)]
-    onsets = [(s["cause_ord"], s["venue"], s["symbol"]) for s in found]
-    assert sorted(onsets) == sorted(wanted)
+    assert onsets(Hook(1.0, 6.0, "recorded", DOLLARS), rows, cuts) == sorted(wanted)
 
 
 def market() -> list[Any]:
