@@ -19,7 +19,7 @@ ROWS = ("quotes", "trades")
 
 
 class Latency(plot.Plot):
-    title = "Latency: to receipt, to the page, to the browser"
+    title = "Latency to receipt, page and browser"
     unit = "ms"
     kinds = ("quote", "trade")
 
