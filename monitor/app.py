@@ -14,6 +14,7 @@ from typing import Any
 import holoviews as hv
 import panel as pn
 import requests
+from panel.io.resources import LOCAL_DIST
 
 from monitor import lock
 from monitor.archive import Archive
@@ -161,16 +162,19 @@ def build() -> None:
     # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
     hv.renderer("bokeh").webgl = False
     # The page has a banner of its own for a lost server.
-    if pn.state.curdoc is not None:
-        pn.state.curdoc.config.notify_connection_status = False
+    document = pn.state.curdoc
+    if document is not None:
+        document.config.notify_connection_status = False
+        # Style sheets come from this server, whichever way the page was asked for.
+        document.template_variables["dist_url"] = LOCAL_DIST
     # A layout that fills the screen says so itself; what it stands in must not grow with it.
     pn.config.respect_explicit_sizing = True
-    shared().documents.add(pn.state.curdoc)
+    shared().documents.add(document)
     # Bokeh would go through all models anew after each that is made.
-    with pn.state.curdoc.models.freeze():
+    with document.models.freeze():
         page = Page(shared())
-        page.start()
         page.view.servable(title="monitor")
+    page.start()
 
 
 if pn.state.served:

@@ -89,7 +89,11 @@ class Page:
         return self._sql
 
     def start(self) -> None:
-        """Begin to refresh once the browser has the page; ends with the viewer's session."""
+        """Fill what is drawn, and refresh it once the browser has it, until the session ends."""
+        if self._wanted.source == permalink.LIVE:
+            hub = self.hub
+            self._tabs.refresh(hub, self._instrument(hub))
+            self._bar.object = self._headline(hub)
         pn.state.onload(self._begin)
         pn.state.on_session_destroyed(lambda _: self._end())
 

@@ -110,7 +110,7 @@ def _stop(folder: Path, held: lock.Held) -> None:
 
 
 def _serve_page(folder: Path, exposure: Exposure) -> None:
-    from monitor import app
+    from monitor import app, opening
 
     os.environ[app.FOLDER_VARIABLE] = str(folder)
     import panel as pn
@@ -126,6 +126,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
     shared.findings = check(exposure, HEADERS)
     users = Users(exposure.users)
     desk = Desk(users)
+    opening.take_over()
 
     class Proxy(RequestHandler):
         """Passes the collector's health and metrics on, and adds the page's own."""

@@ -1,4 +1,7 @@
-"""The tabs of a page: each layout is made when it is first looked at, for it takes its time."""
+"""The tabs of a page: a layout is made when it is first looked at, and its plots one by one.
+
+Each takes its time, in which no other viewer of the process gets anything.
+"""
 
 from __future__ import annotations
 
@@ -47,15 +50,20 @@ class Tabs:
             self.view.active = number
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Refresh what is seen; what was not seen before is made, and refreshed next time."""
+        """Refresh what is seen, and make the next of what was not seen before."""
         layout = self._made.get(self._titles[self.view.active])
-        if layout is None:
-            self._make()
-        else:
+        if layout is not None:
             layout.refresh(hub, instrument)
+        unmade = [plot for plot in self.plots if not plot.is_made]
+        if layout is None or unmade:
+            # Bokeh would go through all models anew after each that is made.
+            with pn.state.curdoc.models.freeze():
+                unmade[0].make() if unmade else self._make()
 
     def _make(self) -> None:
         active = self.view.active
         title = self._titles[active]
         layout = self._made[title] = self._makers[title]()
+        for plot in self.plots[:1]:
+            plot.make()
         self.view[active] = (title, layout.view)

@@ -143,11 +143,22 @@ def test_the_mini_map_counts_what_was_recorded_and_seeks(served: Served) -> None
     page.close()
 
 
-def test_a_narrow_screen_is_not_wider_than_it_is(served: Served) -> None:
-    page = served.open(width=390, height=844)
+def test_a_phone_shows_every_tab_and_none_is_wider_than_its_screen(served: Served) -> None:
+    phone = served.browser.new_context(
+        viewport={"width": 390, "height": 844}, is_mobile=True, has_touch=True
+    )
+    page = phone.new_page()
+    page.goto(f"http://127.0.0.1:{served.port}/")
     until(lambda: len(lines(page)) == 6, "six rows")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-    page.close()
+    tabs = page.locator(".bk-tab")
+    assert tabs.count() == 8
+    for at in range(8):
+        box = tabs.nth(at).bounding_box()
+        assert box is not None and box["x"] + box["width"] <= 390
+        tabs.nth(at).tap()
+        page.wait_for_selector(f".bk-tab.bk-active >> text={tabs.nth(at).inner_text()}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    phone.close()
 
 
 def test_a_page_that_lost_its_server_says_so_and_comes_back(served: Served) -> None:

@@ -131,6 +131,7 @@ def test_the_best_bid_and_offer_are_of_all_that_is_taken_for_the_same() -> None:
     }
     best, owners = {}, {}
     for name, view in views.items():
+        view.make()
         view.pane.get_root()
         owners[name] = sources_of(hub, view, ("kraken", "BTC-USD"))
         best[name] = [view.renderers[BEST + at].data_source.data for at in (0, 1)]

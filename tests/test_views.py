@@ -109,6 +109,7 @@ def test_candles_are_the_bars_of_sql_wherever_batches_are_cut(
 
 def test_a_drawn_candle_changes_with_a_trade_that_comes_late() -> None:
     view = Candles()
+    view.make()
     view.pane.get_root()
     for hub in fed(trades(), 60):
         view.refresh(hub, HERE)
@@ -137,6 +138,7 @@ def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
         rows.append(make("depth", seconds, **prices, **sizes))
         books[tick] = list(zip(asks, sizes["ask_sizes"], strict=True))
     view = HeatMap()
+    view.make()
     view.pane.get_root()
     for hub in fed(rows, 40):
         view.refresh(hub, HERE)
@@ -250,6 +252,7 @@ def test_the_pages_instrument_has_a_line_however_many_sources_there_are() -> Non
         rows.append((other[0], {**other[1], "symbol": "AAA-USD"}))
     (hub,) = fed([*rows, make("clock", 3, "monitor", offset_ns=0)])
     for view, count, left_out in ((Rates(), 12, 18), (CrossVenue(60_000, {}, WHAT_IF), 8, 7)):
+        view.make()
         view.pane.get_root()
         assert sources_of(hub, view, ("v00", HERE[1])) == venues[:count]
         assert view.figure.title.text.endswith(f"({left_out} more not shown)")

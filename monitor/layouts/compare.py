@@ -51,33 +51,10 @@ class Compare:
         self._table_s = 0.0
         parameters = Parameters(settings.threshold_bps, settings.fresh_ms)
         self._what_if = WhatIf(parameters, settings.taken_for)
-        self.plots: list[Plot] = []
-        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
-
-    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if not self.plots:
-            self._make()
-        if instrument is None:
-            return
-        self._offer(hub, instrument)
-        for plot in self.plots:
-            plot.refresh(hub, instrument)
-        if time.monotonic() - self._table_s >= TABLE_EVERY_S:
-            self._table_s = time.monotonic()
-            every = self._mids.all_of_them(hub, instrument)
-            settings = (self._fresh_ms, self._taken_for)
-            html = legs(hub, every, self._mids.owners, instrument[1], *settings)
-            if self._legs.object != html:
-                self._legs.object = html
-            html = self._what_if.html(instrument[1])
-            if self._result.object != html:
-                self._result.object = html
-
-    def _make(self) -> None:
         self._mids = CrossVenue(self._fresh_ms, self._taken_for, self._what_if)
         rates, latencies = Rates(), Latencies()
         self._lines = (self._mids, rates, latencies)
-        self.plots = [*self._lines]
+        self.plots: list[Plot] = [*self._lines]
         self._legs, self._result = style.html(), style.html()
         self._legs.stylesheets = [*self._legs.stylesheets, TABLE_CSS]
         choice = partial(
@@ -101,7 +78,24 @@ class Compare:
         }
         for place, part in places.items():
             part.styles = {"grid-area": place}
-        self.view[:] = list(places.values())
+        self.view = pn.Column(*places.values(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if instrument is None:
+            return
+        self._offer(hub, instrument)
+        for plot in self.plots:
+            plot.refresh(hub, instrument)
+        if time.monotonic() - self._table_s >= TABLE_EVERY_S:
+            self._table_s = time.monotonic()
+            every = self._mids.all_of_them(hub, instrument)
+            settings = (self._fresh_ms, self._taken_for)
+            html = legs(hub, every, self._mids.owners, instrument[1], *settings)
+            if self._legs.object != html:
+                self._legs.object = html
+            html = self._what_if.html(instrument[1])
+            if self._result.object != html:
+                self._result.object = html
 
     def _parameters(self) -> Any:
         """Make the inputs of the strategy's parameters; they are this viewer's alone."""

@@ -37,27 +37,15 @@ CORNER = {"position": "absolute", "top": "6px", "right": "44px", "z-index": "5"}
 
 
 class Micro:
-    """Heat map and candles, ladder, time and sales, depth; made when it is first looked at."""
+    """Heat map and candles, ladder, time and sales, depth."""
 
     title = "Micro-structure"
 
     def __init__(self) -> None:
-        self._views: list[Any] = []
-        self.plots: list[Plot] = []
-        self.view = pn.Column(style.drawing(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
-
-    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if not self._views:
-            self._make()
-        if instrument is not None:
-            for view in self._views:
-                view.refresh(hub, instrument)
-
-    def _make(self) -> None:
         candles, depth, heat = Candles(), DepthCurve(), HeatMap()
         ladder, tape = Ladder(), Tape()
-        self.plots = [heat, candles, depth]
-        self._views = [*self.plots, ladder, tape]
+        self.plots: list[Plot] = [heat, candles, depth]
+        self._views: list[Any] = [*self.plots, ladder, tape]
         interval = pn.widgets.RadioButtonGroup(
             name="Interval",
             options=list(INTERVALS_S),
@@ -80,4 +68,9 @@ class Micro:
         }
         for place, part in places.items():
             part.styles = {"grid-area": place}
-        self.view[:] = list(places.values())
+        self.view = pn.Column(*places.values(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if instrument is not None:
+            for view in self._views:
+                view.refresh(hub, instrument)

@@ -215,7 +215,7 @@ export function render({model}) {
     if (data.chosen !== undefined) { chosen = data.chosen; mark(); }
     if (data.cells) arrange();
   });
-  arrange();
+  told.textContent = "…";
   model.send_msg({ready: true});
   return root;
 }

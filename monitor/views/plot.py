@@ -76,8 +76,17 @@ class Plot:
         self.figure: Any = None
         self._mark_cursor = 0
         self._marks = ColumnDataSource({"time": [], "text": []})
+        sizing: dict[str, Any] = {"sizing_mode": "stretch_both", "min_height": MIN_HEIGHT}
+        if self.height:
+            sizing = {"sizing_mode": "stretch_width", "min_height": self.height}
+        self.pane = pn.Column(style.drawing(), **sizing)
+        self.is_made = False
+
+    def make(self) -> None:
+        """Draw the plot into its pane, where a word stands until then: that takes its time."""
+        self.is_made = True
         overlay = hv.Overlay([element.opts(hooks=[self._keep_source]) for element in self.draw()])
-        self.pane = pn.pane.HoloViews(
+        drawn = pn.pane.HoloViews(
             overlay.opts(
                 hv.opts.Overlay(
                     responsive=True,
@@ -96,6 +105,7 @@ class Plot:
             linked_axes=False,
             sizing_mode="stretch_width" if self.height else "stretch_both",
         )
+        self.pane[:] = [drawn]
 
     def draw(self) -> list[Any]:
         raise NotImplementedError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from typing import Any, NamedTuple
@@ -54,6 +54,7 @@ label, .bk-slider-title, .bk-slider-value {{ color: var(--muted); }}
 TABS_CSS = f"""
 :host {{ --background: var(--bg); }}
 .bk-header {{ border-bottom: 1px solid var(--line) !important; }}
+.bk-headers-wrapper {{ flex-wrap: wrap; }}
 .bk-tab {{ color: var(--muted); background: transparent !important; border: none !important;
           font-family: {FONT}; padding: 4px 14px; }}
 .bk-tab.bk-active {{ color: var(--strong) !important;
@@ -146,7 +147,12 @@ body {{ background: var(--bg); color: var(--text); font-family: {FONT}; margin: 
 
 def look() -> Look:
     """Return what the viewer being served asked for in the address; dark and UTC otherwise."""
-    asked = {name: value[0].decode() for name, value in pn.state.session_args.items() if value}
+    return look_of(pn.state.session_args)
+
+
+def look_of(arguments: Mapping[str, Sequence[bytes]]) -> Look:
+    """Return what the query of an address asks for."""
+    asked = {name: value[0].decode() for name, value in arguments.items() if value}
     return _look(asked.get("theme", ""), asked.get("tz", UTC))
 
 
