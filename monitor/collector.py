@@ -38,7 +38,7 @@ from monitor.upkeep import Upkeep
 
 DRAIN_WAIT_MS = 200
 # Long enough to make batches of what comes together, short enough not to be seen.
-DRAIN_LINGER_MS = 50
+DRAIN_LINGER_MS = 45
 TICK_MS = 100
 DRAIN_REST_S = 2.0
 HOOKS_REST_S = 1.0

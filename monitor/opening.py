@@ -34,6 +34,12 @@ TEMPLATE = """
 <div id="page"></div>
 <div class="opening"><b>monitor</b>Opening …</div>
 {{ bokeh_js }}
+<script>
+  // With each repaint Bokeh writes the place of every part of a plot, mostly the same as before:
+  // a browser would work out the styles of all of them again.
+  const sheet = Bokeh.require("core/dom").InlineStyleSheet.prototype, write = sheet._update;
+  sheet._update = function (css) { if (this.el.textContent !== css) write.call(this, css); };
+</script>
 {% endblock %}
 """
 

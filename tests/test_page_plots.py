@@ -146,3 +146,51 @@ def test_live_plots_stream_increments_and_whole_sources_only_at_the_start(
 
     wire.wait(is_told, "a price and its size")
     assert wire.errors == []
+
+
+# Counts what changes in the HTML of the plot of prices, within the parts of it too: how often the
+# place of a part is written, and what else is.
+WATCHED = """() => {
+    const figure = Bokeh.index.query_one((view) =>
+        view.model.type === "Figure" && view.model.title.text.startsWith("Price"));
+    const seen = window.seen = {repaints: 0, places: 0, others: []};
+    const note = (records) => {
+        for (const {type, target} of records)
+            if (target.nodeName === "STYLE") seen.places++;
+            else seen.others.push(`${type} ${target.nodeName} ${target.className}`);
+    };
+    const watch = (part) => {
+        const root = part.shadowRoot;
+        if (root) new MutationObserver(note).observe(
+            root, {childList: true, characterData: true, subtree: true});
+        for (const inner of (root || part).querySelectorAll("*"))
+            if (inner.shadowRoot) watch(inner);
+    };
+    watch(figure.el);
+    const paint = figure._actual_paint.bind(figure);
+    figure._actual_paint = () => { paint(); seen.repaints++; };
+}"""
+# Bids, asks, mids, buys and sells are elsewhere after each row.
+MOVING = 5
+
+
+def test_what_is_streamed_writes_no_html_of_a_plot_that_stays_as_it_is(wire: Wire) -> None:
+    wire.settle(15)
+    wire.page.locator(".bk-Legend").first.wait_for()
+    wire.page.evaluate(WATCHED)
+    wire.page.wait_for_function("() => window.seen.repaints >= 20")
+    seen = wire.page.evaluate("() => window.seen")
+    assert seen["others"] == []
+    # An axis whose numbers grow longer moves the other parts, now and then.
+    assert seen["places"] < (MOVING + 2) * seen["repaints"]
+
+
+def test_a_click_on_a_legend_mutes_the_line_that_it_names(wire: Wire) -> None:
+    wire.settle(15)
+    muted = """() => Bokeh.index.query_one((view) =>
+        view.model.type === "Figure" && view.model.title.text.startsWith("Price")
+    ).model.renderers.slice(0, 5).map((renderer) => renderer.muted)"""
+    assert wire.page.evaluate(muted) == [False] * 5
+    wire.page.locator(".bk-Legend").first.get_by_text("ask", exact=True).click()
+    wire.wait(lambda: wire.page.evaluate(muted) == [False, True, False, False, False], "a mute")
+    assert wire.errors == []

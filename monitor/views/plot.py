@@ -22,6 +22,7 @@ from bokeh.models import (
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import save, style
+from monitor.views.legend import hold_still
 from monitor.views.thinning import thin
 
 ROLLOVER_ROWS = 6_000
@@ -99,7 +100,7 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[dress, self._let_follow, self._add_marks, self._offer, self.finish],
+                    hooks=[dress, self._let_follow, self._add_marks, self._offer, self._finish],
                 )
             ),
             linked_axes=False,
@@ -204,6 +205,10 @@ class Plot:
 
     def finish(self, plot: Any, element: Any) -> None:
         """Change what HoloViews has drawn, and again when the ranges are new."""
+
+    def _finish(self, plot: Any, element: Any) -> None:
+        self.finish(plot, element)
+        hold_still(plot.state)
 
     def concerns(self, mark: Mark, instrument: Instrument) -> bool:
         """Tell whether a mark belongs on this plot."""

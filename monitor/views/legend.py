@@ -1,0 +1,32 @@
+"""A legend that stays as it is: browsers would make it anew, as HTML, with all that is streamed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from bokeh.models import ColumnDataSource, GlyphRenderer
+
+
+def hold_still(figure: Any) -> None:
+    """Let a legend show renderers that nothing is streamed into, in place of those it was given.
+
+    Bokeh takes every change of what an item refers to, its renderers' rows too, for a change of
+    the item. A click on an item mutes both.
+    """
+    for legend in figure.legend:
+        for item in legend.items:
+            stand_ins = [_stand_in(renderer) for renderer in item.renderers]
+            figure.renderers = [*figure.renderers, *stand_ins]
+            item.renderers = stand_ins
+
+
+def _stand_in(renderer: Any) -> GlyphRenderer:
+    # Without a row there is nothing that a legend would take the look of.
+    source = ColumnDataSource({name: [math.nan] for name in renderer.data_source.data})
+    glyphs = ("glyph", "muted_glyph", "nonselection_glyph", "selection_glyph")
+    looks = {name: getattr(renderer, name) for name in glyphs}
+    stand_in = GlyphRenderer(data_source=source, **looks)
+    # Told by this side: a link within the browser would be one more thing that is referred to.
+    stand_in.on_change("muted", lambda _, __, muted: setattr(renderer, "muted", muted))
+    return stand_in
