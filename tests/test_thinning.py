@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from monitor.views.thinning import BUCKET_NS, FEW, thin
+from monitor.views.thinning import BUCKET_NS, FEW, thin, thin_dots
 
 TELLING = 2
 VALUES = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))
@@ -59,3 +59,24 @@ def test_rows_that_come_slowly_are_all_left() -> None:
     times = np.arange(1_000) * BUCKET_NS // FEW
     rows = {"ts_recv": times, "price": np.sin(times)}
     assert thin(rows, [rows["price"]]) is rows
+
+
+@given(fast_rows(), st.integers(1, 10))
+def test_of_fast_dots_the_extremes_are_left_and_few_of_each_bucket(
+    rows: dict[str, np.ndarray], tenths: int
+) -> None:
+    bucket_ns = tenths * BUCKET_NS
+    values = [
+        sided for at in range(TELLING) for sided in (rows[f"value {at}"], -rows[f"value {at}"])
+    ]
+    left = thin_dots(rows, values, bucket_ns)
+    kept = left["row"].tolist()
+    assert kept == sorted(set(kept))
+    for name, column in rows.items():
+        assert np.array_equal(left[name], column[kept], equal_nan=column.dtype.kind == "f")
+    for of_rows in values:
+        if np.isfinite(of_rows).any():
+            assert np.nanmin(of_rows[kept]) == np.nanmin(of_rows)
+    times = rows["ts_recv"]
+    span_ns = int(times[-1] - times[0]) if len(times) else 0
+    assert len(kept) <= len(values) * max(1, round(span_ns / bucket_ns))

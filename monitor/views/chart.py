@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.views import plot
+from monitor.views.dress import dress
 
 MAX_LINES = 8
 MAX_POINTS = 4_000
@@ -83,7 +84,7 @@ def chart(table: pa.Table, time: str, number: str, by: list[str]) -> Any:
                 legend_position="top_left",
                 shared_axes=False,
                 active_tools=["pan", "wheel_zoom"],
-                hooks=[plot.dress],
+                hooks=[dress],
             )
         ),
         linked_axes=False,

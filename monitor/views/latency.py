@@ -14,7 +14,10 @@ from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
 from monitor.stages import Stage
 from monitor.views import plot
+from monitor.views.thinning import thin_dots
 
+# As wide as a dot on a plot that fills half of a screen.
+BUCKET_NS = 500_000_000
 ROWS = ("quotes", "trades")
 
 
@@ -47,8 +50,8 @@ class Latency(plot.Plot):
             for name, (color, marker) in zip(names, looks, strict=True)
         ]
 
-    def telling(self, rows: Columns) -> list[Any]:
-        return [rows["latency_ms"]]
+    def thinned(self, rows: Columns) -> Columns:
+        return _thinned(rows, "latency_ms")
 
     def series(self, kind: str, rows: Columns) -> dict[int, Columns]:
         known = np.isfinite(rows["latency_ms"])
@@ -64,5 +67,11 @@ class Latency(plot.Plot):
         for at, stage in enumerate(self._stages.values()):
             self._read[at], rows = stage.since(0 if anew else self._read[at])
             if rows and len(rows["ts_recv"]):
+                rows = _thinned(rows, "ms")
                 new[len(ROWS) + at] = {"time": rows["ts_recv"], "ms": rows["ms"]}
         return new
+
+
+def _thinned(rows: Columns, name: str) -> Columns:
+    """Return the shortest and the longest of each half second."""
+    return thin_dots(rows, (rows[name], -rows[name]), BUCKET_NS)

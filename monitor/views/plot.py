@@ -12,18 +12,16 @@ import panel as pn
 from bokeh.models import (
     ColumnDataSource,
     CustomAction,
-    CustomJSTickFormatter,
     DataRange1d,
-    DatetimeAxis,
-    DatetimeTickFormatter,
     HoverTool,
 )
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import save, style
+from monitor.views.dress import dress
 from monitor.views.legend import hold_still
-from monitor.views.thinning import thin
+from monitor.views.thinning import thin, thin_dots
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
@@ -36,15 +34,6 @@ HEIGHT, MIN_HEIGHT = 250, 120
 BID, ASK, MID = "#2f81f7", "#d9730d", "#8290a2"
 MUTED, BEST = "#8290a2", "#a371f7"
 BUY, SELL, MARK = "#159a8c", "#d6478c", "#b8860b"
-# Writes a time in a zone other than UTC, as finely as the ticks stand.
-ZONED_TICK = """
-    const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1000;
-    const time = {hour12: false, hour: "2-digit", minute: "2-digit", timeZone: zone};
-    if (step < 60000) time.second = "2-digit";
-    if (step < 1000) time.fractionalSecondDigits = 3;
-    if (index == 0) { time.month = "short"; time.day = "numeric"; }
-    return new Intl.DateTimeFormat("en-GB", time).format(new Date(tick));
-"""
 # Of lines beside each other: where the colours begin again, the lines are broken too.
 LINES = ("#2f81f7", "#d9730d", "#159a8c", "#d6478c", "#a371f7", "#8a8f00")
 
@@ -148,12 +137,19 @@ class Plot:
         for kind in self.kinds:
             self._cursors[kind], rows = hub.since(kind, instrument, self._cursors[kind])
             if rows and len(rows["ts_recv"]):
-                new |= self.series(kind, thin(rows, self.telling(rows)))
+                new |= self.series(kind, self.thinned(rows))
         return new
 
+    def thinned(self, rows: Columns) -> Columns:
+        """Return the rows that are shown of those that come too fast: of trades, which are dots,
+        the highest, the lowest and the largest of a moment."""
+        if "side" in rows:
+            return thin_dots(rows, (rows["price"], -rows["price"], -rows["size"]))
+        return thin(rows, self.telling(rows))
+
     def telling(self, rows: Columns) -> list[Any]:
-        """Return the values whose extremes are kept where rows come too fast to be shown."""
-        return [rows[name] for name in ("bid", "ask", "price", "size") if name in rows]
+        """Return the values whose extremes are kept where lines are thinned."""
+        return [rows[name] for name in ("bid", "ask") if name in rows]
 
     def append(
         self, at: int, columns: Columns | None, anew: bool, rollover: int = ROLLOVER_ROWS
@@ -361,38 +357,3 @@ def _equal(old: Any, new: Any) -> bool:
 def _told(mark: Mark) -> str:
     where = " ".join(part for part in (mark.venue, mark.symbol) if part)
     return f"{mark.kind} {where} {mark.text}"
-
-
-def dress(plot: Any, element: Any) -> None:
-    """Give a figure the colours and the time zone that its viewer chose."""
-    look, figure = style.look(), plot.state
-    panel, line, muted = (look.color(name) for name in ("panel", "line", "muted"))
-    figure.background_fill_color = figure.border_fill_color = panel
-    figure.outline_line_color = line
-    figure.title.text_color, figure.title.text_font_size = look.color("text"), "13px"
-    figure.toolbar.autohide = True
-    # A legend beside one plot must not make its neighbours narrower.
-    figure.frame_align = False
-    figure.toolbar.logo = None
-    for axis in figure.axis:
-        axis.axis_label_text_color = axis.major_label_text_color = muted
-        axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
-        axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
-        if isinstance(axis, DatetimeAxis):
-            # As many as a telephone has room for.
-            axis.ticker.desired_num_ticks = 4
-        if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
-            axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
-        elif isinstance(axis.formatter, DatetimeTickFormatter):
-            # The day stands above the page, and here it would take a line of its own.
-            axis.formatter.context = None
-    for grid in figure.grid:
-        grid.grid_line_color = line
-    for legend in figure.legend:
-        legend.background_fill_color, legend.background_fill_alpha = panel, 0.7
-        legend.border_line_color = None
-        legend.label_text_color, legend.label_text_font_size = muted, "11px"
-        inside = isinstance(legend.location, str) and "_" in legend.location
-        legend.orientation = "horizontal" if inside else "vertical"
-        legend.padding, legend.margin = 0, 2
-        legend.spacing = 10 if inside else 0
