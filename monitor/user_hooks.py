@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import pkgutil
+import queue
+import threading
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +18,8 @@ from monitor.pipeline import Hook
 
 # A live step that takes longer counts as failed: rows wait for it.
 STEP_S = 1.0
+# Nothing is recorded before all have been loaded.
+LOAD_S = 5.0
 
 
 class Loaded(NamedTuple):
@@ -39,12 +43,32 @@ def load(folder: Path | None, origin: str) -> Loaded:
             troubles.append(f"{file.name}: expected a name of its own, found a built-in hook's")
             continue
         try:
-            found.append(_Own(file.stem, _make(file), origin))
+            found.append(_Own(file.stem, _made_in_time(file), origin))
         # It is a user's program, and may fail in any way.
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             troubles.append(f"{file.name}: {why}")
     return Loaded(found, troubles)
+
+
+def _made_in_time(file: Path) -> Any:
+    """Make a hook on a thread of its own, which is left behind if it does not end."""
+    outcomes: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcomes.put((_make(file), None))
+        except Exception as error:  # Raised again below.
+            outcomes.put((None, error))
+
+    threading.Thread(target=run, name=f"load-{file.stem}", daemon=True).start()
+    try:
+        made, error = outcomes.get(timeout=LOAD_S)
+    except queue.Empty:
+        raise TimeoutError(f"expected to be loaded within {LOAD_S:g} s, found it was not") from None
+    if error is not None:
+        raise error
+    return made
 
 
 def _make(file: Path) -> Any:

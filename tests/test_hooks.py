@@ -89,6 +89,18 @@ def test_a_folder_gives_hooks_and_a_line_for_each_that_fails(tmp_path: Path) -> 
     ]
 
 
+def test_a_file_that_does_not_end_leaves_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_hooks, "LOAD_S", 0.3)
+    endless = "import threading\n\nthreading.Event().wait()\n"
+    own = user_hooks.load(write(tmp_path / "own", endless=endless, large=LARGE), "recorded")
+    assert [hook.name for hook in own.hooks] == ["large"]
+    assert own.troubles == [
+        "endless.py: TimeoutError: expected to be loaded within 0.3 s, found it was not"
+    ]
+
+
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     own = user_hooks.load(tmp_path / "none", "recorded")
     assert own.troubles == [f"expected a folder of hooks, found no folder {tmp_path / 'none'}"]
