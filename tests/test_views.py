@@ -121,6 +121,25 @@ def test_a_drawn_candle_changes_with_a_trade_that_comes_late() -> None:
         assert seen == bars[name].tolist(), name
 
 
+def test_the_y_axis_fits_the_minute_in_view_and_nothing_of_before() -> None:
+    make = Rows()
+    rows = [
+        make("quote", seconds, bid=price - 1, ask=price, origin="native")
+        for seconds, price in ((0, 9.0), (1, 500.0), (2, 20.0), (65, 21.0), (70, 24.0), (130, 22.0))
+    ]
+    view = Price()
+    view.make()
+    view.pane.get_root()
+    fits = []
+    for hub in fed(rows, len(rows)):
+        view.refresh(hub, HERE)
+        (fitted,) = view.figure.y_range.renderers
+        fits.append(tuple(fitted.data_source.data["y"]))
+    # Of second 70 on, the last minute has those of 65 and 70; of second 130, those of 70 and 130.
+    wanted = [(8, 9), (8, 500), (8, 500), (20, 21), (20, 24), (21, 24)]
+    assert fits == wanted
+
+
 def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
     random, make, rows, books = np.random.default_rng(7), Rows(), [], {}
     for tick in range(0, 200):

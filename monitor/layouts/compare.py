@@ -24,9 +24,10 @@ INPUTS = (
     *(("fee a side, bps", -100.0), ("size of each", 0.0)),
 )
 GRID_CSS = """
-:host { display: grid !important; height: calc(100vh - 160px); min-height: 560px;
+:host { display: grid !important; height: calc(100vh - 160px); min-height: 600px;
         grid-template-columns: minmax(0, 1fr) minmax(0, 1fr);
-        grid-template-rows: max-content max-content max-content minmax(0, 4fr) minmax(0, 3fr);
+        grid-template-rows: max-content max-content max-content minmax(0, 4fr)
+                            minmax(170px, 3fr);
         grid-template-areas: "choice choice" "legs legs" "what what" "mids mids" "rates latency"; }
 @media (max-width: 800px) {
   :host { height: auto; grid-template-columns: minmax(0, 1fr);

@@ -109,7 +109,6 @@ class Candles(plot.Plot):
             # One whose open and close are equal has no height: its outline is seen.
             glyph = self.renderers[at].glyph
             glyph.line_color = glyph.fill_color
-        self.figure.y_range.renderers = [r for r in self.renderers if r not in volumes]
         self.figure.y_range.range_padding = 0.3
 
     def _patch_closed(self, bars: Columns) -> None:

@@ -120,7 +120,7 @@ class CrossVenue(Lines):
             self.append(at, new.get(at), anew)
         same = [leg for leg in hub.instruments() if self.is_same(leg[1], instrument[1])]
         self.append(CHANCES, self._what_if.take(hub, same), anew)
-        if self._pace.is_due(hub.now_ns) or anew:
+        if self._pace.is_due(hub) or anew:
             for at, columns in self._is_stale(hub.now_ns).items():
                 self.patch(at, columns, anew)
 

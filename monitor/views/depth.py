@@ -45,7 +45,7 @@ class DepthCurve(plot.Plot):
         ]
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
-        if not self._pace.is_due(hub.now_ns) and not anew:
+        if not self._pace.is_due(hub) and not anew:
             return
         rows = hub.last("depth", instrument)
         if not rows:

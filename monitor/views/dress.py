@@ -52,3 +52,6 @@ def dress(plot: Any, element: Any) -> None:
         legend.orientation = "horizontal" if inside else "vertical"
         legend.padding, legend.margin = 0, 2
         legend.spacing = 10 if inside else 0
+        if not inside:
+            # A dozen sources below each other beside a low plot.
+            legend.glyph_height = legend.label_height = 13

@@ -59,7 +59,7 @@ class Dense:
 
     def refresh(self, hub: Hub, instrument: Instrument) -> None:
         shown = (id(hub), hub.epoch, instrument)
-        if not self._pace.is_due(hub.now_ns) and shown == self._shown:
+        if not self._pace.is_due(hub) and shown == self._shown:
             return
         self._shown = shown
         html = self.html(hub, instrument)

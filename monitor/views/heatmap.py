@@ -73,7 +73,7 @@ class HeatMap(plot.Plot):
         }
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
-        is_due = self._pace.is_due(hub.now_ns)
+        is_due = self._pace.is_due(hub)
         if anew:
             self._slice, self._bright, self._depth, self._quotes = 0, np.nan, {}, {}
         elif not is_due:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from monitor.hub import Hub
+
 EVERY_NS = 250_000_000
 
 
 class Pace:
-    """So often of the rows' time; and once where that stands still, as in a pause."""
+    """So often of the rows' time; and once where nothing comes any more, as in a pause."""
 
     def __init__(self, every_ns: int = EVERY_NS) -> None:
         self._every_ns = every_ns
-        self._seen_ns = self._drawn_ns = -1
+        self._seen = self._drawn = (-1, -1)
 
-    def is_due(self, now_ns: int) -> bool:
-        rests, self._seen_ns = now_ns == self._seen_ns, now_ns
-        same = now_ns // self._every_ns == self._drawn_ns // self._every_ns
-        if now_ns == self._drawn_ns or (same and not rests):
+    def is_due(self, hub: Hub) -> bool:
+        # Rows of before the newest come too: time alone does not tell of them.
+        there = hub.now_ns, hub.updates
+        rests, self._seen = there == self._seen, there
+        same = there[0] // self._every_ns == self._drawn[0] // self._every_ns
+        if there == self._drawn or (same and not rests):
             return False
-        self._drawn_ns = now_ns
+        self._drawn = there
         return True

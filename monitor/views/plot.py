@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from monitor.views import save, style
 from monitor.views.dress import dress
 from monitor.views.legend import hold_still
 from monitor.views.thinning import thin, thin_dots
+from monitor.views.window import Window, heights, times
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
@@ -66,6 +68,9 @@ class Plot:
         self.figure: Any = None
         self._mark_cursor = 0
         self._marks = ColumnDataSource({"time": [], "text": []})
+        self._window = Window()
+        # The y axis fits what these two points lie between.
+        self._ends = ColumnDataSource({"time": [math.nan] * 2, "y": [math.nan] * 2})
         sizing: dict[str, Any] = {"sizing_mode": "stretch_both", "min_height": MIN_HEIGHT}
         if self.height:
             sizing = {"sizing_mode": "stretch_width", "min_height": self.height}
@@ -117,9 +122,11 @@ class Plot:
                 self.finish(None, None)
             self._shown, self._cursors = shown, dict.fromkeys(self.kinds, 0)
             self._mark_cursor = 0
+            self._window.clear()
         self.update(hub, instrument, anew)
         if self.has_time_axis:
             self._refresh_marks(hub, instrument, anew)
+            self._fit()
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
         """Return what is shown: everything is sent anew when it is another."""
@@ -156,6 +163,7 @@ class Plot:
     ) -> None:
         """Append rows to an element's source; `anew` replaces what it has."""
         source = self._sources[at]
+        self._note(at, columns)
         if anew:
             source.data = self._bokeh(columns) if columns else {name: [] for name in source.data}
         elif columns:
@@ -163,6 +171,7 @@ class Plot:
 
     def patch(self, at: int, columns: Columns, anew: bool) -> None:
         """Give an element of few rows, always equally many, new values where they changed."""
+        self._note(at, columns)
         source, columns = self._sources[at], self._bokeh(columns)
         if anew:
             source.data = columns
@@ -177,6 +186,7 @@ class Plot:
 
     def patch_rows(self, at: int, places: list[int], columns: Columns) -> None:
         """Give some rows of an element, by their places in its source, other values."""
+        self._note(at, columns)
         self._sources[at].patch(
             {
                 name: list(zip(places, values.tolist(), strict=True))
@@ -184,15 +194,35 @@ class Plot:
             }
         )
 
+    def _note(self, at: int, columns: Columns | None) -> None:
+        """Take note of how low and how high rows go, and when."""
+        renderer, columns = self.renderers[at], columns or {}
+        until = times(columns)
+        if until is not None and renderer.y_range_name == "default":
+            for name in heights(renderer.glyph):
+                self._window.add(until, columns[name])
+
+    def _fit(self) -> None:
+        """Have the y axis fit what is in view; browsers would fit it to all rows that they hold."""
+        ends = self._window.ends(self.follow_ms / 1e3)
+        if ends is not None and list(ends[1:]) != self._ends.data["y"]:
+            newest, *values = ends
+            both = slice(0, 2)
+            self._ends.patch({"time": [(both, [newest * 1e3] * 2)], "y": [(both, values)]})
+
     def ranges(self) -> tuple[Any, Any]:
         """Make the ranges of a plot whose time axis follows its newest row.
 
         Nothing here asks where they are, and browsers would tell it with every repaint.
         """
-        follow = {"follow": "end", "follow_interval": self.follow_ms} if self.has_time_axis else {}
+        follow: dict[str, Any] = {}
+        fitted: dict[str, Any] = {"only_visible": True}
+        if self.has_time_axis:
+            follow = {"follow": "end", "follow_interval": self.follow_ms}
+            fitted = {"renderers": self.figure.select({"name": "ends"})}
         return (
             DataRange1d(range_padding=0.01, syncable=False, **follow),
-            DataRange1d(range_padding=0.08, syncable=False, only_visible=True),
+            DataRange1d(range_padding=0.08, syncable=False, **fitted),
         )
 
     def begin_anew(self) -> None:
@@ -227,7 +257,6 @@ class Plot:
 
     def _add_marks(self, plot: Any, element: Any) -> None:
         """Draw what went wrong as lines across the time axis, told when hovered."""
-        self.figure = plot.state
         if not self.has_time_axis or plot.state.select({"name": "marks"}):
             return
         marks = plot.state.vspan(
@@ -252,7 +281,9 @@ class Plot:
 
         HoloViews would stop repainting a plot once it was panned: its two callbacks for that go.
         """
-        figure = plot.state
+        figure = self.figure = plot.state
+        if self.has_time_axis and not figure.select({"name": "ends"}):
+            figure.line("time", "y", source=self._ends, name="ends", line_alpha=0)
         if not isinstance(figure.x_range, DataRange1d) or (
             self.has_time_axis and figure.x_range.follow is None
         ):
