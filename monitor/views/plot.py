@@ -31,6 +31,8 @@ LIGHT_ROWS = 64
 # Wider lines take a browser without a GPU several times as long.
 LINE_WIDTH = 1.0
 FOLLOW_MS = 60_000
+# What is in view takes at least this share of the y axis that it takes at first.
+CALM = 0.9
 HEIGHT, MIN_HEIGHT = 250, 120
 # Told apart by people who see red and green alike, and at 3 to 1 from a dark and a light ground.
 BID, ASK, MID = "#2f81f7", "#d9730d", "#8290a2"
@@ -205,10 +207,14 @@ class Plot:
     def _fit(self) -> None:
         """Have the y axis fit what is in view; browsers would fit it to all rows that they hold."""
         ends = self._window.ends(self.follow_ms / 1e3)
-        if ends is not None and list(ends[1:]) != self._ends.data["y"]:
-            newest, *values = ends
+        if ends is None:
+            return
+        newest, low, high = ends
+        bottom, top = self._ends.data["y"]
+        # It grows at once, and does not tremble with every row that leaves.
+        if not (bottom <= low and high <= top and (high - low) >= CALM * (top - bottom)):
             both = slice(0, 2)
-            self._ends.patch({"time": [(both, [newest * 1e3] * 2)], "y": [(both, values)]})
+            self._ends.patch({"time": [(both, [newest * 1e3] * 2)], "y": [(both, [low, high])]})
 
     def ranges(self) -> tuple[Any, Any]:
         """Make the ranges of a plot whose time axis follows its newest row.

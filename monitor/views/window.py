@@ -25,6 +25,15 @@ class Window:
 
     def add(self, times: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
         """Take note of values at times in ns since 1970; unknown ones are left out."""
+        if not len(times):
+            return
+        first, last = times.min(), times.max()
+        if first // SECOND_NS == last // SECOND_NS:
+            # As most rows come: a few of the same second.
+            low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+            if np.isfinite(low) and np.isfinite(high):
+                self._widen(int(first // SECOND_NS), float(low), float(high))
+            return
         known = np.isfinite(values) & np.isfinite(times.astype(float))
         if not known.any():
             return
@@ -36,8 +45,11 @@ class Window:
         for second, low, high in zip(
             seconds[starts].tolist(), lows.tolist(), highs.tolist(), strict=True
         ):
-            before = self._seconds.get(second, (low, high))
-            self._seconds[second] = min(before[0], low), max(before[1], high)
+            self._widen(second, low, high)
+
+    def _widen(self, second: int, low: float, high: float) -> None:
+        before = self._seconds.get(second, (low, high))
+        self._seconds[second] = min(before[0], low), max(before[1], high)
 
     def ends(self, span_s: float) -> tuple[int, float, float] | None:
         """Return the newest second, and the lowest and the highest since so long before it.
