@@ -64,6 +64,7 @@ class Plot:
     def __init__(self) -> None:
         self._sources: list[ColumnDataSource] = []
         self.renderers: list[Any] = []
+        self._heights: list[list[str]] = []
         self.hovers: list[Any] = []
         self._cursors = dict.fromkeys(self.kinds, 0)
         self._shown: tuple[Any, ...] | None = None
@@ -201,7 +202,7 @@ class Plot:
         renderer, columns = self.renderers[at], columns or {}
         until = times(columns)
         if until is not None and renderer.y_range_name == "default":
-            for name in heights(renderer.glyph):
+            for name in self._heights[at]:
                 self._window.add(until, columns[name])
 
     def _fit(self) -> None:
@@ -307,6 +308,7 @@ class Plot:
         if source not in self._sources:
             self._sources.append(source)
             self.renderers.append(plot.handles["glyph_renderer"])
+            self._heights.append(heights(self.renderers[-1].glyph))
             self.hovers.append(plot.handles.get("hover"))
             if isinstance(element, hv.Rectangles):
                 # Its corners are there under the names of the glyph too.

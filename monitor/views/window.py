@@ -66,8 +66,9 @@ class Window:
 
 
 def heights(glyph: Any) -> list[str]:
-    """Return the columns that a glyph takes its lower and upper ends from."""
-    found = [getattr(glyph, name, None) for name in _HEIGHTS]
+    """Return the columns that a glyph takes its lower and upper ends from; it takes a while."""
+    known = glyph.properties()
+    found = [getattr(glyph, name) for name in _HEIGHTS if name in known]
     names = [getattr(one, "field", one) for one in found]
     return [name for name in names if isinstance(name, str)]
 
