@@ -199,6 +199,8 @@ def test_a_login_opens_the_page_and_a_logout_closes_it(served: Served) -> None:
     # It is there before the session is: what it is made of comes by the scripts alone.
     assert "Opening" in answer.text and "Watch-list" not in answer.text
     assert session.cookies["monitor_login"] not in answer.text
+    # An address that is no text is read as one without a wish.
+    assert session.get(f"{served.url}?theme=%ff&tz=%fe", timeout=DEADLINE_S).ok
     assert session.get(f"{served.url}static/js/bokeh.min.js", timeout=DEADLINE_S).ok
     assert "monitor_page_sessions" in session.get(f"{served.url}metrics", timeout=DEADLINE_S).text
     cookies = f"monitor_login={session.cookies['monitor_login']}"

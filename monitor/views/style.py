@@ -152,7 +152,7 @@ def look() -> Look:
 
 def look_of(arguments: Mapping[str, Sequence[bytes]]) -> Look:
     """Return what the query of an address asks for."""
-    asked = {name: value[0].decode() for name, value in arguments.items() if value}
+    asked = {name: value[0].decode(errors="replace") for name, value in arguments.items() if value}
     return _look(asked.get("theme", ""), asked.get("tz", UTC))
 
 
