@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from conftest import until
 from playwright.sync_api import Page, sync_playwright
-from served_page import QUIET
+from served_page import QUIET, figure
 from test_collector import free_port
 
 pytestmark = pytest.mark.browser
@@ -23,6 +25,8 @@ PATIENCE_S = 240.0
 STREAMED, PATCHED = "ColumnsStreamed", "ColumnsPatched"
 # A whole source is a property that is set anew.
 WHOLE = "whole"
+# Plots that show nothing of an exchange that does not answer: one with and one without marks.
+MOVED = ("Order book", "Depth")
 # What a layout's plots have: the heat map and the candles six sources and one for marks, the depth
 # curve two; the mids fourteen and one for marks, rates and latencies twelve and one each.
 SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 15 + 13 + 13}
@@ -80,10 +84,9 @@ class Wire:
         return self.changes[WHOLE]
 
 
-@pytest.fixture
-def wire(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Wire]:
-    port = free_port()
-    served = background("serve", "--port", port)
+@contextmanager
+def looking_at(served: subprocess.Popen[str], browser_path: str) -> Iterator[Wire]:
+    """Open the page that a process serves."""
     assert served.stdout is not None
     lines = iter(served.stdout.readline, "")
     url = next(line.split()[1] for line in lines if line.startswith("monitor: "))
@@ -97,6 +100,12 @@ def wire(tmp_path: Path, background: Run, browser_path: str) -> Iterator[Wire]:
             yield made
         finally:
             browser.close()
+
+
+@pytest.fixture
+def wire(background: Run, browser_path: str) -> Iterator[Wire]:
+    with looking_at(background("serve", "--port", free_port()), browser_path) as made:
+        yield made
 
 
 def test_live_plots_stream_increments_and_whole_sources_only_at_the_start(
@@ -194,3 +203,37 @@ def test_a_click_on_a_legend_mutes_the_line_that_it_names(wire: Wire) -> None:
     wire.page.locator(".bk-Legend").first.get_by_text("ask", exact=True).click()
     wire.wait(lambda: wire.page.evaluate(muted) == [False, True, False, False, False], "a mute")
     assert wire.errors == []
+
+
+def test_plots_that_were_moved_before_they_had_a_row_fit_their_rows(
+    background: Run, browser_path: str
+) -> None:
+    exchange = free_port()
+    urls = (f"{scheme}://127.0.0.1:{exchange}/binance" for scheme in ("ws", "http"))
+    source = ("binance:BTC-USDT+book", "--endpoint", f"binance={','.join(urls)}")
+    served = background("serve", "--port", free_port(), *source)
+    ends = """title => {
+        const {model} = Bokeh.index.query_one(({model}) =>
+            model.type === "Figure" && model.title.text.startsWith(title));
+        return [model.x_range.start, model.x_range.end, model.y_range.start, model.y_range.end];
+    }"""
+    with looking_at(served, browser_path) as wire:
+        wire.page.get_by_text("Micro-structure", exact=True).click()
+        for title in MOVED:
+            plot = figure(wire.page, title)
+            assert any(map(math.isnan, wire.page.evaluate(ends, title)))
+            plot.hover()
+            wire.page.mouse.wheel(0, -400)
+        background("simulate", "binance", "--port", exchange)
+        for title in MOVED:
+            first: list[float] = []
+
+            def has_moved(title: str = title, first: list[float] = first) -> bool:
+                now = wire.page.evaluate(ends, title)
+                if any(map(math.isnan, now)):
+                    return False
+                first[:] = first or now
+                return bool(now != first)
+
+            wire.wait(has_moved, f"axes of {title} that fit what comes")
+        assert wire.errors == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -87,7 +88,9 @@ def ns(text: str) -> int:
 
 def test_the_rows_in_view_are_saved_to_the_nanosecond(served: Served, tmp_path: Path) -> None:
     page = replayed(served, "watch")
-    whole = until(lambda: drawn(page, PRICE), "the plot")
+    until(lambda: has_rows(page, PRICE), "rows of the plot")
+    whole = drawn(page, PRICE)
+    assert whole is not None
     plot = figure(page, PRICE)
 
     def narrower() -> bool:
@@ -158,5 +161,9 @@ def test_every_plot_saves_its_rows_and_its_picture(
 
 
 def has_rows(page: Page, title: str) -> bool:
+    """Tell whether a plot has something to draw: what is there before has NaN for all numbers."""
     plot = drawn(page, title)
-    return plot is not None and any(values for source in plot.sources for values in source.values())
+    sources = plot.sources if plot else []
+    rows = [source for source in sources if source.keys() != {"time", "text"}]
+    values = [value for source in rows for column in source.values() for value in column]
+    return any(isinstance(value, int | float) and not math.isnan(value) for value in values)

@@ -14,7 +14,7 @@ from bokeh.models import DataRange1d
 from monitor.candles import SECOND_NS
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 
 INTERVALS_S = {"1 s": 1, "5 s": 5, "1 min": 60, "5 min": 300}
 # Candles that fit before the time axis follows.
@@ -27,7 +27,7 @@ VOLUME_PADDING = 8.0
 # The elements by number: wick, body and volume of the closed bars and of the forming one.
 CLOSED, FORMING, BODIES, VOLUMES = (0, 2, 4), (1, 3, 5), (2, 3), (4, 5)
 HOVER = [
-    *((name, plot.exact(name)) for name in ("open", "high", "low", "close", "volume")),
+    *((name, elements.exact(name)) for name in ("open", "high", "low", "close", "volume")),
     ("trades", "@trades"),
 ]
 EXTRA = ("time", "open", "high", "low", "close", "volume", "trades", "color")
@@ -59,17 +59,17 @@ class Candles(plot.Plot):
         body: dict[str, Any] = {"color": "color", **look}
         volume: dict[str, Any] = {"color": "color", "line_color": None, "fill_alpha": 0.35, **look}
         return [
-            plot.segments("", ("color",), **wick),
-            plot.segments("", ("color",), **wick),
-            plot.quads("", EXTRA, tools=[plot.hover(HOVER)], **body),
-            plot.quads(
+            elements.segments("", ("color",), **wick),
+            elements.segments("", ("color",), **wick),
+            elements.quads("", EXTRA, tools=[elements.hover(HOVER)], **body),
+            elements.quads(
                 *("", EXTRA),
-                tools=[plot.hover([("bar", "forming"), *HOVER])],
+                tools=[elements.hover([("bar", "forming"), *HOVER])],
                 fill_alpha=0.55,
                 **body,
             ),
-            plot.quads("", ("color",), **volume),
-            plot.quads("", ("color",), **volume),
+            elements.quads("", ("color",), **volume),
+            elements.quads("", ("color",), **volume),
         ]
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:

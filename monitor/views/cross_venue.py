@@ -13,7 +13,7 @@ import numpy as np
 from monitor import quote_assets
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 from monitor.views.legs import Across, Leg, Span
 from monitor.views.lines import Lines
 from monitor.views.pace import Pace
@@ -33,7 +33,11 @@ class CrossVenue(Lines):
     height = None
     slots = LEGS
     extra = ("bid", "ask")
-    tooltips = (("mid", plot.exact("y")), ("bid", plot.exact("bid")), ("ask", plot.exact("ask")))
+    tooltips = (
+        ("mid", elements.exact("y")),
+        ("bid", elements.exact("bid")),
+        ("ask", elements.exact("ask")),
+    )
 
     def __init__(self, fresh_ms: float, taken_for: quote_assets.TakenFor, what_if: WhatIf) -> None:
         self._fresh_ns, self._taken_for = int(fresh_ms * 1e6), taken_for
@@ -52,30 +56,30 @@ class CrossVenue(Lines):
         return [
             *super().draw(),
             *(
-                plot.curve(
+                elements.curve(
                     *(name, f"best {name}", plot.BEST),
                     line_dash="dotted",
                     line_width=1.0,
-                    tools=[plot.hover([(f"best {name}", plot.exact(name))])],
+                    tools=[elements.hover([(f"best {name}", elements.exact(name))])],
                 )
                 for name in ("bid", "ask")
             ),
-            plot.segments("", **muted),
-            plot.segments("", **muted),
-            plot.texts(
+            elements.segments("", **muted),
+            elements.segments("", **muted),
+            elements.texts(
                 ("shift",),
                 text_color=plot.MARK,
                 text_font_size="11px",
                 text_align="right",
                 text_baseline="middle",
             ),
-            plot.points(
+            elements.points(
                 *("bid", "hypothetical chance", ("bps", "text")),
                 color=plot.MARK,
                 marker="star",
                 size=9,
                 line_color=None,
-                tools=[plot.hover([("hypothetical", "@text"), ("bid", plot.exact("bid"))])],
+                tools=[elements.hover([("hypothetical", "@text"), ("bid", elements.exact("bid"))])],
             ),
         ]
 

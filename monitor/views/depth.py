@@ -8,7 +8,7 @@ import numpy as np
 
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 from monitor.views.pace import Pace
 
 EXTRA = ("price", "size", "cumulative")
@@ -24,18 +24,18 @@ class DepthCurve(plot.Plot):
     def draw(self) -> list[Any]:
         self._pace = Pace()
         return [
-            plot.quads(
+            elements.quads(
                 *(label, EXTRA, "price"),
                 fill_color=color,
                 line_color=color,
                 fill_alpha=0.3,
                 line_alpha=0.9,
                 tools=[
-                    plot.hover(
+                    elements.hover(
                         [
-                            (label, plot.exact("price")),
-                            ("size", plot.exact("size")),
-                            ("cumulative", plot.exact("cumulative")),
+                            (label, elements.exact("price")),
+                            ("size", elements.exact("size")),
+                            ("cumulative", elements.exact("cumulative")),
                         ],
                         time=False,
                     )

@@ -13,7 +13,7 @@ import numpy as np
 
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 from monitor.views.pace import Pace
 from monitor.views.price import trade_points, trades_by_side
 
@@ -41,21 +41,23 @@ class HeatMap(plot.Plot):
         self._depth: Columns = {}
         self._quotes: Columns = {}
         levels = [
-            plot.quads(
+            elements.quads(
                 *("", ("time", "price", "size", "fill_alpha")),
                 fill_color=color,
                 line_color=None,
                 fill_alpha="fill_alpha",
                 tools=[
-                    plot.hover([(side, plot.exact("price")), (f"{side} size", plot.exact("size"))])
+                    elements.hover(
+                        [(side, elements.exact("price")), (f"{side} size", elements.exact("size"))]
+                    )
                 ],
             )
             for side, color in (("bid", plot.BID), ("ask", plot.ASK))
         ]
         return [
             *levels,
-            plot.curve("bid", "bid", plot.BID),
-            plot.curve("ask", "ask", plot.ASK),
+            elements.curve("bid", "bid", plot.BID),
+            elements.curve("ask", "ask", plot.ASK),
             *trade_points(),
         ]
 

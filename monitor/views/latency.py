@@ -13,7 +13,7 @@ import numpy as np
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
 from monitor.stages import Stage
-from monitor.views import plot
+from monitor.views import elements, plot
 from monitor.views.thinning import thin_dots
 
 # As wide as a dot on a plot that fills half of a screen.
@@ -40,11 +40,11 @@ class Latency(plot.Plot):
             *((plot.BEST, "triangle"), (plot.MUTED, "diamond")),
         )
         return [
-            plot.points(
+            elements.points(
                 *("ms", name, ()),
                 color=color,
                 marker=marker,
-                tools=[plot.hover([(name, "@ms{0.000} ms")])],
+                tools=[elements.hover([(name, "@ms{0.000} ms")])],
                 **dots,
             )
             for name, (color, marker) in zip(names, looks, strict=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 
 # More than so many lines nobody can tell apart.
 SLOTS = 12
@@ -35,10 +35,10 @@ class Lines(plot.Plot):
 
     def draw(self) -> list[Any]:
         return [
-            plot.curve(
+            elements.curve(
                 *("y", str(at), plot.LINES[at % len(plot.LINES)], self.extra),
                 line_dash="solid" if at < len(plot.LINES) else "dotdash",
-                tools=[plot.hover([("", f"line {at}"), *self.tooltips])],
+                tools=[elements.hover([("", f"line {at}"), *self.tooltips])],
             )
             for at in range(self.slots)
         ]
@@ -86,4 +86,4 @@ class Lines(plot.Plot):
         for at, item in enumerate(self.figure.legend[0].items[: self.slots]):
             name = " ".join(owners[at]) if at < len(owners) else ""
             item.label, item.visible = {"value": name}, bool(name)
-            self.hovers[at].tooltips = plot.told_at_time([("", name), *self.tooltips])
+            self.hovers[at].tooltips = elements.told_at_time([("", name), *self.tooltips])

@@ -8,19 +8,19 @@ from typing import Any
 
 import holoviews as hv
 import numpy as np
-import pandas as pd
 import panel as pn
 from bokeh.models import (
     ColumnDataSource,
     CustomAction,
+    CustomJS,
     DataRange1d,
-    HoverTool,
 )
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
 from monitor.rings import Columns
 from monitor.views import save, style
 from monitor.views.dress import dress
+from monitor.views.elements import hover
 from monitor.views.legend import hold_still
 from monitor.views.thinning import thin, thin_dots
 from monitor.views.window import Window, heights, times
@@ -28,8 +28,6 @@ from monitor.views.window import Window, heights, times
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
 LIGHT_ROWS = 64
-# Wider lines take a browser without a GPU several times as long.
-LINE_WIDTH = 1.0
 FOLLOW_MS = 60_000
 # What is in view takes at least this share of the y axis that it takes at first.
 CALM = 0.9
@@ -40,6 +38,12 @@ MUTED, BEST = "#8290a2", "#a371f7"
 BUY, SELL, MARK = "#159a8c", "#d6478c", "#b8860b"
 # Of lines beside each other: where the colours begin again, the lines are broken too.
 LINES = ("#2f81f7", "#d9730d", "#159a8c", "#d6478c", "#a371f7", "#8a8f00")
+
+# A plot moved before it has a row would stay without axes when it has some.
+FOLLOW_FIRST_ROW = """
+    for (const range of [cb_obj.origin.x_range, cb_obj.origin.y_range])
+        if (Number.isNaN(range.start)) range._invalidate_dataranges();
+"""
 
 
 class Plot:
@@ -282,6 +286,7 @@ class Plot:
     def _offer(self, plot: Any, element: Any) -> None:
         if not plot.state.select({"type": CustomAction}):
             save.offer(plot.state, self.title)
+            plot.state.js_on_event("rangesupdate", CustomJS(code=FOLLOW_FIRST_ROW))
 
     def _let_follow(self, plot: Any, element: Any) -> None:
         """Let the time axis follow the data, and a panned one stay where it was put.
@@ -318,69 +323,6 @@ class Plot:
     def _bokeh(self, columns: Columns) -> Columns:
         """Return columns with times as a browser has them: ms since 1970."""
         return {n: values / 1e6 if n in self.times else values for n, values in columns.items()}
-
-
-def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
-    """Make a tool that tells exact values, and when they were."""
-    told = told_at_time(tooltips) if time else tooltips
-    # Nobody turns it off: the toolbar has no button for it.
-    options = {"formatters": {"@time": "datetime"}, "visible": False, **options}
-    return HoverTool(tooltips=told, **options)
-
-
-def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [("time", "@time{%H:%M:%S.%3N}"), *tooltips]
-
-
-def exact(name: str) -> str:
-    """Have a tooltip tell a column in full: as many decimals as the venue gave."""
-    return f"@{name}{{0,0.[0000000000]}}"
-
-
-def curve(
-    name: str,
-    label: str,
-    color: str,
-    extra: tuple[str, ...] = (),
-    over: str = "time",
-    **options: Any,
-) -> Any:
-    """Make an empty line; the values of `extra` are there to be hovered."""
-    data = _empty((over,), (name, *extra), over)
-    line = {"color": color, "line_width": LINE_WIDTH, **options}
-    return hv.Curve(data, over, [name, *extra], label=label).opts(**line)
-
-
-def points(name: str, label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
-    """Make empty points over `time`."""
-    data = _empty(("time",), (name, *extra))
-    return hv.Scatter(data, "time", [name, *extra], label=label).opts(**options)
-
-
-def quads(label: str, extra: tuple[str, ...] = (), over: str = "time", **options: Any) -> Any:
-    """Make empty rectangles; their source has `left`, `right`, `bottom`, `top` and `extra`."""
-    data = _empty(("x0", "x1"), ("y0", "y1", *extra), over)
-    return hv.Rectangles(data, ["x0", "y0", "x1", "y1"], list(extra), label=label).opts(**options)
-
-
-def segments(label: str, extra: tuple[str, ...] = (), **options: Any) -> Any:
-    """Make empty lines from `time`, `from` to `until`, `to`."""
-    data = _empty(("time", "until"), ("from", "to", *extra))
-    ends = ["time", "from", "until", "to"]
-    return hv.Segments(data, ends, list(extra), label=label).opts(**options)
-
-
-def texts(extra: tuple[str, ...] = (), **options: Any) -> Any:
-    """Make an empty element of `text` at `time` and `at`."""
-    data = _empty(("time",), ("at", "text", *extra))
-    return hv.Labels(data, ["time", "at"], ["text", *extra]).opts(**options)
-
-
-def _empty(across: tuple[str, ...], others: tuple[str, ...], over: str = "time") -> Any:
-    """Make a table without rows; HoloViews takes the kind of axis from its type."""
-    columns: dict[str, Any] = dict.fromkeys(others, np.array([], float))
-    x = pd.to_datetime([]) if over == "time" else np.array([], float)
-    return pd.DataFrame({**dict.fromkeys(across, x), **columns})
 
 
 def _light(columns: Columns) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 
-QUOTE_HOVER = [(name, plot.exact(name)) for name in ("bid", "mid", "ask")]
-TRADE_HOVER = [("price", plot.exact("price")), ("size", plot.exact("amount"))]
+QUOTE_HOVER = [(name, elements.exact(name)) for name in ("bid", "mid", "ask")]
+TRADE_HOVER = [("price", elements.exact("price")), ("size", elements.exact("amount"))]
 
 
 class Price(plot.Plot):
@@ -19,12 +19,12 @@ class Price(plot.Plot):
 
     def draw(self) -> list[Any]:
         return [
-            plot.curve("bid", "bid", plot.BID),
-            plot.curve("ask", "ask", plot.ASK),
-            plot.curve(
+            elements.curve("bid", "bid", plot.BID),
+            elements.curve("ask", "ask", plot.ASK),
+            elements.curve(
                 *("mid", "mid", plot.MID, ("bid", "ask")),
                 line_dash="dotted",
-                tools=[plot.hover(QUOTE_HOVER, mode="vline")],
+                tools=[elements.hover(QUOTE_HOVER, mode="vline")],
             ),
             *trade_points(),
         ]
@@ -44,14 +44,14 @@ class Price(plot.Plot):
 def trade_points() -> list[Any]:
     """Make the points of buys and of sells."""
     return [
-        plot.points(
+        elements.points(
             *("price", side, ("amount", "size")),
             color=color,
             marker=marker,
             line_color=None,
             fill_alpha=0.85,
             size="size",
-            tools=[plot.hover([("aggressor", side), *TRADE_HOVER])],
+            tools=[elements.hover([("aggressor", side), *TRADE_HOVER])],
         )
         for side, color, marker in (
             ("buy", plot.BUY, "triangle"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 
 
 class Sizes(plot.Plot):
@@ -13,9 +13,11 @@ class Sizes(plot.Plot):
 
     def draw(self) -> list[Any]:
         return [
-            plot.curve(
+            elements.curve(
                 *(f"{side}_size", f"{side} size", color),
-                tools=[plot.hover([(f"{side} size", plot.exact(f"{side}_size"))], mode="vline")],
+                tools=[
+                    elements.hover([(f"{side} size", elements.exact(f"{side}_size"))], mode="vline")
+                ],
             )
             for side, color in (("bid", plot.BID), ("ask", plot.ASK))
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from monitor.rings import Columns
-from monitor.views import plot
+from monitor.views import elements, plot
 
 
 class Spread(plot.Plot):
@@ -13,8 +13,8 @@ class Spread(plot.Plot):
     unit = "bps"
 
     def draw(self) -> list[Any]:
-        tool = plot.hover([("spread", "@bps{0.0000} bps")], mode="vline")
-        return [plot.curve("bps", "spread", plot.MARK, tools=[tool])]
+        tool = elements.hover([("spread", "@bps{0.0000} bps")], mode="vline")
+        return [elements.curve("bps", "spread", plot.MARK, tools=[tool])]
 
     def telling(self, rows: Columns) -> list[Any]:
         return [rows["ask"] - rows["bid"]]
