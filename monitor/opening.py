@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from bokeh.embed.elements import html_page_for_render_items
@@ -17,6 +18,7 @@ from monitor.views import style
 # A browser has asked for the scripts by then: making a session lets nobody else have a turn.
 SCRIPTS_S = 0.25
 ELEMENT = "page"
+SCRIPT = Path(__file__).with_suffix(".js").read_text()
 # The words stand until something is drawn. Scripts come last, so that they hold nothing up.
 TEMPLATE = """
 {% block preamble %}
@@ -34,12 +36,7 @@ TEMPLATE = """
 <div id="page"></div>
 <div class="opening"><b>monitor</b>Opening …</div>
 {{ bokeh_js }}
-<script>
-  // With each repaint Bokeh writes the place of every part of a plot, mostly the same as before:
-  // a browser would work out the styles of all of them again.
-  const sheet = Bokeh.require("core/dom").InlineStyleSheet.prototype, write = sheet._update;
-  sheet._update = function (css) { if (this.el.textContent !== css) write.call(this, css); };
-</script>
+<script>{{ script }}</script>
 {% endblock %}
 """
 
@@ -67,7 +64,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             [item],
             "monitor",
             TEMPLATE,
-            {"look": look.css},
+            {"look": look.css, "script": SCRIPT},
         )
         self.set_header("Content-Type", "text/html")
         await self.finish(page)

@@ -158,11 +158,13 @@ def test_live_plots_stream_increments_and_whole_sources_only_at_the_start(
 
 
 # Counts what changes in the HTML of the plot of prices, within the parts of it too: how often the
-# place of a part is written, and what else is.
+# place of a part is written, and what else is. Counts how often CSS is asked for, too.
 WATCHED = """() => {
     const figure = Bokeh.index.query_one((view) =>
         view.model.type === "Figure" && view.model.title.text.startsWith("Price"));
-    const seen = window.seen = {repaints: 0, places: 0, others: []};
+    const seen = window.seen = {repaints: 0, places: 0, others: [], asked: 0};
+    const ask = window.getComputedStyle;
+    window.getComputedStyle = (...given) => { seen.asked++; return ask(...given); };
     const note = (records) => {
         for (const {type, target} of records)
             if (target.nodeName === "STYLE") seen.places++;
@@ -192,6 +194,8 @@ def test_what_is_streamed_writes_no_html_of_a_plot_that_stays_as_it_is(wire: Wir
     assert seen["others"] == []
     # An axis whose numbers grow longer moves the other parts, now and then.
     assert seen["places"] < (MOVING + 2) * seen["repaints"]
+    # Of itself BokehJS asks some hundreds of times for each repaint of the plots.
+    assert seen["asked"] < 100 * seen["repaints"]
 
 
 def test_a_click_on_a_legend_mutes_the_line_that_it_names(wire: Wire) -> None:

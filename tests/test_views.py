@@ -140,6 +140,23 @@ def test_the_y_axis_fits_the_minute_in_view_and_nothing_of_before() -> None:
     assert fits == wanted
 
 
+def test_the_volume_axis_fits_the_bars_in_view_and_nothing_of_before() -> None:
+    make = Rows()
+    # The last second has no end yet: its bar is forming.
+    sizes = {0.5: 5.0, 1.5: 900.0, 2.5: 4.0, 3.5: 7.0, 61.0: 6.0, 63.0: 6.0, 64.0: 8.0}
+    rows = [make("trade", seconds, price=9.0, size=size) for seconds, size in sizes.items()]
+    view = Candles()
+    view.make()
+    view.pane.get_root()
+    highest = [5, 900, 900, 900, 900, 7, 8]
+    for hub, wanted in zip(fed(rows, len(rows)), highest, strict=True):
+        view.refresh(hub, HERE)
+        axis = view.figure.extra_y_ranges["volume"]
+        assert axis.start == 0
+        # Volumes have the lowest fifth, more or less.
+        assert 0.7 <= 5 * wanted / axis.end <= 1
+
+
 def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
     random, make, rows, books = np.random.default_rng(7), Rows(), [], {}
     for tick in range(0, 200):

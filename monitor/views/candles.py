@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from bokeh.models import DataRange1d
+from bokeh.models import Range1d
 
 from monitor.candles import SECOND_NS
 from monitor.hub import Hub, Instrument
@@ -22,8 +22,11 @@ SHOWN_BARS = 72
 ROLLOVER_BARS = 1_000
 # Of an interval's width: what a candle takes of it.
 BODY = 0.72
-# Volume takes the lowest part of the plot: its axis ends far above its highest bar.
-VOLUME_PADDING = 8.0
+# Volume takes the lowest part of the plot: its axis ends so many times above its highest bar.
+VOLUME_ROOM = 5.0
+# It is fitted anew when a bar is too high, or less of it is used than this; then it has some spare.
+VOLUME_CALM, VOLUME_SPARE = 0.7, 1.2
+NS_PER_MS = 1_000_000
 # The elements by number: wick, body and volume of the closed bars and of the forming one.
 CLOSED, FORMING, BODIES, VOLUMES = (0, 2, 4), (1, 3, 5), (2, 3), (4, 5)
 HOVER = [
@@ -46,6 +49,7 @@ class Candles(plot.Plot):
         self._starts = np.empty(0, np.int64)
         self._forming: Columns = {}
         self._cursor = 0
+        self._volume_axis = Range1d(start=0, end=1)
 
     def choose(self, interval: str) -> None:
         """Draw bars of another interval from now on."""
@@ -95,14 +99,24 @@ class Candles(plot.Plot):
                 self.patch(at, columns, anew)
             elif columns or anew:
                 self.append(at, columns, anew, 1)
+        self._fit_volumes()
+
+    def _fit_volumes(self) -> None:
+        """Have the axis of the volumes fit the bars that are in view while it follows."""
+        if not self._forming:
+            return
+        since = self._forming["start"][0] - self.follow_ms * NS_PER_MS
+        closed = np.asarray(self._sources[VOLUMES[0]].data["top"])[self._starts >= since]
+        highest = max(closed.max(initial=0), self._forming["volume"][0])
+        end, axis = VOLUME_ROOM * float(highest), self._volume_axis
+        if end and not VOLUME_CALM * axis.end <= end <= axis.end:
+            axis.end = end * VOLUME_SPARE
 
     def finish(self, plot: Any, element: Any) -> None:
         """Give the volumes an axis of their own, and the prices one that does not heed them."""
         volumes = [self.renderers[at] for at in VOLUMES]
         if "volume" not in self.figure.extra_y_ranges:
-            self.figure.extra_y_ranges = {
-                "volume": DataRange1d(start=0, range_padding=VOLUME_PADDING, renderers=volumes)
-            }
+            self.figure.extra_y_ranges = {"volume": self._volume_axis}
             for renderer in volumes:
                 renderer.y_range_name = "volume"
         for at in BODIES:
