@@ -142,6 +142,7 @@ class Page:
         self._run.on_click(self._start_or_stop)
         self._others = pn.widgets.MultiChoice(
             name="Together with",
+            placeholder="other recordings",
             options=[],
             width=260,
             stylesheets=[style.WIDGET_CSS],

@@ -73,7 +73,10 @@ def main() -> None:
                         viewers[0].freeze()
                         paces = alone, pace(viewers[1:])
                     connected = held(page, url)
-                print(f"{at + count} opened, {connected.viewers} at once", flush=True)
+                print(
+                    f"{at + count} opened, {connected.viewers} at once, {rss_mb(page.pid):.0f} MB",
+                    flush=True,
+                )
             took_s, after = settled(page, url)
             spent_s = cpu_s(page.pid) - spent_s
             print(f"after:  {after}, {rss_mb(page.pid):.0f} MB")
