@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from served_page import Served, drawn, serving
 
 from monitor import recordings
-from monitor.batches import DUPLICATE
+from monitor.batches import DUPLICATE, KINDS
 from monitor.views.heatmap import SLICE_NS
 
 pytestmark = pytest.mark.browser
@@ -47,6 +47,14 @@ class Told:
         served = self._served
         with recordings.open_recording(served.folder, served.recording) as recording:
             return [row for table in recording.select(statement) for row in table.to_pylist()]
+
+    def newest(self, at_ns: int) -> int:
+        """When the last row up to a moment came."""
+        kinds = " UNION ALL ".join(f"SELECT ts_recv FROM {kind}" for kind in KINDS)
+        (row,) = self.rows(
+            f"SELECT max(epoch_ns(ts_recv)) AS at FROM ({kinds}) WHERE epoch_ns(ts_recv) <= {at_ns}"
+        )
+        return int(row["at"])
 
     def book(self, at_ns: int) -> dict[str, Any]:
         """The last book snapshot up to a moment."""
@@ -147,7 +155,8 @@ def test_micro_structure_shows_the_recorded_moment_and_another_behind_a_seek(
         wanted |= {"time": second / MS, "trades": len(bar)}
         shows(page, "Candles", FORMING, {name: [value] for name, value in wanted.items()})
 
-        slice_ns = at_ns // SLICE_NS * SLICE_NS - SLICE_NS
+        # The last slice that is over by the rows' own time.
+        slice_ns = told.newest(at_ns) // SLICE_NS * SLICE_NS - SLICE_NS
         before = told.book(slice_ns + SLICE_NS - 1)
         levels = {"price": before["ask_prices"][:20], "size": before["ask_sizes"][:20]}
         shows(page, "Order book", HEAT_ASKS, levels | {"time": [slice_ns / MS] * 20})

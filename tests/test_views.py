@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import holoviews as hv
 import numpy as np
+import panel as pn
 import pytest
+from bokeh.document import Document
 from rows import batch_of, ignore
 from test_ready_made import ask
 
-from monitor.batches import BACKFILL, DUPLICATE, INVALID, REST, SCHEMAS, SNAPSHOT
-from monitor.hub import Hub
+from monitor.batches import BACKFILL, DUPLICATE, INVALID, REST, SCHEMAS, SNAPSHOT, Batch
+from monitor.hub import Hub, Instrument
 from monitor.recorder import Recorder
-from monitor.rings import DEPTH_ROWS, Ring
+from monitor.rings import DEPTH_ROWS, Columns, Ring
 from monitor.views.candles import Candles
 from monitor.views.cross_venue import CrossVenue
 from monitor.views.heatmap import SLICE_NS, HeatMap
 from monitor.views.legs import shares
+from monitor.views.plot import Plot
 from monitor.views.price import Price
 from monitor.views.rates import Rates
 from monitor.views.tape import Tape
@@ -75,9 +80,33 @@ def trades() -> list[Row]:
 def fed(rows: list[Row], cuts: int = 1) -> Iterator[Hub]:
     """Give a hub the rows in so many batches; yield it behind each."""
     hub = Hub()
-    for part in np.array_split(np.arange(len(rows)), cuts):
-        hub(batch_of([rows[at] for at in part]))
+    for batch in cut(rows, cuts):
+        hub(batch)
         yield hub
+
+
+def cut(rows: list[Row], cuts: int) -> Iterator[Batch]:
+    for part in np.array_split(np.arange(len(rows)), cuts):
+        yield batch_of([rows[at] for at in part])
+
+
+class Busy(Hub):
+    """Takes a batch whenever a view has read some of it, as one that a replay fills does."""
+
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
+        found = super().since(kind, instrument, cursor)
+        for batch in itertools.islice(self._batches, 1):
+            self(batch)
+        return found
+
+
+def read_while_fed(rows: list[Row], cuts: int) -> Iterator[Hub]:
+    """Yield a busy hub until nothing comes any more."""
+    yield from itertools.repeat(Busy(cut(rows, cuts)), cuts + 2)
 
 
 @pytest.mark.parametrize("interval_s", [1, 5, 60, 300])
@@ -157,7 +186,27 @@ def test_the_volume_axis_fits_the_bars_in_view_and_nothing_of_before() -> None:
         assert 0.7 <= 5 * wanted / axis.end <= 1
 
 
-def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
+@pytest.mark.parametrize("make", [Price, Candles, HeatMap])
+def test_a_plot_that_nobody_has_any_more_is_gone(make: Callable[[], Plot]) -> None:
+    view, document = make(), Document()
+    view.make()
+    root = view.pane.get_root(document)
+    for hub in fed(trades(), 20):
+        view.refresh(hub, HERE)
+    left = [weakref.ref(kept) for kept in (view, view.figure)]
+    # As at the end of a session.
+    pn.state._views.pop(root.ref["id"])
+    view.pane._cleanup(root)
+    document.clear()
+    del view, root, document
+    gc.collect()
+    assert [ref() for ref in left if ref() is not None] == []
+
+
+@pytest.mark.parametrize("hubs", [fed, read_while_fed])
+def test_the_heat_map_holds_the_last_book_of_every_half_second(
+    hubs: Callable[[list[Row], int], Iterator[Hub]],
+) -> None:
     random, make, rows, books = np.random.default_rng(7), Rows(), [], {}
     for tick in range(0, 200):
         seconds = tick / 10 + 0.03
@@ -176,7 +225,7 @@ def test_the_heat_map_holds_the_last_book_of_every_half_second() -> None:
     view = HeatMap()
     view.make()
     view.pane.get_root()
-    for hub in fed(rows, 40):
+    for hub in hubs(rows, 40):
         view.refresh(hub, HERE)
     data = view.renderers[1].data_source.data
     seen: dict[float, list[tuple[float, float]]] = {}

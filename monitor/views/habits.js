@@ -114,6 +114,7 @@ export function render({model}) {
     if (data.file) save(data.file);
     if (data.query !== undefined) window.history.replaceState(null, "", window.location.pathname + data.query);
   });
+  model.send_msg({ready: true});
 
   let asking = false;
   const ask = async () => {

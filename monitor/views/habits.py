@@ -64,7 +64,10 @@ class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
         self._send_msg({"file": {"name": name, "bytes": content}})
 
     def _handle_msg(self, data: Any) -> None:
-        if "press" in data:
+        # What was sent before that, nobody has heard.
+        if data.get("ready") and self._query:
+            self._send_msg({"query": self._query})
+        elif "press" in data:
             self._on_key(str(data["press"]))
         elif "save" in data:
             self._on_save(data["save"])

@@ -80,9 +80,11 @@ class HeatMap(plot.Plot):
             self._slice, self._bright, self._depth, self._quotes = 0, np.nan, {}, {}
         elif not is_due:
             return
+        # What comes while this reads belongs to a slice that is not over yet.
+        now = hub.now_ns // SLICE_NS
         new = self.collect(hub, instrument, anew)
         if self._depth:
-            new |= self._slices(hub.now_ns // SLICE_NS)
+            new |= self._slices(now)
         for at in range(len(self._sources)):
             self.append(at, new.get(at), anew)
 
@@ -101,8 +103,8 @@ class HeatMap(plot.Plot):
         rows = {name: values[at[stands]] for name, values in self._depth.items()}
         left = slices[stands] * SLICE_NS
         self._slice = now
-        self._depth = {name: values[-1:] for name, values in self._depth.items()}
-        self._quotes = {name: values[-1:] for name, values in quotes.items()}
+        self._depth = _from(self._depth, now * SLICE_NS)
+        self._quotes = _from(quotes, now * SLICE_NS)
         if not len(left):
             return {}
         sizes = np.concatenate([rows["bid_sizes"], rows["ask_sizes"]], axis=None)
@@ -144,6 +146,14 @@ class HeatMap(plot.Plot):
             "size": sizes[known],
             "fill_alpha": FAINTEST + (1 - FAINTEST) * share,
         }
+
+
+def _from(rows: Columns, at_ns: int) -> Columns:
+    """Return the last of the rows up to a moment, and all behind it."""
+    if not rows:
+        return {}
+    first = max(0, int(np.searchsorted(rows["ts_recv"], at_ns, "right")) - 1)
+    return {name: values[first:] for name, values in rows.items()}
 
 
 def _behind(before: Columns, rows: Columns) -> Columns:

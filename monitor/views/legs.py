@@ -38,8 +38,10 @@ class Leg:
 
         The spans are those without a quote that counts that have ended.
         """
+        # A quote that comes while this reads is not missing until then.
+        now_ns = hub.now_ns
         self._cursor, rows = hub.since("quote", owner, self._cursor)
-        return self.follow(rows, hub.now_ns)
+        return self.follow(rows, now_ns)
 
     def follow(self, rows: Columns, now_ns: int) -> tuple[Columns, list[Span]]:
         """Do as `take` does with quotes that are at hand."""
@@ -109,7 +111,8 @@ class Share(NamedTuple):
 
 def shares(hub: Hub, owners: Sequence[Instrument], fresh_ns: int) -> tuple[float, list[Share]]:
     """Return how many seconds of the last minute are known, and every leg's share of them."""
-    start_ns = hub.now_ns - MINUTE_NS
+    now_ns = hub.now_ns
+    start_ns = now_ns - MINUTE_NS
     events, begins = [], []
     for owner in owners:
         _, rows = hub.since("quote", owner, 0)
@@ -118,14 +121,14 @@ def shares(hub: Hub, owners: Sequence[Instrument], fresh_ns: int) -> tuple[float
         # The one that stood when the minute began, too.
         at = max(0, int(np.searchsorted(rows["ts_recv"], start_ns)) - 1)
         rows = {name: values[at:] for name, values in rows.items()}
-        found, _ = Leg(fresh_ns).follow(rows, hub.now_ns)
+        found, _ = Leg(fresh_ns).follow(rows, now_ns)
         events.append(found)
         begins.extend(rows["ts_recv"][:1].tolist())
     if not begins:
         return 0.0, [Share(0.0, 0.0, 0.0)] * len(owners)
     times, bids, asks = Across(len(owners)).take(events)
-    times = np.clip(times, max(start_ns, *begins), hub.now_ns)
-    lasted = np.diff(np.append(times, hub.now_ns)).astype(float)
+    times = np.clip(times, max(start_ns, *begins), now_ns)
+    lasted = np.diff(np.append(times, now_ns)).astype(float)
     total = max(float(lasted.sum()), 1.0)
     best_bid, best_ask = np.fmax.reduce(bids, axis=0), np.fmin.reduce(asks, axis=0)
     parts = [

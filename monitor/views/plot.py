@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 import holoviews as hv
 import numpy as np
@@ -24,6 +25,8 @@ from monitor.views.elements import hover
 from monitor.views.legend import hold_still
 from monitor.views.thinning import thin, thin_dots
 from monitor.views.window import Window, heights, times
+
+Hook = Callable[[Any, Any], None]
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
@@ -87,7 +90,9 @@ class Plot:
     def make(self) -> None:
         """Draw the plot into its pane, where a word stands until then: that takes its time."""
         self.is_made = True
-        overlay = hv.Overlay([element.opts(hooks=[self._keep_source]) for element in self.draw()])
+        keep = _weak(self._keep_source)
+        overlay = hv.Overlay([element.opts(hooks=[keep]) for element in self.draw()])
+        hooks = (self._let_follow, self._add_marks, self._offer, self._finish)
         drawn = pn.pane.HoloViews(
             overlay.opts(
                 hv.opts.Overlay(
@@ -101,7 +106,7 @@ class Plot:
                     apply_ranges=False,
                     shared_axes=False,
                     active_tools=["pan", "wheel_zoom"],
-                    hooks=[dress, self._let_follow, self._add_marks, self._offer, self._finish],
+                    hooks=[dress, *map(_weak, hooks)],
                 )
             ),
             linked_axes=False,
@@ -323,6 +328,21 @@ class Plot:
     def _bokeh(self, columns: Columns) -> Columns:
         """Return columns with times as a browser has them: ms since 1970."""
         return {n: values / 1e6 if n in self.times else values for n, values in columns.items()}
+
+
+def _weak(hook: Hook) -> Hook:
+    """Make a hook that keeps nothing alive.
+
+    HoloViews keeps the options of an element, with its hooks, as long as the element lives: for
+    good, if a hook keeps the plot that keeps the element.
+    """
+    found = WeakMethod(hook)
+
+    def call(plot: Any, element: Any) -> None:
+        if (there := found()) is not None:
+            there(plot, element)
+
+    return call
 
 
 def _light(columns: Columns) -> dict[str, Any]:

@@ -30,10 +30,11 @@ class BySource(lines.Lines):
         return hub.instruments()
 
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
+        until_ns = hub.now_ns - SETTLE_NS
         written, rows = hub.since("stat", owner, 0 if anew else self._read.get(owner, 0))
         if not rows or not len(rows["ts_recv"]):
             return None
-        settled = int(np.searchsorted(rows["ts_recv"], hub.now_ns - SETTLE_NS))
+        settled = int(np.searchsorted(rows["ts_recv"], until_ns))
         self._read[owner] = written - len(rows["ts_recv"]) + settled
         time, second = np.unique(rows["ts_recv"][:settled], return_inverse=True)
         return {"time": time, **self.seconds(rows, second, settled, len(time))}
