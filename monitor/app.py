@@ -117,12 +117,18 @@ class Shared:
         self.arrivals.tell()
 
     def _ask(self) -> None:
+        asked_s, rows = time.monotonic(), None
         while not self._closing.is_set():
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
             try:
                 told |= self._call("GET", "/sources")
                 told["recorder"] = self._call("GET", "/health")["recorder"]
+                before, rows = rows, told["rows"]
+                then_s, asked_s = asked_s, time.monotonic()
+                # Another collector counts from nothing.
+                if before is not None and rows >= before:
+                    told["rows_s"] = (rows - before) / (asked_s - then_s)
             except (requests.RequestException, ConnectionError):
                 told["running"] = False
             self._about = told

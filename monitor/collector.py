@@ -173,6 +173,8 @@ class Collector:
             ],
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
+            "rows": self.rows,
+            "free_mb": self._recorder.free_mb if self._recorder else None,
             "trouble": self._trouble(),
             "rules": self.alerting.described(),
             "hooks": self._hook_settings(),

@@ -58,6 +58,8 @@ class Recorder:
         # Why nothing is recorded.
         self.trouble = ""
         self.is_space_low = False
+        # What the disk had when last looked at.
+        self.free_mb: int | None = None
         # How long the last transaction took.
         self.commit_ms = 0.0
         # Rows that could not be written, and the segments that failed with them.
@@ -280,6 +282,7 @@ class Recorder:
             free = shutil.disk_usage(self.folder).free >> 20
         except OSError:
             return
+        self.free_mb = free
         was, self.is_space_low = self.is_space_low, free < self._settings.reserve_mb
         if self.is_space_low and not was:
             why = f"expected {self._settings.reserve_mb} MB free in reserve, found {free} MB"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,5 +111,26 @@ def test_times_keys_and_statements_are_had_by_a_click(served: Served) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     rows = page.locator("tr", has_text="coinbase")
     rows.first.wait_for()
+    page.close()
+    assert served.wrong == []
+
+
+def test_the_recorder_panel_tells_its_pace_and_what_the_disk_has_left(served: Served) -> None:
+    page = served.open("?layout=health")
+    panel = page.locator(".panel", has_text="unrecorded rows")
+    names = panel.locator("th").all_inner_texts()
+
+    def told() -> dict[str, str] | None:
+        cells = dict(zip(names, panel.locator("td").all_inner_texts(), strict=False))
+        return None if "–" in cells.values() else cells
+
+    found = until(told, "a pace and a free disk")
+    assert found["state"] == "● recording"
+    assert float(found["rows/s"].replace(",", "")) > 0
+    free_gb = shutil.disk_usage(served.folder).free / 2**30
+    amount, unit = found["disk free"].split()
+    shown_gb = float(amount.replace(",", "")) / (1 if unit == "GB" else 1024)
+    assert abs(shown_gb - free_gb) < 2
+    assert found["unrecorded rows"] == "0"
     page.close()
     assert served.wrong == []

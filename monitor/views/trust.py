@@ -17,6 +17,7 @@ from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
 SHOWN_MINUTES = 30
 SHOWN_INCIDENTS = 40
 SHOWN_NODES = 12
+GB_FROM_MB = 10_240
 # What a cell of the heat map shows: the worst of it, by colour and by shape.
 WORST = (
     ("losses", "bad", "▲"),
@@ -110,16 +111,24 @@ def recorder(about: dict[str, Any]) -> str:
     lost = int(told["unrecorded_rows"] or 0)
     facts = [
         f'<span class="state {shown}">{SHAPES[shown]} {escape(state)}</span>',
-        escape(about.get("recording") or "nothing"),
+        number(float(about.get("rows_s", "nan")), 0),
         f"{number(float(told['lag_ms'] or 0), 0)} ms",
+        _space(about.get("free_mb")),
         f'<span class="{"state failed" if lost else ""}">{lost:,}</span>',
         f'<span class="error">{escape(about.get("trouble") or "")}</span>',
     ]
-    first = table("Recorder", ["state", "recording", "lag", "unrecorded rows", ""], [facts])
+    names = ["state", "rows/s", "lag", "disk free", "unrecorded rows", ""]
+    first = table("Recorder", names, [facts])
     nodes = list(about.get("nodes", {}).items())[:SHOWN_NODES]
     names = ["node of the graph", *(nodes[0][1] if nodes else ())]
     rows = [[escape(name), *(f"{count:,}" for count in of.values())] for name, of in nodes]
     return first + table("What flowed through the collector", [escape(n) for n in names], rows)
+
+
+def _space(megabytes: int | None) -> str:
+    if megabytes is None:
+        return "–"
+    return f"{megabytes:,} MB" if megabytes < GB_FROM_MB else f"{megabytes / 1024:,.0f} GB"
 
 
 def stages(by_name: Mapping[str, Stage]) -> str:
