@@ -6,14 +6,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
 from monitor.batches import SCHEMAS, Batch
 from monitor.hub import Hub
 from monitor.quality import MINUTE_NS, Minute
 from monitor.views import trust
 from monitor.views.grid import changed, grid_rows
-from monitor.views.style import THEMES
 
 START_NS = 1_000 * MINUTE_NS
 EVIL = "<img src=x onerror=alert(1)>"
@@ -143,29 +141,3 @@ def test_a_grid_in_which_nothing_changed_sends_no_cell() -> None:
     hub(rows("quote", {**quote, "ask": 3.0, "origin": "native", "ts_recv": 10}))
     # The offer, and the spread of 1 to 3: 10,000 basis points of their mid.
     assert changed(before, grid_rows(hub)) == {"cells": [(0, 5, 3.0), (0, 6, 10_000.0)]}
-
-
-def luminance(color: str) -> float:
-    """By the formula of WCAG 2."""
-    parts = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    ]
-    return sum(a * b for a, b in zip(linear, (0.2126, 0.7152, 0.0722), strict=True))
-
-
-@pytest.mark.parametrize("theme", THEMES)
-def test_text_stands_out_from_its_ground(theme: str) -> None:
-    colors = THEMES[theme]
-    pairs = [
-        (text, ground)
-        for ground in ("bg", "panel", "field", "hover")
-        for text in (
-            *("text", "strong", "muted", "ok", "info", "idle", "alt", "warn", "bad"),
-            *("sell", "ask"),
-        )
-    ]
-    pairs += [(name, f"{name}-bg") for name in ("live", "off", "mock", "replay", "alarm")]
-    for text, ground in pairs:
-        light, dark = sorted((luminance(colors[text]), luminance(colors[ground])), reverse=True)
-        assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"
