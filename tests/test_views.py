@@ -22,7 +22,7 @@ from monitor.hub import Hub, Instrument
 from monitor.recorder import Recorder
 from monitor.rings import DEPTH_ROWS, Columns, Ring
 from monitor.views.candles import Candles
-from monitor.views.cross_venue import CrossVenue
+from monitor.views.cross_venue import BEST, CrossVenue
 from monitor.views.heatmap import SLICE_NS, HeatMap
 from monitor.views.legs import shares
 from monitor.views.plot import Plot
@@ -96,6 +96,7 @@ class Busy(Hub):
     def __init__(self, batches: Iterator[Batch]) -> None:
         super().__init__()
         self._batches = batches
+        self(next(batches))
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         found = super().since(kind, instrument, cursor)
@@ -325,6 +326,36 @@ def test_a_ring_of_books_is_bounded() -> None:
 def sources_of(hub: Hub, view: Rates | CrossVenue, instrument: tuple[str, str]) -> list[str]:
     view.refresh(hub, instrument)
     return [venue for venue, _ in view.owners]
+
+
+def test_legs_that_are_read_while_quotes_come_are_drawn_in_the_order_of_time() -> None:
+    random, make, rows = np.random.default_rng(3), Rows(), []
+    for tick in range(300):
+        venue = ("binance", "kraken", "coinbase")[int(random.integers(3))]
+        # For a while Kraken is silent, and then everybody.
+        if (tick > 100 and venue == "kraken") or 200 < tick < 240:
+            rows.append(make("clock", tick / 10, "monitor", offset_ns=0))
+            continue
+        bid = round(100 + random.normal(), 2)
+        rows.append(make("quote", tick / 10, venue, bid=bid, ask=bid + 1, origin="native"))
+    drawn = []
+    for hubs in (fed, read_while_fed):
+        view = CrossVenue(2_000, {}, WhatIf(Parameters(1.0, 1_000.0), {}))
+        view.make()
+        view.pane.get_root()
+        for hub in hubs(rows, 60):
+            view.refresh(hub, HERE)
+        drawn.append(
+            [
+                {name: list(values) for name, values in renderer.data_source.data.items()}
+                for renderer in view.renderers[: BEST + 2]
+            ]
+        )
+    for lines in drawn:
+        for line in (line["time"] for line in lines):
+            assert line == sorted(line)
+        assert len(lines[BEST]["time"]) > 100
+    assert str(drawn[1][BEST:]) == str(drawn[0][BEST:])
 
 
 def test_the_pages_instrument_has_a_line_however_many_sources_there_are() -> None:

@@ -114,7 +114,7 @@ class CrossVenue(Lines):
         if anew:
             self._legs, self._across = {}, Across(LEGS)
             self._what_if.begin()
-        self._fresh, self._spans = {}, []
+        self._fresh, self._spans, self._until_ns = {}, [], hub.now_ns
         symbols = [symbol for _, symbol in self.all_of_them(hub, instrument)]
         name = quote_assets.compound(symbols, instrument[1], self._taken_for)
         self.title = TITLE if name == instrument[1] else f"{TITLE}: {name}"
@@ -130,7 +130,7 @@ class CrossVenue(Lines):
 
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
         leg = self._legs.setdefault(owner, Leg(self._fresh_ns))
-        rows, spans = leg.take(hub, owner)
+        rows, spans = leg.take(hub, owner, self._until_ns)
         self._fresh[owner] = rows
         self._spans += spans
         rows = thin(rows, self.telling(rows))

@@ -33,15 +33,16 @@ class Leg:
         self.mid_ns, self.mid, self.is_stale = 0, np.nan, False
         self._is_over = True
 
-    def take(self, hub: Hub, owner: Instrument) -> tuple[Columns, list[Span]]:
+    def take(self, hub: Hub, owner: Instrument, until_ns: int) -> tuple[Columns, list[Span]]:
         """Return what is new: quotes, and one without prices wherever the last counts no longer.
 
-        The spans are those without a quote that counts that have ended.
+        The spans are those without a quote that counts that have ended. What comes behind
+        `until_ns`, when the legs began to be read, has its turn the next time.
         """
-        # A quote that comes while this reads is not missing until then.
-        now_ns = hub.now_ns
-        self._cursor, rows = hub.since("quote", owner, self._cursor)
-        return self.follow(rows, now_ns)
+        written, rows = hub.since("quote", owner, self._cursor)
+        count = int(np.searchsorted(rows["ts_recv"], until_ns, "right")) if rows else 0
+        self._cursor = written - (len(rows["ts_recv"]) - count if rows else 0)
+        return self.follow({name: values[:count] for name, values in rows.items()}, until_ns)
 
     def follow(self, rows: Columns, now_ns: int) -> tuple[Columns, list[Span]]:
         """Do as `take` does with quotes that are at hand."""
