@@ -73,15 +73,22 @@ class Graph:
         self._nodes: dict[str, tuple[Stream, Stream]] = {}
         self._head = Stream(stream_name="batches")
         self._signals = Stream(stream_name="signals")
+        self._ends = []
         for name, sink in sinks.items():
-            self._head.sink(self._guard(name, sink))
-            self._signals.sink(self._guard(f"{name} (signals)", sink))
+            self._ends.append(self._head.sink(self._guard(name, sink)))
+            self._ends.append(self._signals.sink(self._guard(f"{name} (signals)", sink)))
         for hook in hooks:
             self.add(hook)
 
     def emit(self, batch: Batch) -> None:
         with self._lock:
             self._head.emit(batch)
+
+    def close(self) -> None:
+        """Give nothing on any more: streamz keeps sinks, and what they lead to, until then."""
+        with self._lock:
+            while self._ends:
+                self._ends.pop().destroy()
 
     def add(self, hook: Hook) -> None:
         """Have a hook see the batches from now on; ValueError if one goes by its name."""

@@ -43,6 +43,7 @@ class Replaying:
 
     def close(self) -> None:
         self._stack.close()
+        self._graph.close()
 
     def _build(self) -> None:
         own = user_hooks.load(self._settings.folder, "recomputed")
@@ -55,6 +56,7 @@ class Replaying:
 
     def _reset(self) -> None:
         self.hub.reset()
+        self._graph.close()
         self._build()
 
     def _emit(self, batch: Batch) -> None:

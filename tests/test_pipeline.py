@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import weakref
 from typing import Any
 
 import pyarrow as pa
@@ -133,3 +135,18 @@ def test_a_batch_survives_the_wire() -> None:
     batch = concat([quotes((0, "a", 1.0, 2.0)), quotes((1, "b", 3.0, 4.0))])
     assert from_wire(to_wire(batch)).kinds == batch.kinds
     assert batch.ords == (0, 1)
+
+
+def test_a_closed_graph_gives_nothing_on_and_lets_go_of_its_sinks() -> None:
+    class Sink:
+        def __call__(self, batch: Batch) -> None:
+            self.taken = batch
+
+    sink = Sink()
+    graph, left = Graph({"sink": sink}, []), weakref.ref(sink)
+    graph.close()
+    graph.emit(Batch({}))
+    assert not hasattr(sink, "taken")
+    del graph, sink
+    gc.collect()
+    assert left() is None
