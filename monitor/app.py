@@ -117,17 +117,17 @@ class Shared:
         self.arrivals.tell()
 
     def _ask(self) -> None:
-        asked_s, rows = time.monotonic(), None
+        asked_s, rows = time.monotonic(), 0
         while not self._closing.is_set():
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
             try:
                 told |= self._call("GET", "/sources")
                 told["recorder"] = self._call("GET", "/health")["recorder"]
-                before, rows = rows, told["rows"]
+                before, rows = rows, int(told.get("rows", 0))
                 then_s, asked_s = asked_s, time.monotonic()
-                # Another collector counts from nothing.
-                if before is not None and rows >= before:
+                # Another collector counts from nothing, and one of an older build does not.
+                if 0 < before <= rows:
                     told["rows_s"] = (rows - before) / (asked_s - then_s)
             except (requests.RequestException, ConnectionError):
                 told["running"] = False
