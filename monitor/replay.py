@@ -127,15 +127,20 @@ class Player:
         # Where to go, and where it is about to be, until the views are filled.
         self._seek_ns: int | None = None
         self._aim_ns: int | None = None
+        # Whether nothing comes until it is told to go on.
+        self._rests = False
         self._closing = False
         self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
 
     @property
     def told(self) -> str:
-        """What it does, at what speed asked and achieved."""
+        """What it does, at what speed asked and achieved: paused once nothing more comes."""
         asked = "max" if self.speed is None else f"{self.speed:g}×"
-        state = "ended" if self.ended else "playing" if self.playing else "paused"
+        if self._seek_ns is not None or self._aim_ns is not None:
+            state = "seeking"
+        else:
+            state = "ended" if self.ended else "paused" if self._rests else "playing"
         looping = ", in a loop" if self.loop else ""
         return f"{state} at {asked} (achieved {self.achieved_speed:.1f}×){looping}"
 
@@ -210,6 +215,7 @@ class Player:
             with self._lock:
                 self._lock.wait_for(lambda: self._closing or self._seek_ns is not None)
                 start_ns, self._seek_ns = self._seek_ns, None
+                self._aim_ns = start_ns
             self.ended = False
             if start_ns is not None and not self._closing:
                 self._on_reset()
@@ -273,7 +279,9 @@ class Player:
                     now_ns = min(self.position_ns, until_ns)
                 else:
                     now_ns = until_ns - int(max(wait_s, 0) * 1e9 * pace.speed)
+                self._rests = not self.playing
                 self._lock.wait_for(self._may_go_on)
+                self._rests = False
                 pace = self._pace(now_ns)
         return None
 

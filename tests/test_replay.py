@@ -355,3 +355,29 @@ def test_seek_pause_and_step(tmp_path: Path) -> None:
         player.close()
     assert seen == list(range(20, 101))
     assert resets == [True]
+
+
+def test_it_is_told_to_be_paused_only_where_it_rests(tmp_path: Path) -> None:
+    rows = [("quote", row("quote", n, n * SECOND)) for n in range(1, 101)]
+    record(tmp_path / "x", [batch_of(rows)])
+    fills, may_fill = threading.Semaphore(0), threading.Semaphore(0)
+
+    def reset() -> None:
+        fills.release()
+        may_fill.acquire(timeout=DEADLINE_S)
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, lambda batch: None, reset, speed=1000.0)
+        player.repeat((40 * SECOND, 60 * SECOND))
+        player.start()
+        for _ in range(2):
+            # On its way to the loop's start its position is still that of before.
+            assert fills.acquire(timeout=DEADLINE_S)
+            player.pause()
+            assert player.told.startswith("seeking at 1000×")
+            may_fill.release()
+            until(lambda: player.told.startswith("paused"), "a pause")
+            assert player.position_ns == 40 * SECOND
+            player.play()
+        may_fill.release()
+        player.close()

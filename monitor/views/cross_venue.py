@@ -84,6 +84,10 @@ class CrossVenue(Lines):
         ]
 
     def finish(self, plot: Any, element: Any) -> None:
+        words = self._sources[WORDS].data
+        # HoloViews leaves out what no label is made of.
+        if "shift" not in words:
+            words["shift"] = []
         self.renderers[WORDS].glyph.y_offset = {"field": "shift"}
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
