@@ -103,7 +103,7 @@ def test_a_replay_is_stepped_and_has_another_recording_beside_it(served: Served)
 def test_times_keys_and_statements_are_had_by_a_click(served: Served) -> None:
     page = served.open("?layout=sql&tz=Asia/Tokyo")
     page.get_by_title("Write times in UTC").click()
-    until(lambda: "Asia" not in page.url, "the address without a zone")
+    page.wait_for_url(lambda url: "Asia" not in url)
     page.get_by_title("What keys do").click()
     page.get_by_role("dialog").wait_for()
     page.keyboard.press("Escape")

@@ -44,13 +44,13 @@ def test_a_click_on_an_incident_shows_it_again(
             first_ns = opened.span_ns[0]
         before_s = max(0.0, (began_ns - first_ns) / 1e9 - 5)
 
-        def told(name: str) -> str:
-            return parse_qs(urlparse(page.url).query).get(name, [""])[0]
+        def told(url: str, name: str) -> str:
+            return parse_qs(urlparse(url).query).get(name, [""])[0]
 
-        until(lambda: told("source") == held.recording, "the recording in the address")
+        page.wait_for_url(lambda url: told(url, "source") == held.recording)
         # It plays on from there.
-        until(lambda: before_s - 1 < float(told("at") or 0) < before_s + 60, "its moment")
-        assert told("layout") == "watch"
+        page.wait_for_url(lambda url: before_s - 1 < float(told(url, "at") or 0) < before_s + 60)
+        assert told(page.url, "layout") == "watch"
         browser.close()
 
 

@@ -142,7 +142,7 @@ def test_a_statement_is_run_paged_drawn_saved_and_cancelled(served: Served, tmp_
     page.locator("select").filter(has_text="History …").select_option(ASKED[:70])
     until(lambda: editor.input_value() == ASKED, "the statement of before")
     page.get_by_text("Link", exact=True).click()
-    until(lambda: parse_qs(urlparse(page.url).query).get("sql") == [ASKED], "a link")
+    page.wait_for_url(lambda url: parse_qs(urlparse(url).query).get("sql") == [ASKED])
     page.locator("details", has_text="best_quote").locator("summary b").click()
     until(lambda: "best_quote" in editor.input_value(), "the name that was clicked")
     page.close()
