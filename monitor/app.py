@@ -164,7 +164,8 @@ def shared() -> Shared:
 def build() -> None:
     """Make the page of the viewer that is being served."""
     pn.extension(raw_css=[style.look().css])
-    hv.extension("bokeh")
+    if "bokeh" not in hv.Store.loaded_backends():
+        hv.extension("bokeh")
     # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
     hv.renderer("bokeh").webgl = False
     # The page has a banner of its own for a lost server.

@@ -92,7 +92,7 @@ class Page:
         """Fill what is drawn, and refresh it once the browser has it, until the session ends."""
         if self._wanted.source == permalink.LIVE:
             hub = self.hub
-            self._tabs.refresh(hub, self._instrument(hub))
+            self._tabs.fill(hub, self._instrument(hub))
             self._bar.object = self._headline(hub)
         pn.state.onload(self._begin)
         pn.state.on_session_destroyed(lambda _: self._end())

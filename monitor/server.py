@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import hmac
 import json
 import logging
@@ -170,6 +171,9 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
         if not finding.is_well:
             print(f"monitor: {finding.name}: {finding.text}", file=sys.stderr, flush=True)
     print(f"monitor: {exposure.url}", flush=True)
+    # What is loaded by now stays: to look through it all again would hold up every viewer.
+    gc.collect()
+    gc.freeze()
     loop.start()
     server.stop()
     desk.close()

@@ -49,11 +49,16 @@ class Tabs:
         if 0 <= number < len(self._titles):
             self.view.active = number
 
-    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Refresh what is seen, and make the next of what was not seen before."""
+    def fill(self, hub: Hub, instrument: Instrument | None) -> Layout | None:
+        """Refresh what is seen, if it is made, and return it."""
         layout = self._made.get(self._titles[self.view.active])
         if layout is not None:
             layout.refresh(hub, instrument)
+        return layout
+
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        """Refresh what is seen, and make the next of what was not seen before."""
+        layout = self.fill(hub, instrument)
         unmade = [plot for plot in self.plots if not plot.is_made]
         if layout is None or unmade:
             # Bokeh would go through all models anew after each that is made.
@@ -64,6 +69,4 @@ class Tabs:
         active = self.view.active
         title = self._titles[active]
         layout = self._made[title] = self._makers[title]()
-        for plot in self.plots[:1]:
-            plot.make()
         self.view[active] = (title, layout.view)

@@ -235,7 +235,7 @@ class Plot:
         fitted: dict[str, Any] = {"only_visible": True}
         if self.has_time_axis:
             follow = {"follow": "end", "follow_interval": self.follow_ms}
-            fitted = {"renderers": self.figure.select({"name": "ends"})}
+            fitted = {"renderers": [_named(self.figure, "ends")]}
         return (
             DataRange1d(range_padding=0.01, syncable=False, **follow),
             DataRange1d(range_padding=0.08, syncable=False, **fitted),
@@ -273,7 +273,7 @@ class Plot:
 
     def _add_marks(self, plot: Any, element: Any) -> None:
         """Draw what went wrong as lines across the time axis, told when hovered."""
-        if not self.has_time_axis or plot.state.select({"name": "marks"}):
+        if not self.has_time_axis or _named(plot.state, "marks"):
             return
         marks = plot.state.vspan(
             x="time",
@@ -289,7 +289,7 @@ class Plot:
         return self.figure is not None and self.figure.id == figure_id
 
     def _offer(self, plot: Any, element: Any) -> None:
-        if not plot.state.select({"type": CustomAction}):
+        if not any(isinstance(tool, CustomAction) for tool in plot.state.tools):
             save.offer(plot.state, self.title)
             plot.state.js_on_event("rangesupdate", CustomJS(code=FOLLOW_FIRST_ROW))
 
@@ -299,7 +299,7 @@ class Plot:
         HoloViews would stop repainting a plot once it was panned: its two callbacks for that go.
         """
         figure = self.figure = plot.state
-        if self.has_time_axis and not figure.select({"name": "ends"}):
+        if self.has_time_axis and not _named(figure, "ends"):
             figure.line("time", "y", source=self._ends, name="ends", line_alpha=0)
         if not isinstance(figure.x_range, DataRange1d) or (
             self.has_time_axis and figure.x_range.follow is None
@@ -328,6 +328,11 @@ class Plot:
     def _bokeh(self, columns: Columns) -> Columns:
         """Return columns with times as a browser has them: ms since 1970."""
         return {n: values / 1e6 if n in self.times else values for n, values in columns.items()}
+
+
+def _named(figure: Any, name: str) -> Any:
+    """Find a renderer of this side's; Bokeh's `select` would go through all that is drawn."""
+    return next((renderer for renderer in figure.renderers if renderer.name == name), None)
 
 
 def _weak(hook: Hook) -> Hook:

@@ -34,10 +34,12 @@ _COLUMN = re.compile(r"@(\w+)")
 
 def offer(figure: Any, title: str) -> None:
     """Give a figure tools that save what it shows: its rows in each form, beside the picture."""
-    # The wheel zooms always: the room beside a low plot is for these buttons.
-    figure.select_one(WheelZoomTool).visible = False
-    picture = figure.select_one(SaveTool)
-    picture.update(filename=slug(title), description="Save the picture as PNG")
+    for tool in figure.tools:
+        if isinstance(tool, WheelZoomTool):
+            # It zooms always: the room beside a low plot is for these buttons.
+            tool.visible = False
+        elif isinstance(tool, SaveTool):
+            tool.update(filename=slug(title), description="Save the picture as PNG")
     figure.add_tools(
         *(
             CustomAction(
