@@ -47,6 +47,8 @@ class CrossVenue(Lines):
         self._legs: dict[Instrument, Leg] = {}
         self._fresh: dict[Instrument, Columns] = {}
         self._spans: list[Span] = []
+        # The legs are read up to here.
+        self._until_ns = 0
         self._across = Across(LEGS)
         self._pace = Pace()
         super().__init__()

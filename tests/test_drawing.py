@@ -1,0 +1,59 @@
+"""Plots as they are drawn: right before their first row, one in a beat, and with their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import panel as pn
+import pytest
+from bokeh.core.validation import check_integrity
+from bokeh.document import Document
+from panel.io.state import set_curdoc
+from test_views import HERE, WHAT_IF, drawn, fed, trades
+
+from monitor.hub import Hub, Instrument
+from monitor.tabs import Tabs
+from monitor.views.candles import Candles
+from monitor.views.cross_venue import CrossVenue
+from monitor.views.heatmap import HeatMap
+from monitor.views.plot import Plot
+from monitor.views.price import Price
+
+__all__ = ["drawn"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [Price, Candles, HeatMap, lambda: CrossVenue(2_000, {}, WHAT_IF)],
+)
+def test_bokeh_finds_nothing_wrong_with_a_plot_before_its_first_row(
+    make: Callable[[], Plot],
+) -> None:
+    view = make()
+    view.make()
+    assert check_integrity(view.pane.get_root().references()).error == []
+
+
+def test_a_plot_is_drawn_in_a_beat_of_its_own_and_with_its_rows() -> None:
+    class Two:
+        title = "Two"
+
+        def __init__(self) -> None:
+            self.plots: list[Plot] = [Price(), Candles()]
+            self.view = pn.Column(*(plot.pane for plot in self.plots))
+
+        def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+            for plot in self.plots:
+                plot.refresh(hub, HERE)
+
+    document, hub = Document(), next(fed(trades()))
+    with set_curdoc(document):
+        tabs = Tabs({"Two": Two}, "two")
+        tabs.view.get_root(document)
+        tabs.fill(hub, HERE)
+        assert [plot.is_made for plot in tabs.plots] == [False, False]
+        for made in range(2):
+            tabs.refresh(hub, HERE)
+            assert [plot.is_made for plot in tabs.plots] == [True, made == 1]
+            sources = [renderer.data_source for renderer in tabs.plots[made].renderers]
+            assert any(len(source.data["time"]) for source in sources)
