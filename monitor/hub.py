@@ -14,6 +14,7 @@ from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
+from monitor.present import SILENT_NS, UP, Present
 from monitor.quality import LOSSES, Incident, Minute, Place, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
@@ -108,10 +109,16 @@ class _Source:
 
 
 class Hub:
-    """A sink that any number of views read, at their own pace, from other threads."""
+    """A sink that any number of views read, at their own pace, from other threads.
 
-    def __init__(self) -> None:
+    The hub of live rows is given the `present`: ages are then measured on this machine's clock,
+    and once no row has come for 2 s no source is connected. Without it ages are measured on the
+    rows' clock, as in a replay.
+    """
+
+    def __init__(self, present: Present | None = None) -> None:
         self._lock = threading.Lock()
+        self._present = present
         self.epoch = self.now_ns = 0
         self._clear()
 
@@ -129,6 +136,8 @@ class Hub:
                 self._signals.extend(signals)
                 self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
+            if self._present:
+                self._present.arrived()
             quotes = self._authority.quotes(batch)
             if quotes.rows.num_rows:
                 self._take("quote", *quotes)
@@ -169,16 +178,30 @@ class Hub:
         with self._lock:
             return sorted(self._sources)
 
+    @property
+    def silence_ms(self) -> float:
+        """How long no new row has come, by this machine's clock; 0 in a replay."""
+        return self._present.silence_ns(self.now_ns) / 1e6 if self._present else 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silence_ms > SILENT_NS / 1e6
+
+    def _age_ms(self, since_ns: int) -> float:
+        now_ns = self._present.now_ns() if self._present else self.now_ns
+        return max(0, now_ns - since_ns) / 1e6
+
     def sources(self) -> list[SourceStatus]:
+        """Return every source's state; while the hub is silent none is connected."""
         with self._lock:
-            return [
+            found = [
                 SourceStatus(
                     venue,
                     symbol,
                     source.state,
                     source.updates,
                     source.updates_s,
-                    (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
+                    self._age_ms(source.last_ns) if source.last_ns else None,
                     *source.latencies_ms,
                     source.price,
                     source.gaps,
@@ -188,6 +211,7 @@ class Hub:
                 )
                 for (venue, symbol), source in sorted(self._sources.items())
             ]
+            return [_unknown(source) for source in found] if self.is_silent else found
 
     def quotes(self) -> list[Quote]:
         """Return the last quote of every instrument that has one."""
@@ -197,7 +221,7 @@ class Hub:
                 if kind == "quote":
                     names = ("bid", "bid_size", "ask", "ask_size")
                     last = {name: ring.last(name) for name in names}
-                    age_ms = (self.now_ns - ring.last("ts_recv")) / 1e6
+                    age_ms = self._age_ms(int(ring.last("ts_recv")))
                     quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
         return quotes
 
@@ -205,12 +229,6 @@ class Hub:
         """Return what was wrong by place and minute, and the last incidents, the oldest first."""
         with self._lock:
             return self._quality.minutes(), self._quality.incidents()
-
-    def connections(self) -> tuple[int, int]:
-        """Return how many venues' connections are up, and how many there should be."""
-        with self._lock:
-            states = list(self._connections.values())
-        return sum(state not in ("failed", "stopped") for state in states), len(states)
 
     @property
     def updates(self) -> int:
@@ -235,7 +253,6 @@ class Hub:
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}
         self._sources: dict[Instrument, _Source] = {}
-        self._connections: dict[str, str] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._mark_count = 0
         self._quality = Quality()
@@ -292,8 +309,6 @@ class Hub:
             if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
                 source = self._sources.setdefault((venue, symbol), _Source())
                 source.state, source.error = row["state"], detail
-            elif row["scope"] == "connection":
-                self._connections[venue] = row["state"]
             if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
                 lost = f" ({row['count']})" if row["count"] else ""
                 self._mark_count += 1
@@ -327,3 +342,20 @@ class Hub:
                 source.book_health = health or ""
             if p50 is not None:
                 source.latencies_ms = (p50, p99)
+
+
+def _unknown(source: SourceStatus) -> SourceStatus:
+    """Return what is known of a source while no row comes: its last prices, and how old they are.
+
+    A state in which it was not believed stays.
+    """
+    if source.state not in UP:
+        return source
+    return source._replace(
+        state="stale",
+        error="no rows come from the collector",
+        updates_s=math.nan,
+        latency_p50_ms=math.nan,
+        latency_p99_ms=math.nan,
+        book_health="",
+    )

@@ -116,7 +116,7 @@ export function render({model}) {
     const kind = COLUMNS[column][1];
     const cell = lines[at].cells[column];
     if (kind === "spark") { draw(cell.firstChild, value); return; }
-    if (value === null || value === "") { cell.textContent = "–"; return; }
+    if (value === null || value === "") { cell.className = kind; cell.textContent = "–"; return; }
     if (kind === "state") {
       cell.className = `state ${value}`;
       cell.textContent = `${model.shapes[value] || "?"} ${value}`;
