@@ -120,6 +120,8 @@ class Hub:
         self._lock = threading.Lock()
         self._present = present
         self.epoch = self.now_ns = 0
+        # Of the last row, -1 before the first.
+        self.last_ord = -1
         self._clear()
 
     def reset(self) -> None:
@@ -136,6 +138,8 @@ class Hub:
                 self._signals.extend(signals)
                 self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
+            ords = batch.ords
+            self.last_ord = ords[1] if ords else self.last_ord
             if self._present:
                 self._present.arrived()
             quotes = self._authority.quotes(batch)
@@ -248,7 +252,7 @@ class Hub:
             return list(self._signals)
 
     def _clear(self) -> None:
-        self.now_ns = 0
+        self.now_ns, self.last_ord = 0, -1
         self._authority = Authority()
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}

@@ -230,7 +230,8 @@ class Page:
         )
 
     def _refresh_headline(self, hub: Hub) -> None:
-        headline = self._headline(hub)
+        # The last row that the page has: what it shows can be held against SQL up to there.
+        headline = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
         if self._bar.object != headline:
             self._bar.object = headline
         self._bell.refresh(hub, is_live=self._replaying is None)
@@ -247,7 +248,7 @@ class Page:
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
-        self._tabs.dim(self._replaying is None and hub.is_silent)
+        self._habits.old = self._replaying is None and hub.is_silent
 
     def _headline(self, hub: Hub) -> str:
         name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"

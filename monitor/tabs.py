@@ -14,8 +14,6 @@ from monitor.layouts import Layout
 from monitor.views import style
 from monitor.views.plot import Plot
 
-OLD_OPACITY = "0.6"
-
 
 class Tabs:
     """The layouts by their titles, of which one is seen; only that one is refreshed."""
@@ -50,13 +48,6 @@ class Tabs:
         """Turn to a tab, counted from 0; there may be none of that number."""
         if 0 <= number < len(self._titles):
             self.view.active = number
-
-    def dim(self, is_old: bool) -> None:
-        """Draw all that is seen as what it is when it is not of now."""
-        # A browser keeps a property that is left out.
-        styles = {"opacity": OLD_OPACITY if is_old else "1"}
-        if self.view.styles != styles:
-            self.view.styles = styles
 
     def fill(self, hub: Hub, instrument: Instrument | None) -> Layout | None:
         """Refresh what is seen, if it is made, and return it."""

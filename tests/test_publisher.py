@@ -1,4 +1,4 @@
-"""A follower of the collector's stream: what it gets when it is slow, and what is said of the rest."""
+"""A follower of the collector's stream: what it gets when it is slow, and what it is told."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ class Line:
 
 
 def read(stream: Stream) -> list[Batch]:
-    return [
-        from_wire(pa.ipc.read_record_batch(data, WIRE_SCHEMA)) for data in stream.next_bytes()
-    ]
+    return [from_wire(pa.ipc.read_record_batch(data, WIRE_SCHEMA)) for data in stream.next_bytes()]
 
 
 def rows(batches: list[Batch], kind: str, *names: str) -> list[tuple[Any, ...]]:

@@ -119,6 +119,10 @@ export function render({model}) {
   });
   model.send_msg({ready: true});
 
+  model.on("old", () => {
+    document.documentElement.style.setProperty("--age-opacity", model.old ? "0.6" : "1");
+  });
+
   let asking = false, heardMs = Date.now();
   const echo = window.Bokeh.documents[0].get_model_by_name("echo");
   const heard = () => {
