@@ -34,9 +34,7 @@ class Line:
 
 
 def read(stream: Stream) -> list[Batch]:
-    return [
-        from_wire(pa.ipc.read_record_batch(data, WIRE_SCHEMA)) for data in stream.next_bytes()
-    ]
+    return [from_wire(pa.ipc.read_record_batch(data, WIRE_SCHEMA)) for data in stream.next_bytes()]
 
 
 def rows(batches: list[Batch], kind: str, *names: str) -> list[tuple[Any, ...]]:
