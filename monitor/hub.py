@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,17 +15,14 @@ from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
+from monitor.followed import Followed, by_tenth
+from monitor.incidents import Incident, Place
 from monitor.present import SILENT_NS, UP, Present
-from monitor.quality import LOSSES, Incident, Minute, Place, Quality
+from monitor.quality import Minute, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
 MARKS = 2_000
 SIGNALS = 500
-UNBELIEVED = frozenset(("stale", "failed"))
-# Of each source's mid, one a second.
-MIDS = 60
-# Rates are taken over this long at least.
-RATE_NS = 500_000_000
 # Status rows that belong on the time axis.
 MARK_KINDS = frozenset(
     (
@@ -53,8 +51,9 @@ class Mark(NamedTuple):
 class SourceStatus(NamedTuple):
     """One line of the status grid; `age_ms` None before the first row, latencies NaN without any.
 
-    Latencies and `updates_s` are those of the last second; negative latencies show a venue's clock
-    that runs ahead. `last` is the last trade's price. `mids` holds one a second, NaN without one.
+    Latencies and `updates_s` are those of the last second, NaN where the line is gone; negative
+    latencies show a venue's clock that runs ahead. `last` is the last trade's price. `losses` are
+    those of the instrument and of its venue's connection. `mids` holds one a second.
     """
 
     venue: str
@@ -66,7 +65,7 @@ class SourceStatus(NamedTuple):
     latency_p50_ms: float
     latency_p99_ms: float
     last: float
-    gaps: int
+    losses: int
     book_health: str
     mids: tuple[float, ...]
     error: str
@@ -84,28 +83,13 @@ class Quote(NamedTuple):
     age_ms: float
 
 
-class _Source:
-    """What the rows said of one source."""
+class Totals(NamedTuple):
+    """What was counted of an instrument, or of a venue's connection, whose symbol is None."""
 
-    def __init__(self) -> None:
-        self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
-        self.latencies_ms = (math.nan, math.nan)
-        self.book_health = ""
-        # When the last trade happened, and its price: one that was missing comes behind later ones.
-        self.traded_ns, self.price = 0, math.nan
-        self.gaps, self.updates_s = 0, math.nan
-        self.mids: deque[float] = deque(maxlen=MIDS)
-        self._rated = (0, 0)
-
-    def rate(self, now_ns: int) -> bool:
-        """Work out the rate since it was last; False if that is too short a time ago."""
-        then_ns, then = self._rated
-        if now_ns - then_ns < RATE_NS:
-            return False
-        if then_ns:
-            self.updates_s = (self.updates - then) / (now_ns - then_ns) * 1e9
-        self._rated = (now_ns, self.updates)
-        return True
+    venue: str
+    symbol: str | None
+    counts: Minute
+    incidents: int
 
 
 class Hub:
@@ -149,13 +133,17 @@ class Hub:
                 if kind in batch:
                     self._take(kind, batch[kind], *batch.by_instrument(kind))
             for instrument, count, last_ns in updates(batch):
-                source = self._sources.setdefault(instrument, _Source())
+                source = self._source(instrument)
                 source.updates += count
                 source.last_ns = max(source.last_ns, last_ns)
-            if "status" in batch:
-                self._follow(batch["status"])
-            if "stat" in batch:
-                self._measure(batch["stat"])
+            for instrument, tenth, count in by_tenth(batch):
+                self._source(instrument).count(tenth, count)
+            for row, at_ns in _in_order(batch):
+                if "scope" in row:
+                    self._follow(row, at_ns)
+                else:
+                    self._source((row["venue"], row["symbol"])).measure(row, at_ns)
+                    self._quality.measure(row, at_ns)
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
@@ -179,8 +167,9 @@ class Hub:
             return candles.since(interval_s, cursor) if candles else (0, {})
 
     def instruments(self) -> list[Instrument]:
+        """Return the instruments that are followed; those that were removed are not."""
         with self._lock:
-            return sorted(self._sources)
+            return [instrument for instrument, _ in self._followed()]
 
     @property
     def silence_ms(self) -> float:
@@ -204,16 +193,16 @@ class Hub:
                     symbol,
                     source.state,
                     source.updates,
-                    source.updates_s,
+                    source.rate(self.now_ns),
                     self._age_ms(source.last_ns) if source.last_ns else None,
-                    *source.latencies_ms,
+                    *source.latencies_ms(self.now_ns),
                     source.price,
-                    source.gaps,
-                    source.book_health,
-                    tuple(source.mids),
+                    self._count((venue, symbol)).losses + self._count((venue, None)).losses,
+                    source.book(self.now_ns),
+                    source.mids(self.now_ns),
                     source.error,
                 )
-                for (venue, symbol), source in sorted(self._sources.items())
+                for (venue, symbol), source in self._followed()
             ]
             return [_unknown(source) for source in found] if self.is_silent else found
 
@@ -222,7 +211,7 @@ class Hub:
         quotes = []
         with self._lock:
             for (kind, venue, symbol), ring in sorted(self._rings.items()):
-                if kind == "quote":
+                if kind == "quote" and not self._source((venue, symbol)).removed:
                     names = ("bid", "bid_size", "ask", "ask_size")
                     last = {name: ring.last(name) for name in names}
                     age_ms = self._age_ms(int(ring.last("ts_recv")))
@@ -232,7 +221,18 @@ class Hub:
     def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
         """Return what was wrong by place and minute, and the last incidents, the oldest first."""
         with self._lock:
-            return self._quality.minutes(), self._quality.incidents()
+            return self._quality.minutes(self.now_ns), self._quality.incidents(self.now_ns)
+
+    def totals(self) -> list[Totals]:
+        """Return what was counted of each instrument and, where there is any, each connection."""
+        with self._lock:
+            places = [place for place, _ in self._followed()]
+            venues = {venue for venue, _ in places}
+            lines = [(venue, None) for venue in self._quality.connections() if venue in venues]
+            return [
+                Totals(*place, self._count(place), self._quality.incident_count(place))
+                for place in (*places, *lines)
+            ]
 
     @property
     def updates(self) -> int:
@@ -256,7 +256,7 @@ class Hub:
         self._authority = Authority()
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}
-        self._sources: dict[Instrument, _Source] = {}
+        self._sources: dict[Instrument, Followed] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._mark_count = 0
         self._quality = Quality()
@@ -277,9 +277,12 @@ class Hub:
             if len(at):
                 mine = {name: values[at] for name, values in columns.items()}
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
+                if kind == "quote":
+                    mids = (mine["bid"] + mine["ask"]) / 2
+                    self._source(instrument).quote(mine["ts_recv"], mids)
                 if kind == "trade":
                     self._candles.setdefault(instrument, Candles()).take(mine)
-                    source = self._sources.setdefault(instrument, _Source())
+                    source = self._source(instrument)
                     newest = len(at) - 1 - int(np.argmax(mine["traded"][::-1]))
                     if mine["traded"][newest] >= source.traded_ns:
                         source.traded_ns = int(mine["traded"][newest])
@@ -294,58 +297,38 @@ class Hub:
                     Mark(row["ts_recv"].value, row["venue"], row["symbol"], row["level"], text)
                 )
 
-    def _last(self, kind: str, instrument: Instrument, name: str) -> float:
-        ring = self._rings.get((kind, *instrument))
-        return ring.last(name) if ring else math.nan
+    def _source(self, instrument: Instrument) -> Followed:
+        return self._sources.setdefault(instrument, Followed())
 
-    def _mid(self, instrument: Instrument) -> float:
-        bid, ask = (self._last("quote", instrument, name) for name in ("bid", "ask"))
-        return (bid + ask) / 2
+    def _followed(self) -> list[tuple[Instrument, Followed]]:
+        return [(of, source) for of, source in sorted(self._sources.items()) if not source.removed]
 
-    def _follow(self, rows: pa.RecordBatch) -> None:
-        times = column(rows, "ts_recv")
-        for row, ts_recv in zip(rows.drop_columns(["ts_recv"]).to_pylist(), times, strict=True):
-            venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
-            detail = row["detail"] or ""
-            if kind in LOSSES and not (symbol and kind == "gap"):
-                self._lose(venue, symbol)
-            self._quality.follow({**row, "detail": detail}, int(ts_recv))
-            if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
-                source = self._sources.setdefault((venue, symbol), _Source())
-                source.state, source.error = row["state"], detail
-            if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
-                lost = f" ({row['count']})" if row["count"] else ""
-                self._mark_count += 1
-                self._marks.append(Mark(int(ts_recv), venue, symbol, kind, f"{detail}{lost}"))
+    def _count(self, place: Place) -> Minute:
+        return self._quality.total(place, self.now_ns)
 
-    def _lose(self, venue: str, symbol: str | None) -> None:
-        """Count a loss of an instrument, or one of its connection for all of the venue.
+    def _follow(self, row: dict[str, Any], at_ns: int) -> None:
+        """Take a row of kind `status`."""
+        venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
+        self._quality.follow(row, at_ns)
+        if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
+            self._source((venue, symbol)).follow(row)
+        if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
+            lost = f" ({row['count']})" if row["count"] else ""
+            self._mark_count += 1
+            self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
 
-        Gaps of an instrument are counted by the rows of `stat`.
-        """
-        for instrument, source in self._sources.items():
-            if instrument[0] == venue and symbol in (None, instrument[1]):
-                source.gaps += 1
 
-    def _measure(self, rows: pa.RecordBatch) -> None:
-        names = ("venue", "symbol", "channel", "latency_p50_ms", "latency_p99_ms", "book_health")
-        for venue, symbol, channel, p50, p99, health, gaps, duplicates, late, now_ns in zip(
-            *(rows[name].to_pylist() for name in (*names, "gaps", "duplicates", "late")),
-            column(rows, "ts_recv").tolist(),
-            strict=True,
-        ):
-            source = self._sources.setdefault((venue, symbol), _Source())
-            source.gaps += int(gaps or 0)
-            wrong = Minute(*(int(count or 0) for count in (gaps, duplicates, late)))
-            self._quality.add((venue, symbol), now_ns, wrong)
-            if source.rate(now_ns):
-                source.mids.append(self._mid((venue, symbol)))
-                if source.state in UNBELIEVED:
-                    self._quality.add((venue, symbol), now_ns, Minute(stale_s=1))
-            if channel == "book":
-                source.book_health = health or ""
-            if p50 is not None:
-                source.latencies_ms = (p50, p99)
+def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
+    found: list[tuple[int, dict[str, Any], int]] = []
+    for kind in ("status", "stat"):
+        if kind in batch:
+            rows = batch[kind]
+            times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
+            plain = rows.drop_columns(["ts_recv", "ts_event", "ts_sent"]).to_pylist()
+            found += zip(ords, plain, times, strict=True)
+    for _, row, at_ns in sorted(found, key=lambda one: one[0]):
+        yield row, at_ns
 
 
 def _unknown(source: SourceStatus) -> SourceStatus:

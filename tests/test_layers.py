@@ -41,6 +41,7 @@ LAYERS = [
     "fold checks coverage",
     "rings beat present",
     "stages standing",
+    "incidents followed",
     "quality authority candles alerts feeds pipeline segments recovery catalogue streams publisher",
     "health metrics",
     "alerting",

@@ -11,9 +11,9 @@ const COLUMNS = [
   ["bps", "fixed2", "Spread in basis points of the mid"],
   ["msg/s", "fixed0", "Quotes, trades and book messages in the last second"],
   ["age", "age", "Since the last row"],
-  ["p50 ms", "fixed1", "Median latency of the last second, venue to receipt"],
-  ["p99 ms", "fixed1", "99th percentile of latency"],
-  ["gaps", "fixed0", "Losses seen: gaps, wrong checksums, crossed books"],
+  ["p50 ms", "fixed1", "Median latency of the last second, venue to receipt, of the slowest channel"],
+  ["p99 ms", "fixed1", "99th percentile of latency of the last second, of the slowest channel"],
+  ["losses", "fixed0", "Gaps, wrong checksums, crossed prices and mismatches of the instrument and of its venue's connection; Health shows the two apart"],
   ["book", "book", "Health of the order book"],
   ["last minute", "spark", "Mid of the last minute, one value a second"],
 ];
@@ -126,7 +126,7 @@ export function render({model}) {
       cell.textContent = `${model.books[value] || "?"} ${value}`;
     } else {
       cell.textContent = written[kind](value);
-      if (COLUMNS[column][0] === "gaps") cell.classList.toggle("lost", value > 0);
+      if (COLUMNS[column][0] === "losses") cell.classList.toggle("lost", value > 0);
     }
   }
 
