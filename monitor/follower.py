@@ -52,7 +52,7 @@ class Follower:
             held = self._locate()
             if held is not None:
                 # One that goes away or hangs is looked for again.
-                with contextlib.suppress(LINE_ERRORS):
+                with contextlib.suppress(*LINE_ERRORS):
                     self._follow(held)
             self._closing.wait(RETRY_S)
 
