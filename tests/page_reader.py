@@ -14,9 +14,9 @@ READ = """() => {
             if (at.shadowRoot) yield* deep(at.shadowRoot);
         }
     };
-    const seen = (at) => at.getClientRects().length > 0
-        && at.checkVisibility({visibilityProperty: true});
-    const found = {tables: [], figures: [], header: "", ord: -1, badges: [], chosen: {}};
+    const seen = (at) => at.getClientRects().length > 0;
+    const found = {tables: [], figures: [], header: "", tab: "", ord: -1, badges: [],
+                   chosen: {}};
     for (const at of deep(document)) {
         if (at.dataset && at.dataset.ord !== undefined) {
             found.ord = Number(at.dataset.ord);
@@ -24,6 +24,8 @@ READ = """() => {
             found.badges = [...at.querySelectorAll(".badge")].map((badge) => badge.className);
             found.is_replay = at.querySelector(".bar.replaying") !== null;
         }
+        if (at.classList.contains("bk-tab") && at.classList.contains("bk-active"))
+            found.tab = at.innerText.trim();
         if (at.tagName === "SELECT" && seen(at)) {
             const label = at.closest(".bk-input-group");
             found.chosen[label ? label.innerText.split("\\n")[0].trim() : ""] = at.value;
@@ -42,10 +44,8 @@ READ = """() => {
     const plain = (array) => array === undefined ? [] : [...array];
     for (const model of Bokeh.documents[0].all_models) {
         if (model.type !== "Figure") continue;
-        const view = Bokeh.index.find_one_by_id(model.id);
         found.figures.push({
             title: model.title.text,
-            is_seen: Boolean(view) && seen(view.el),
             start: model.x_range.start, end: model.x_range.end,
             sources: model.renderers.map(({data_source, name}) => ({
                 name: name || "",
@@ -78,10 +78,9 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A plot: its title, whether it is seen, its time axis, and its sources in drawing order."""
+    """A plot: its title, its time axis, and its sources in drawing order."""
 
     title: str
-    is_seen: bool
     start: float
     end: float
     sources: list[dict[str, Any]]
@@ -91,6 +90,7 @@ class Shown(NamedTuple):
     """All that a page shows at one moment; `ord` is that of the last row that it has."""
 
     ord: int
+    tab: str
     header: str
     badges: list[str]
     is_replay: bool
@@ -111,10 +111,11 @@ class Shown(NamedTuple):
 
 
 def shown(page: Page) -> Shown:
-    """Read a page; plots of tabs that were seen before are there too, though not seen."""
+    """Read a page; tables and plots of tabs that were seen before are there too."""
     found = page.evaluate(READ)
     return Shown(
         found["ord"],
+        found["tab"],
         found["header"],
         found["badges"],
         bool(found.get("is_replay")),

@@ -23,7 +23,7 @@ const MIDS = 13;
 
 const formats = [0, 1, 2].map(
   (digits) => new Intl.NumberFormat("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits}));
-const price = new Intl.NumberFormat("en-US", {maximumSignificantDigits: 9});
+const price = new Intl.NumberFormat("en-US", {maximumSignificantDigits: 17});
 const written = {
   text: (value) => value,
   price: (value) => price.format(value),
