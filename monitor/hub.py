@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,7 @@ from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
+from monitor.past import Past
 from monitor.quality import LOSSES, Incident, Minute, Place, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
@@ -108,17 +111,22 @@ class _Source:
 
 
 class Hub:
-    """A sink that any number of views read, at their own pace, from other threads."""
+    """A sink that any number of views read, at their own pace, from other threads.
+
+    `epoch` tells one filling from every other, those of other hubs too.
+    """
+
+    _epochs = itertools.count()
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.epoch = self.now_ns = 0
+        self.epoch, self.now_ns = next(self._epochs), 0
         self._clear()
 
     def reset(self) -> None:
         """Forget everything: rows of another time follow. Views see it by `epoch`."""
         with self._lock:
-            self.epoch += 1
+            self.epoch = next(self._epochs)
             self._clear()
 
     def __call__(self, batch: Batch) -> None:
@@ -143,6 +151,33 @@ class Hub:
                 self._follow(batch["status"])
             if "stat" in batch:
                 self._measure(batch["stat"])
+
+    def remember(self, past: Past) -> None:
+        """Begin with what was before the rows that follow, as if these had all been seen."""
+        # What somebody did about an alert follows its signal.
+        self(Batch({"signal": past.rows["signal"]} if "signal" in past.rows else {}))
+        first = {instrument: known.first_ns for instrument, known in past.known.items()}
+        for instrument, rows in _appearances(past.rows["status"], first):
+            self(Batch({"status": rows} if rows.num_rows else {}))
+            if instrument:
+                self._sources.setdefault(instrument, _Source())
+        self(Batch({"stat": past.rows["stat"]} if "stat" in past.rows else {}))
+        with self._lock:
+            for instrument, known in past.known.items():
+                source = self._sources[instrument]
+                source.updates, source.last_ns = known.updates, known.last_ns
+                self.now_ns = max(self.now_ns, known.last_ns)
+            self._rings.clear()
+            for kind, rows in past.lasts.kinds.items():
+                self._take(kind, rows, *past.lasts.by_instrument(kind))
+            for instrument in past.known:
+                bars = {
+                    kept_s: by[instrument] for kept_s, by in past.bars.items() if instrument in by
+                }
+                self._candles[instrument] = Candles(bars)
+            in_order = sorted(self._marks, key=_time_of)
+            self._marks.clear()
+            self._marks.extend(in_order)
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
@@ -222,12 +257,14 @@ class Hub:
         """Return the next cursor, and the marks from `cursor` on that are still kept."""
         with self._lock:
             fresh = min(self._mark_count - cursor, len(self._marks))
-            return self._mark_count, list(self._marks)[len(self._marks) - fresh :]
+            found = list(self._marks)[len(self._marks) - fresh :]
+        # Signals come before or after the status rows of their batch, whenever they were.
+        return self._mark_count, sorted(found, key=_time_of)
 
     def signals(self) -> list[dict[str, Any]]:
         """Return the last signals, the newest last, as rows of the contract."""
         with self._lock:
-            return list(self._signals)
+            return sorted(self._signals, key=lambda row: int(row["ts_recv"].value))
 
     def _clear(self) -> None:
         self.now_ns = 0
@@ -327,3 +364,23 @@ class Hub:
                 source.book_health = health or ""
             if p50 is not None:
                 source.latencies_ms = (p50, p99)
+
+
+def _time_of(mark: Mark) -> int:
+    return mark.ts_recv
+
+
+def _appearances(
+    rows: pa.RecordBatch, first_ns: Mapping[Instrument, int]
+) -> Iterator[tuple[Instrument | None, pa.RecordBatch]]:
+    """Cut status rows where instruments appear: each with the rows before its first, then the rest.
+
+    A connection's losses count for the instruments that are known by then.
+    """
+    times = np.maximum.accumulate(column(rows, "ts_recv"))
+    start = 0
+    for instrument in sorted(first_ns, key=lambda one: first_ns[one]):
+        stop = int(np.searchsorted(times, first_ns[instrument]))
+        yield instrument, rows.slice(start, stop - start)
+        start = stop
+    yield None, rows.slice(start)
