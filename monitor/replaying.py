@@ -19,11 +19,15 @@ from monitor.rules import Rule
 
 
 class Start(NamedTuple):
-    """How a replay begins: where, None at the start; whether it plays; its loop, all in ns."""
+    """How a replay begins: where, whether it is paused there, and its loop.
 
-    at_ns: int | None = None
+    Times are in ns after `base_ns`, None for the first row of what is played.
+    """
+
+    at_ns: int = 0
     is_paused: bool = False
     loop: tuple[int, int] | None = None
+    base_ns: int | None = None
 
 
 BEGINNING = Start()
@@ -64,23 +68,29 @@ class Replaying:
             on_filled=self._show,
         )
         self._stack.callback(self.player.close)
-        if start.is_paused:
-            self.player.pause()
-        if start.loop:
-            self.player.repeat(start.loop)
-        if start.at_ns is not None:
-            self.player.seek(start.at_ns)
+        self._begin(start)
         self.player.start()
 
     @property
     def start(self) -> Start:
         """What begins another replay where this one is."""
         player = self.player
-        return Start(player.aim_ns, not player.playing, player.loop)
+        return Start(player.aim_ns, not player.playing, player.loop, base_ns=0)
 
     def close(self) -> None:
         self._stack.close()
         self._graph.close()
+
+    def _begin(self, start: Start) -> None:
+        player = self.player
+        base_ns = player.span_ns[0] if start.base_ns is None else start.base_ns
+        if start.is_paused:
+            player.pause()
+        if start.loop:
+            first, last = (base_ns + at_ns for at_ns in start.loop)
+            player.repeat((first, last))
+        if start.at_ns or start.is_paused:
+            player.seek(base_ns + start.at_ns)
 
     def _build(self) -> None:
         self._filling = Hub()
