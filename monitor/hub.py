@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import deque
@@ -17,6 +18,7 @@ from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
 from monitor.followed import Followed, by_tenth
 from monitor.incidents import Incident, Place
+from monitor.past import Past
 from monitor.present import SILENT_NS, UP, Present
 from monitor.quality import Minute, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
@@ -95,15 +97,19 @@ class Totals(NamedTuple):
 class Hub:
     """A sink that any number of views read, at their own pace, from other threads.
 
+    `epoch` tells one filling from every other, those of other hubs too.
+
     The hub of live rows is given the `present`: ages are then measured on this machine's clock,
     and once no row has come for 2 s no source is connected. Without it ages are measured on the
     rows' clock, as in a replay.
     """
 
+    _epochs = itertools.count()
+
     def __init__(self, present: Present | None = None) -> None:
         self._lock = threading.Lock()
         self._present = present
-        self.epoch = self.now_ns = 0
+        self.epoch, self.now_ns = next(self._epochs), 0
         # Of the last row, -1 before the first.
         self.last_ord = -1
         self._clear()
@@ -111,7 +117,7 @@ class Hub:
     def reset(self) -> None:
         """Forget everything: rows of another time follow. Views see it by `epoch`."""
         with self._lock:
-            self.epoch += 1
+            self.epoch = next(self._epochs)
             self._clear()
 
     def __call__(self, batch: Batch) -> None:
@@ -144,6 +150,28 @@ class Hub:
                 else:
                     self._source((row["venue"], row["symbol"])).measure(row, at_ns)
                     self._quality.measure(row, at_ns)
+
+    def remember(self, past: Past) -> None:
+        """Begin with what was before the rows that follow, as if these had all been seen."""
+        # What somebody did about an alert follows its signal.
+        for kinds in (("signal",), ("status", "stat")):
+            self(Batch({kind: past.rows[kind] for kind in kinds if kind in past.rows}))
+        with self._lock:
+            for instrument, known in past.known.items():
+                source = self._source(instrument)
+                source.updates, source.last_ns = known.updates, known.last_ns
+                self.now_ns = max(self.now_ns, known.last_ns)
+            self._rings.clear()
+            for kind, rows in past.lasts.kinds.items():
+                self._take(kind, rows, *past.lasts.by_instrument(kind))
+            for instrument in past.known:
+                bars = {
+                    kept_s: by[instrument] for kept_s, by in past.bars.items() if instrument in by
+                }
+                self._candles[instrument] = Candles(bars)
+            in_order = sorted(self._marks, key=_time_of)
+            self._marks.clear()
+            self._marks.extend(in_order)
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
@@ -244,12 +272,14 @@ class Hub:
         """Return the next cursor, and the marks from `cursor` on that are still kept."""
         with self._lock:
             fresh = min(self._mark_count - cursor, len(self._marks))
-            return self._mark_count, list(self._marks)[len(self._marks) - fresh :]
+            found = list(self._marks)[len(self._marks) - fresh :]
+        # Signals come before or after the status rows of their batch, whenever they were.
+        return self._mark_count, sorted(found, key=_time_of)
 
     def signals(self) -> list[dict[str, Any]]:
         """Return the last signals, the newest last, as rows of the contract."""
         with self._lock:
-            return list(self._signals)
+            return sorted(self._signals, key=lambda row: int(row["ts_recv"].value))
 
     def _clear(self) -> None:
         self.now_ns, self.last_ord = 0, -1
@@ -346,3 +376,7 @@ def _unknown(source: SourceStatus) -> SourceStatus:
         latency_p99_ms=math.nan,
         book_health="",
     )
+
+
+def _time_of(mark: Mark) -> int:
+    return mark.ts_recv

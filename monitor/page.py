@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from html import escape
 from typing import Any
@@ -25,8 +26,8 @@ from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.present import UP
 from monitor.recordings import paths_of
-from monitor.replaying import Replaying
-from monitor.segments import FILE_ERRORS, iso
+from monitor.replaying import BEGINNING, Replaying, Start
+from monitor.segments import FILE_ERRORS
 from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
@@ -60,6 +61,8 @@ class Page:
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
         self._note = ""
+        # While the choice of recordings is changed from here, not by the viewer.
+        self._is_choosing = False
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
@@ -149,7 +152,7 @@ class Page:
             stylesheets=[style.WIDGET_CSS],
             visible=False,
         )
-        self._others.param.watch(lambda _: self._replay(self._chosen()), "value")
+        self._others.param.watch(self._choose_others, "value")
         self._transport = TransportBar()
         self._habits = Habits(self._press, self._save)
 
@@ -213,11 +216,15 @@ class Page:
             self._note = f" · expected a recording of this folder, found {escape(wanted.source)}"
             return
         others = sorted(there - {names[0]}, reverse=True)
-        self._source.options = [LIVE, *sorted(there, reverse=True)]
-        self._source.value = names[0]
-        if names[1:]:
-            self._others.param.update(options=style.labels(others), value=names[1:])
-        self._transport.go_to(wanted.at_s)
+        # All is opened together: each recording alone would be read for nothing.
+        self._is_choosing = True
+        self._source.param.update(options=[LIVE, *sorted(there, reverse=True)], value=names[0])
+        self._others.param.update(options=style.labels(others), value=names[1:])
+        self._is_choosing = False
+        at_ns, first, last = (
+            round(at_s * 1e9) for at_s in (wanted.at_s, *(wanted.loop_s or (0, 0)))
+        )
+        self._replay(names, Start(at_ns, wanted.is_paused, (first, last) if last else None))
 
     def _state(self) -> permalink.State:
         return permalink.State(
@@ -227,6 +234,8 @@ class Page:
             speed=self._transport.speed,
             sql=self._sql.link if self._sql else self._wanted.sql,
             at_s=self._transport.at_s,
+            is_paused=self._transport.is_paused,
+            loop_s=self._transport.loop_s,
         )
 
     def _refresh_headline(self, hub: Hub) -> None:
@@ -255,7 +264,9 @@ class Page:
         if self._replaying:
             player = self._replaying.player
             text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
-            told = f"{iso(player.position_ns)} · what you see is not now"
+            told = f"{_moment(player.position_ns)} · not live"
+            if self._replaying.hooks_from_ns:
+                told += f" · recomputed signals since {_moment(self._replaying.hooks_from_ns)}"
             if self._replaying.trouble:
                 told += f" · {escape(self._replaying.trouble)}"
             return _bar(name, ("replay", text), muted=told, kind="replaying")
@@ -302,20 +313,28 @@ class Page:
         self._transport.see(at_ns - BEFORE_NS)
 
     def _choose_source(self, _: Any) -> None:
+        if self._is_choosing:
+            return
         chosen = self._source.value
-        # Of what was chosen beside it nothing is left; that alone may begin the replay.
+        self._is_choosing = True
         self._others.param.update(
             value=[], options=style.labels(n for n in self._recordings() if n != chosen)
         )
+        self._is_choosing = False
         self._replay(self._chosen())
 
-    def _replay(self, names: Sequence[str]) -> None:
-        """Begin anew with what is chosen."""
+    def _choose_others(self, _: Any) -> None:
+        if not self._is_choosing:
+            # It goes on where it is, with other rows beside those that were played.
+            self._replay(self._chosen(), self._replaying.start if self._replaying else BEGINNING)
+
+    def _replay(self, names: Sequence[str], start: Start = BEGINNING) -> None:
+        """Play what is chosen, instead of what was played."""
         self._stop_replay()
         if names:
             try:
                 shared, rules = self._shared, rules_in_force(self._shared.about())
-                self._replaying = Replaying(shared.folder, names, shared.settings, rules)
+                self._replaying = Replaying(shared.folder, names, shared.settings, rules, start)
             except (ValueError, *FILE_ERRORS) as error:
                 self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE
@@ -352,6 +371,12 @@ def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[
     polled = sum(state == "polling" for state in up)
     way = "REST" if polled == len(up) else "WebSocket and REST" if polled else "WebSocket"
     return "live", f"LIVE ({way}) — {updates}"
+
+
+def _moment(ns: int) -> str:
+    """Write date and time to the µs, in the zone that the viewer chose."""
+    zone = style.look().zone
+    return f"{datetime.fromtimestamp(ns // 1000 / 1e6, zone):%Y-%m-%d %H:%M:%S.%f} {zone.key}"
 
 
 def _bar(name: str, *badges: tuple[str, str], muted: str, kind: str = "") -> str:

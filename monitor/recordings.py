@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import requests
 
 from monitor import catalogue as segment_catalogue
-from monitor import lock, streams
+from monitor import lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.segments import OPEN_SUFFIX, About, iso, line, superseded
@@ -52,6 +52,7 @@ class Recording:
                 self._stack.callback(con.close)
                 con.execute("SET TimeZone = 'UTC'")
                 self._files.append((con, part.entry))
+        self._past: list[past.File] | None = None
         times = [time for _, entry in self._files for time in entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
@@ -130,6 +131,18 @@ class Recording:
         """Return the last status row before a time of each thing that they tell of."""
         rows = self.lasts("status", STATUS_KEYS, self.ord_at(from_ns)).combine_chunks()
         return Batch({"status": rows.to_batches()[0]} if rows.num_rows else {})
+
+    def past(self, from_ns: int) -> past.Past:
+        """Return what was before the rows that `batches` gives from a time on."""
+        if self._past is None:
+            told = "SELECT ord, venue, symbol, detail FROM status WHERE kind = 'origin'"
+            found = [table.to_pylist() for table in self.select(f"{told} ORDER BY ord")]
+            switches = [tuple(row.values()) for rows in found for row in rows if row["detail"]]
+            self._past = [
+                past.File(past.Ticks(con, entry.ords, switches), entry.ords)
+                for con, entry in self._files
+            ]
+        return past.read(self._past, self.ord_at(from_ns), from_ns)
 
     def ord_at(self, from_ns: int | None) -> int:
         """Return the number after that of the last row before a time, or of the first row."""
