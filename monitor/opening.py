@@ -77,3 +77,10 @@ def take_over() -> None:
     per_app_patterns[:] = [
         (path, Opening if handler is DocHandler else handler) for path, handler in per_app_patterns
     ]
+
+
+def replace(application: Any) -> None:
+    """Have a server that runs answer so from now on."""
+    for rule in application.wildcard_router.rules:
+        if rule.target is DocHandler:
+            rule.target = rule.handler_class = Opening

@@ -156,7 +156,11 @@ class Page:
         controls = style.flowing(
             *(self._source, self._others, self._instruments, self._run, self._bell, self._habits)
         )
-        above = (self._bar, controls, self._transport.view)
+        above = [self._bar, controls, self._transport.view]
+        if self._shared.restricted:
+            why, text = style.html(), escape(self._shared.restricted)
+            why.object = f'<div class="error">▲ This page only shows: {text}</div>'
+            above.insert(1, why)
         return pn.Column(*above, self._tabs.view, self._echo.view, sizing_mode="stretch_width")
 
     def _instrument(self, hub: Hub) -> Instrument | None:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import hmac
-import json
 import logging
 import os
 import signal
@@ -111,13 +110,12 @@ def _stop(folder: Path, held: lock.Held) -> None:
 
 
 def _serve_page(folder: Path, exposure: Exposure) -> None:
-    from monitor import app, opening
+    from monitor import app, opening, passing
 
     os.environ[app.FOLDER_VARIABLE] = str(folder)
     import panel as pn
     from panel.io.server import get_server
     from tornado.ioloop import IOLoop
-    from tornado.web import RequestHandler
 
     # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
@@ -129,18 +127,6 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
     desk = Desk(users)
     opening.take_over()
 
-    class Proxy(RequestHandler):
-        """Passes the collector's health and metrics on, and adds the page's own."""
-
-        async def get(self) -> None:
-            path = self.request.path
-            status, kind, body = await IOLoop.current().run_in_executor(None, _ask, folder, path)
-            self.set_status(status)
-            self.set_header("Content-Type", kind)
-            if path == "/metrics":
-                body += _metrics(server.get_sessions("/"), len(shared.documents)).encode()
-            await self.finish(body)
-
     try:
         server: Any = get_server(
             {"/": str(Path(app.__file__))},
@@ -151,8 +137,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
             start=False,
             title="monitor",
             extra_patterns=[
-                ("/health", Proxy),
-                ("/metrics", Proxy),
+                *passing.routes(folder, shared.documents),
                 *(routes(desk) if users else []),
             ],
             admin=False,
@@ -215,30 +200,3 @@ def _options(exposure: Exposure) -> dict[str, Any]:
         certificate, key_file = exposure.certificate
         options |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key_file)}
     return options
-
-
-def _metrics(sessions: list[Any], documents: int) -> str:
-    viewers = sum(session.connection_count > 0 for session in sessions)
-    gauges = [
-        ("viewers", "Browsers that are connected", viewers),
-        ("sessions", "Pages that are kept, those of closed tabs for a while", len(sessions)),
-        ("documents", "Pages that are in memory, until it is cleaned up", documents),
-    ]
-    return "".join(
-        f"# HELP monitor_page_{name} {told}\n# TYPE monitor_page_{name} gauge\n"
-        f"monitor_page_{name} {value}\n"
-        for name, told, value in gauges
-    )
-
-
-def _ask(folder: Path, path: str) -> tuple[int, str, bytes]:
-    import requests
-
-    held = lock.holder(folder)
-    if held is not None:
-        with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"http://{held.address}{path}", timeout=STOP_S)
-            return answer.status_code, answer.headers["Content-Type"], answer.content
-    recorder = {"state": "failed", "lag_ms": None, "unrecorded_rows": None}
-    report = {"status": "failed", "sources": [], "recorder": recorder}
-    return 503, "application/json", json.dumps(report).encode()

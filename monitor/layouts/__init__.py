@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,10 +21,14 @@ class Shared(Protocol):
     folder: Path
     archive: Archive
     findings: list[Finding]
+    # Why nobody may act on these pages; None and empty if it is not so.
+    restricted: str | None
     arrivals: Arrivals
     # From receipt to this process.
     carried: Stage
 
+    @property
+    def documents(self) -> Collection[Any]: ...
     @property
     def settings(self) -> HookSettings: ...
     @property
