@@ -33,7 +33,7 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock rules users",
+    "_rust_feed exact lock rules users",
     "batches quote_assets sources",
     "config",
     "exposure",

@@ -7,16 +7,16 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 import websocket
 from conftest import DEADLINE_S, ROOT, until
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from raw_viewer import connect, token
-from served_page import QUIET, WAIT_MS, Served, serving
+from served_page import WAIT_MS, Served, serving
 from test_collector import free_port
 
 pytestmark = pytest.mark.browser
