@@ -27,6 +27,7 @@ from monitor.hub import Hub
 from monitor.page import Page
 from monitor.pipeline import Graph
 from monitor.stages import Stage
+from monitor.turns import Turns
 from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
@@ -56,6 +57,7 @@ class Shared:
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.hub = Hub()
         self.arrivals = Arrivals()
+        self.turns = Turns()
         self.carried = Stage()
         self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}

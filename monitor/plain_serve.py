@@ -69,6 +69,7 @@ def _take_over(server: Any, shared: Shared) -> str:
     if len(application.app_paths) > 1:
         return f"this server has other pages beside this one: {HOW}"
     opening.replace(application)
+    opening.queue(application, shared.turns)
     # Panel listens everywhere if it is given no address: then others are refused.
     address = server._address or "127.0.0.1"
     if server._port is None or http.xheaders:

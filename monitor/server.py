@@ -145,6 +145,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
         )
     except ssl.SSLError as error:
         raise ServeError(f"expected a certificate and its key in PEM, found: {error}") from None
+    opening.queue(server._tornado, shared.turns)
     # Bokeh offers its application under no other name. Nothing is answered before the loop runs.
     guard(server._tornado, Gate(exposure, users))
     loop: Any = IOLoop.current()

@@ -33,7 +33,7 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed exact lock rules users",
+    "_rust_feed exact lock rules turns users",
     "batches quote_assets sources",
     "config",
     "exposure",
@@ -49,7 +49,7 @@ LAYERS = [
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "permalink replaying tabs transport_bar page",
+    "drawing permalink replaying tabs transport_bar page",
     "app opening plain_serve",
     "login",
     "server simulate bench",

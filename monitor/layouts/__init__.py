@@ -12,6 +12,7 @@ from monitor.config import HookSettings
 from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument
 from monitor.stages import Stage
+from monitor.turns import Turns
 
 
 class Shared(Protocol):
@@ -24,6 +25,7 @@ class Shared(Protocol):
     # Why nobody may act on these pages; None and empty if it is not so.
     restricted: str | None
     arrivals: Arrivals
+    turns: Turns
     # From receipt to this process.
     carried: Stage
 
