@@ -98,7 +98,7 @@ class Waits(RequestHandler):
         ahead = turns.ahead(self.request.query)
         told = "this browser, which loads or draws the page"
         if self.request.query not in made:
-            told = "the server, which makes the page" if ahead is not None else "its turn"
+            told = "the server, which makes the page"
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.finish(waits_for(ahead) or told)
 
@@ -114,9 +114,9 @@ class _InTurn(Handler):  # type: ignore[misc]  # Bokeh tells no types.
         """Leave the page as it is."""
 
     async def on_session_created(self, session_context: Any) -> None:
-        await self._turns.begin(session_context.id)
+        await self._turns.begin(session_context.id, is_opening=True)
         # Bokeh makes the page right after this, before the loop does anything else.
-        asyncio.get_running_loop().call_soon(self._turns.end, session_context.id)
+        asyncio.get_running_loop().call_soon(self._turns.end)
 
 
 def queue(application: Any, turns: Turns) -> None:

@@ -13,33 +13,48 @@ MOST = 200
 
 
 class Turns:
-    """A queue of the event loop's; who wants to do more asks again and stands at its end."""
+    """Two queues of the event loop's, of pages to be made and of drawings, served alternately.
+
+    So a page that is made is drawn while others are still to be made. Who wants to do more asks
+    again, and stands at the end.
+    """
 
     def __init__(self) -> None:
-        self._lock = asyncio.Lock()
-        # In order of asking, the one whose turn it is included.
-        self._asked: dict[Hashable, None] = {}
+        self._openings: dict[Hashable, asyncio.Future[None]] = {}
+        self._drawings: dict[Hashable, asyncio.Future[None]] = {}
+        self._works = self._opened_last = False
 
     @property
     def is_full(self) -> bool:
-        return len(self._asked) >= MOST
+        return len(self._openings) >= MOST
 
     def ahead(self, who: Hashable) -> int | None:
         """Return how many come before; None of somebody who does not wait."""
-        return list(self._asked).index(who) if who in self._asked else None
+        for mine, others in (
+            (self._openings, self._drawings),
+            (self._drawings, self._openings),
+        ):
+            if who in mine:
+                place = list(mine).index(who)
+                return place + min(place + 1, len(others)) + self._works
+        return None
 
-    async def begin(self, who: Hashable) -> None:
+    async def begin(self, who: Hashable, is_opening: bool = False) -> None:
         """Wait for the turn; `end` must follow."""
-        self._asked[who] = None
+        queue = self._openings if is_opening else self._drawings
+        turn = queue[who] = asyncio.get_running_loop().create_future()
+        if not self._works:
+            self._give()
         try:
-            await self._lock.acquire()
-        except BaseException:
-            del self._asked[who]
+            await turn
+        except asyncio.CancelledError:
+            if queue.pop(who, None) is None:
+                # It had the turn already.
+                self.end()
             raise
 
-    def end(self, who: Hashable) -> None:
-        del self._asked[who]
-        asyncio.get_running_loop().call_later(PAUSE_S, self._lock.release)
+    def end(self) -> None:
+        asyncio.get_running_loop().call_later(PAUSE_S, self._give)
 
     @asynccontextmanager
     async def turn(self, who: Hashable) -> AsyncIterator[None]:
@@ -47,7 +62,24 @@ class Turns:
         try:
             yield
         finally:
-            self.end(who)
+            self.end()
+
+    def _give(self) -> None:
+        """Give the turn to the next, if there is one."""
+        both = [self._openings, self._drawings]
+        if self._opened_last:
+            both.reverse()
+        queue = next(filter(None, both), None)
+        self._works = queue is not None
+        if queue is None:
+            return
+        self._opened_last = queue is self._openings
+        turn = queue.pop(next(iter(queue)))
+        if turn.done():
+            # Whose it was has gone away in this very moment.
+            self._give()
+        else:
+            turn.set_result(None)
 
 
 def waits_for(ahead: int | None) -> str:
