@@ -69,8 +69,8 @@ class Drawing:
             return f"Waiting for the first quote or trade of {' '.join(instrument)}."
         if hub is not self._shared.hub:
             return "Waiting for the first row of an instrument in the recording."
-        if not self._shared.attached:
-            # The header says that there is no collector.
+        if self._shared.standing() is not None:
+            # The header says why no rows come.
             return ""
         followed = [str(of["source"]) for of in self._shared.about().get("followed", [])]
         if not followed:

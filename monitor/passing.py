@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -14,33 +14,38 @@ from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
 from monitor import lock
+from monitor.hub import Hub
+from monitor.layouts import Shared
+from monitor.present import UP
 
 PATHS = ("/health", "/metrics")
-ASK_S = 4.5
+# A collector that hangs answers nothing; a client of ours waits longer than this.
+ANSWER_S = 2.0
 
 
 class Passing(RequestHandler):
-    """Passes the collector's answer on; `documents` are the pages that are in memory."""
+    """Passes the collector's answer on, with what the page's process knows itself."""
 
-    def initialize(self, folder: Path, documents: Sized) -> None:
-        self._folder, self._documents = folder, documents
+    def initialize(self, shared: Shared) -> None:
+        self._shared = shared
 
     async def get(self) -> None:
         path = self.request.path
-        status, kind, body = await IOLoop.current().run_in_executor(None, _ask, self._folder, path)
+        ask = functools.partial(_ask, self._shared.folder, path, self._shared.hub)
+        status, kind, body = await IOLoop.current().run_in_executor(None, ask)
         self.set_status(status)
         self.set_header("Content-Type", kind)
         if path == "/metrics":
             application: Any = self.application
             (page,) = application.app_paths
-            body += _metrics(application.get_sessions(page), len(self._documents)).encode()
+            body += _metrics(application.get_sessions(page), len(self._shared.documents)).encode()
         # A client that did not wait for the answer is no fault of this server.
         with contextlib.suppress(StreamClosedError):
             await self.finish(body)
 
 
-def routes(folder: Path, documents: Sized) -> list[tuple[Any, ...]]:
-    return [(path, Passing, {"folder": folder, "documents": documents}) for path in PATHS]
+def routes(shared: Shared) -> list[tuple[Any, ...]]:
+    return [(path, Passing, {"shared": shared}) for path in PATHS]
 
 
 def _metrics(sessions: list[Any], documents: int) -> str:
@@ -57,12 +62,25 @@ def _metrics(sessions: list[Any], documents: int) -> str:
     )
 
 
-def _ask(folder: Path, path: str) -> tuple[int, str, bytes]:
+def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
+    """Return what the collector answers; where it does not, what the page itself knows."""
     held = lock.holder(folder)
     if held is not None:
         with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"http://{held.address}{path}", timeout=ASK_S)
+            answer = requests.get(f"http://{held.address}{path}", timeout=ANSWER_S)
             return answer.status_code, answer.headers["Content-Type"], answer.content
+    found = "none that answers" if held else "none"
+    sources = [
+        {
+            "venue": source.venue,
+            "symbol": source.symbol,
+            "state": "stale" if source.state in UP else source.state,
+            "age_ms": source.age_ms,
+            "updates": source.updates,
+            "error": f"expected a running collector, found {found}",
+        }
+        for source in hub.sources()
+    ]
     recorder = {"state": "failed", "lag_ms": None, "unrecorded_rows": None}
-    report = {"status": "failed", "sources": [], "recorder": recorder}
+    report = {"status": "failed", "sources": sources, "recorder": recorder}
     return 503, "application/json", json.dumps(report).encode()

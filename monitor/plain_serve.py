@@ -82,5 +82,5 @@ def _take_over(server: Any, shared: Shared) -> str:
     guard(application, Near(exposure, Users({})))
     # Bokeh would have pages of `localhost` alone; the gate wants the origin that the page has.
     application.websocket_origins.add(f"{exposure.host}:{exposure.port}")
-    application.add_handlers(r".*", passing.routes(shared.folder, shared.documents))
+    application.add_handlers(r".*", passing.routes(shared))
     return ""

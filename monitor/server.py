@@ -137,7 +137,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
             start=False,
             title="monitor",
             extra_patterns=[
-                *passing.routes(folder, shared.documents),
+                *passing.routes(shared),
                 *(routes(desk) if users else []),
             ],
             admin=False,
