@@ -17,7 +17,7 @@ import panel as pn
 import requests
 from panel.io.resources import LOCAL_DIST
 
-from monitor import lock
+from monitor import lock, plain_serve, role
 from monitor.archive import Archive
 from monitor.batches import Batch
 from monitor.beat import Arrivals
@@ -30,6 +30,7 @@ from monitor.pipeline import Graph
 from monitor.present import Present
 from monitor.stages import Stage
 from monitor.standing import Seen, Standing, judge
+from monitor.turns import Turns
 from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
@@ -57,11 +58,15 @@ class Shared:
         self.archive = Archive(folder)
         # What the server is open to; it says so when it begins to serve.
         self.findings: list[Finding] = []
+        # Why nobody may act on the pages of a server that `monitor serve` did not start; empty if
+        # they may, and None until that is known.
+        self.restricted: str | None = None
         # Of every page that is not yet gone from memory.
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.present = Present()
         self.hub = Hub(self.present)
         self.arrivals = Arrivals()
+        self.turns = Turns()
         self.carried = Stage()
         self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
@@ -196,17 +201,18 @@ def shared() -> Shared:
 
 def build() -> None:
     """Make the page of the viewer that is being served."""
+    document = pn.state.curdoc
+    if not role.is_judged() and plain_serve.prepare(document, shared()):
+        return
     pn.extension(raw_css=[style.look().css])
     if "bokeh" not in hv.Store.loaded_backends():
         hv.extension("bokeh")
     # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
     hv.renderer("bokeh").webgl = False
     # The page has a banner of its own for a lost server.
-    document = pn.state.curdoc
-    if document is not None:
-        document.config.notify_connection_status = False
-        # Style sheets come from this server, whichever way the page was asked for.
-        document.template_variables["dist_url"] = LOCAL_DIST
+    document.config.notify_connection_status = False
+    # Style sheets come from this server, whichever way the page was asked for.
+    document.template_variables["dist_url"] = LOCAL_DIST
     # A layout that fills the screen says so itself; what it stands in must not grow with it.
     pn.config.respect_explicit_sizing = True
     shared().documents.add(document)

@@ -211,10 +211,11 @@ def table(names: list[str], rows: list[list[Any]]) -> None:
 
 def show_result(result: pa.Table, limit: int) -> None:
     """Print the first rows of a query's result; that there are more goes to standard error."""
-    from monitor.queries import texts
+    from monitor import exact, queries
 
-    rows = texts(result.slice(0, limit)).to_pylist()
-    table(result.column_names, [list(row.values()) for row in rows])
+    rows = exact.shown(queries.texts(result.slice(0, limit), only_finite=False))
+    told = [["NULL" if cell is None else cell for cell in row] for row in rows]
+    table(result.column_names, told)
     if result.num_rows > limit:
         print(
             f"monitor: showing {limit:,} of {result.num_rows:,} rows:"

@@ -32,10 +32,14 @@ class Exposure(NamedTuple):
         return is_loopback(self.address) and not self.is_behind_proxy
 
     @property
+    def host(self) -> str:
+        """The address as it stands in a URL."""
+        return f"[{self.address}]" if ":" in self.address else self.address
+
+    @property
     def url(self) -> str:
         scheme = "https" if self.certificate else "http"
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{scheme}://{host}:{self.port}"
+        return f"{scheme}://{self.host}:{self.port}"
 
     def is_host(self, name: str) -> bool:
         """Tell whether a browser that asks for this host means this server.

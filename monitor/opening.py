@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+from bokeh.application.handlers import Handler
 from bokeh.embed.elements import html_page_for_render_items
 from bokeh.embed.util import RenderItem
 from bokeh.server.urls import per_app_patterns
@@ -12,13 +14,17 @@ from bokeh.util.token import generate_jwt_token, generate_session_id
 from panel.io.resources import bundle_resources
 from panel.io.server import DocHandler
 from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler
 
+from monitor.turns import MOST, Turns, waits_for
 from monitor.views import style
 
 # A browser has asked for the scripts by then: making a session lets nobody else have a turn.
 SCRIPTS_S = 0.25
 ELEMENT = "page"
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
+WAITS = Path(__file__).with_name("opening_waits.js").read_text()
+PATH, TURNS = "/opening", "turns"
 # The words stand until something is drawn. Scripts come last, so that they hold nothing up.
 TEMPLATE = """
 {% block preamble %}
@@ -34,7 +40,9 @@ TEMPLATE = """
 {% block js_resources %}{% endblock %}
 {% block contents %}
 <div id="page"></div>
-<div class="opening"><b>monitor</b>Opening …</div>
+<div class="opening"><b>monitor</b>Opening … <span class="waits" role="status"
+ data-ask="{{ ask }}"></span></div>
+<script>{{ waits }}</script>
 {{ bokeh_js }}
 <script>{{ script }}</script>
 {% endblock %}
@@ -46,6 +54,10 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
 
     async def get(self, *_: Any, **__: Any) -> None:
         application: Any = self.application
+        if self.settings[TURNS].is_full:
+            self.set_status(503)
+            await self.finish(f"expected at most {MOST} pages to be opened at once, found more\n")
+            return
         session_id = generate_session_id(application.secret_key, application.sign_sessions)
         arguments = self.request.arguments
         token = generate_jwt_token(
@@ -64,7 +76,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             [item],
             "monitor",
             TEMPLATE,
-            {"look": look.css, "script": SCRIPT},
+            {"look": look.css, "script": SCRIPT, "waits": WAITS, "ask": f"{PATH[1:]}?{session_id}"},
         )
         self.set_header("Content-Type", "text/html")
         await self.finish(page)
@@ -72,8 +84,58 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
         IOLoop.current().call_later(SCRIPTS_S, make, session_id, self.request, token)
 
 
+class Waits(RequestHandler):
+    """Says what the opening of a page waits for; the query is the page's session."""
+
+    def get(self) -> None:
+        turns: Turns = self.settings[TURNS]
+        application: Any = self.application
+        made = {
+            session.id
+            for path in application.app_paths
+            for session in application.get_sessions(path)
+        }
+        ahead = turns.ahead(self.request.query)
+        told = "this browser, which loads or draws the page"
+        if self.request.query not in made:
+            told = "the server, which makes the page"
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(waits_for(ahead) or told)
+
+
+class _InTurn(Handler):  # type: ignore[misc]  # Bokeh tells no types.
+    """Has the sessions of an application made one after another, with turns of others between."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self._turns = turns
+
+    def modify_document(self, doc: Any) -> None:
+        """Leave the page as it is."""
+
+    async def on_session_created(self, session_context: Any) -> None:
+        await self._turns.begin(session_context.id, is_opening=True)
+        # Bokeh makes the page right after this, before the loop does anything else.
+        asyncio.get_running_loop().call_soon(self._turns.end)
+
+
+def queue(application: Any, turns: Turns) -> None:
+    """Have the sessions of a server made in turn, and tell those that wait what they wait for."""
+    for context in application.applications.values():
+        context.application.add(_InTurn(turns))
+    application.settings[TURNS] = turns
+    application.add_handlers(r".*", [(PATH, Waits)])
+
+
 def take_over() -> None:
     """Have the servers that are made from now on answer so, instead of when a session is made."""
     per_app_patterns[:] = [
         (path, Opening if handler is DocHandler else handler) for path, handler in per_app_patterns
     ]
+
+
+def replace(application: Any) -> None:
+    """Have a server that runs answer so from now on."""
+    for rule in application.wildcard_router.rules:
+        if rule.target is DocHandler:
+            rule.target = rule.handler_class = Opening

@@ -14,6 +14,7 @@ from panel.io.state import set_curdoc
 
 from monitor import permalink, role
 from monitor.beat import Beat
+from monitor.drawing import Drawing
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Layout, Shared
 from monitor.layouts.alerts import Alerts, rules_in_force
@@ -67,6 +68,7 @@ class Page:
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
         self._tabs = Tabs(self._makers(viewer), self._wanted.layout)
+        self._drawing = Drawing(shared, self._document, self._tabs, self._draw)
         self._make_controls()
         self._echo = Echo(self._drawn.add)
         self._bar = style.html(css=style.STICKY_CSS)
@@ -110,6 +112,7 @@ class Page:
 
     def _end(self) -> None:
         self._beat.end()
+        self._drawing.end()
         self._stop_replay()
 
     @property
@@ -125,10 +128,19 @@ class Page:
             return
         hub = self.hub
         with set_curdoc(self._document), pn.io.hold(self._document):
-            self._tabs.refresh(hub, self._instrument(hub))
+            instrument = self._instrument(hub)
+            self._tabs.fill(hub, instrument)
+            self._drawing.refresh(hub, instrument)
             if time.monotonic() - self._headline_s >= HEADLINE_EVERY_S:
                 self._headline_s = time.monotonic()
                 self._refresh_headline(hub)
+            self._echo.send()
+
+    def _draw(self) -> None:
+        """Make the next of what is seen: that takes its time, which pages take in turn."""
+        hub = self.hub
+        with set_curdoc(self._document), pn.io.hold(self._document):
+            self._tabs.refresh(hub, self._instrument(hub))
             self._echo.send()
 
     def _make_controls(self) -> None:
@@ -160,8 +172,18 @@ class Page:
         controls = style.flowing(
             *(self._source, self._others, self._instruments, self._run, self._bell, self._habits)
         )
-        above = (self._bar, controls, self._transport.view)
-        return pn.Column(*above, self._tabs.view, self._echo.view, sizing_mode="stretch_width")
+        above = [self._bar, controls, self._transport.view]
+        if self._shared.restricted:
+            why, text = style.html(), escape(self._shared.restricted)
+            why.object = f'<div class="error">▲ This page only shows: {text}</div>'
+            above.insert(1, why)
+        return pn.Column(
+            *above,
+            self._drawing.view,
+            self._tabs.view,
+            self._echo.view,
+            sizing_mode="stretch_width",
+        )
 
     def _instrument(self, hub: Hub) -> Instrument | None:
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
+import re
 import select
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from monitor import recordings
+from monitor import exact, recordings
 from monitor.batches import KINDS
 from monitor.catalogue import Entry
 from monitor.query_worker import ORIGINS, READY
@@ -37,6 +37,7 @@ CANCEL_EVERY_S = 0.05
 MEMORY_LIMIT = "1GB"
 ADDRESS_BYTES = 4 << 30
 FORMATS = ("table", "csv", "json", "parquet")
+NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 class QueryError(Exception):
@@ -241,19 +242,34 @@ def write(table: pa.Table, form: str, out: BinaryIO) -> None:
     if form == "parquet":
         pq.write_table(table, out, compression="zstd")
         return
-    rows = texts(table).to_pylist()
     if form == "json":
+        rows = texts(table).to_pylist()
         out.write(json.dumps(rows, ensure_ascii=False, default=str).encode() + b"\n")
         return
-    text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(table.column_names)
-    lines.writerows([_cell(row[name]) for name in table.column_names] for row in rows)
-    out.write(text.getvalue().encode())
+    lines = [_line(table.column_names), *map(_line, exact.written(texts(table)))]
+    out.write("".join(lines).encode())
 
 
-def texts(table: pa.Table) -> pa.Table:
-    """Turn times into ISO 8601 texts in UTC and numbers that JSON has no word for into null."""
+def _line(cells: Sequence[str | None]) -> str:
+    """Write a line of CSV: nothing where there is no value, quotes without a text for an empty one.
+
+    A line without any character would be no row to those who read it.
+    """
+    written = ["" if cell is None else _quoted(cell) for cell in cells]
+    return (",".join(written) if written != [""] else '""') + "\n"
+
+
+def _quoted(cell: str) -> str:
+    if cell and not NEEDS_QUOTES.search(cell):
+        return cell
+    return '"' + cell.replace('"', '""') + '"'
+
+
+def texts(table: pa.Table, *, only_finite: bool = True) -> pa.Table:
+    """Turn times into ISO 8601 texts in UTC, decimals into texts with all their digits.
+
+    Numbers that JSON has no word for become null, if `only_finite`.
+    """
     columns = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         if pa.types.is_timestamp(column.type):
@@ -262,9 +278,12 @@ def texts(table: pa.Table) -> pa.Table:
             columns[name] = pa.compute.binary_join_element_wise(whole, zone or "Z", "")
         elif pa.types.is_interval(column.type):
             columns[name] = pa.array(map(_interval, column.to_pylist()), pa.string())
-        elif pa.types.is_temporal(column.type) or pa.types.is_decimal(column.type):
+        elif pa.types.is_temporal(column.type):
             columns[name] = column.cast(pa.string())
-        elif pa.types.is_floating(column.type):
+        elif pa.types.is_decimal(column.type):
+            written = (None if v is None else exact.text(v) for v in column.to_pylist())
+            columns[name] = pa.array(written, pa.string())
+        elif pa.types.is_floating(column.type) and only_finite:
             finite = pa.compute.is_finite(column)
             columns[name] = pa.compute.if_else(finite, column, None)
         else:
@@ -281,9 +300,3 @@ def _interval(value: pa.MonthDayNano | None) -> str | None:
     sign = "-" if value.nanoseconds < 0 else ""
     counts = ((value.months, "months"), (value.days, "days"))
     return " ".join([*(f"{count} {unit}" for count, unit in counts if count), sign + clock])
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    return value

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import gc
 import hmac
-import json
 import logging
 import os
 import signal
@@ -24,9 +22,7 @@ from typing import Any
 from monitor import lock
 from monitor.exposure import Exposure, check
 from monitor.gate import COOKIE, HEADERS, Gate, guard
-from monitor.hub import Hub
 from monitor.login import Desk, routes
-from monitor.present import UP
 from monitor.users import Users
 
 # A closed tab's session is looked for so often, and ends when it has been unused for so long:
@@ -38,7 +34,6 @@ PING_EVERY_S = 60.0
 MAX_BODY_BYTES = 64 << 10
 START_S = 20.0
 STOP_S = 4.5
-ANSWER_S = 2.0
 POLL_S = 0.05
 
 
@@ -115,13 +110,12 @@ def _stop(folder: Path, held: lock.Held) -> None:
 
 
 def _serve_page(folder: Path, exposure: Exposure) -> None:
-    from monitor import app, opening
+    from monitor import app, opening, passing
 
     os.environ[app.FOLDER_VARIABLE] = str(folder)
     import panel as pn
     from panel.io.server import get_server
     from tornado.ioloop import IOLoop
-    from tornado.web import RequestHandler
 
     # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
@@ -133,19 +127,6 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
     desk = Desk(users)
     opening.take_over()
 
-    class Proxy(RequestHandler):
-        """Passes the collector's health and metrics on, and adds the page's own."""
-
-        async def get(self) -> None:
-            path = self.request.path
-            ask = functools.partial(_ask, folder, path, shared.hub)
-            status, kind, body = await IOLoop.current().run_in_executor(None, ask)
-            self.set_status(status)
-            self.set_header("Content-Type", kind)
-            if path == "/metrics":
-                body += _metrics(server.get_sessions("/"), len(shared.documents)).encode()
-            await self.finish(body)
-
     try:
         server: Any = get_server(
             {"/": str(Path(app.__file__))},
@@ -156,8 +137,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
             start=False,
             title="monitor",
             extra_patterns=[
-                ("/health", Proxy),
-                ("/metrics", Proxy),
+                *passing.routes(shared),
                 *(routes(desk) if users else []),
             ],
             admin=False,
@@ -165,6 +145,7 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
         )
     except ssl.SSLError as error:
         raise ServeError(f"expected a certificate and its key in PEM, found: {error}") from None
+    opening.queue(server._tornado, shared.turns)
     # Bokeh offers its application under no other name. Nothing is answered before the loop runs.
     guard(server._tornado, Gate(exposure, users))
     loop: Any = IOLoop.current()
@@ -220,43 +201,3 @@ def _options(exposure: Exposure) -> dict[str, Any]:
         certificate, key_file = exposure.certificate
         options |= {"ssl_certfile": str(certificate), "ssl_keyfile": str(key_file)}
     return options
-
-
-def _metrics(sessions: list[Any], documents: int) -> str:
-    viewers = sum(session.connection_count > 0 for session in sessions)
-    gauges = [
-        ("viewers", "Browsers that are connected", viewers),
-        ("sessions", "Pages that are kept, those of closed tabs for a while", len(sessions)),
-        ("documents", "Pages that are in memory, until it is cleaned up", documents),
-    ]
-    return "".join(
-        f"# HELP monitor_page_{name} {told}\n# TYPE monitor_page_{name} gauge\n"
-        f"monitor_page_{name} {value}\n"
-        for name, told, value in gauges
-    )
-
-
-def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
-    """Return what the collector answers; where it does not, what the page itself knows."""
-    import requests
-
-    held = lock.holder(folder)
-    if held is not None:
-        with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"http://{held.address}{path}", timeout=ANSWER_S)
-            return answer.status_code, answer.headers["Content-Type"], answer.content
-    found = "none that answers" if held else "none"
-    sources = [
-        {
-            "venue": source.venue,
-            "symbol": source.symbol,
-            "state": "stale" if source.state in UP else source.state,
-            "age_ms": source.age_ms,
-            "updates": source.updates,
-            "error": f"expected a running collector, found {found}",
-        }
-        for source in hub.sources()
-    ]
-    recorder = {"state": "failed", "lag_ms": None, "unrecorded_rows": None}
-    report = {"status": "failed", "sources": sources, "recorder": recorder}
-    return 503, "application/json", json.dumps(report).encode()

@@ -25,7 +25,7 @@ class Tabs:
         self._titles = list(makers)
         self._slugs = [title.lower().replace(" ", "-") for title in makers]
         self.view = pn.Tabs(
-            *((title, pn.Spacer()) for title in makers),
+            *((title, style.drawing()) for title in makers),
             active=self._slugs.index(seen) if seen in self._slugs else 0,
             sizing_mode="stretch_width",
             stylesheets=[style.TABS_CSS],
@@ -43,6 +43,21 @@ class Tabs:
         """What is drawn in the tab that is seen."""
         layout = self._made.get(self._titles[self.view.active])
         return getattr(layout, "plots", [])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the tab that is seen is made, with all its plots."""
+        layout = self._made.get(self._titles[self.view.active])
+        return layout is not None and all(plot.is_made for plot in self.plots)
+
+    def wait_for(self, what: str) -> None:
+        """Say where something is still to be drawn what it waits for."""
+        active = self.view.active
+        if self._titles[active] not in self._made:
+            style.draws_after(self.view[active], what)
+        for plot in self.plots:
+            if not plot.is_made:
+                style.draws_after(plot.pane[0], what)
 
     def see(self, number: int) -> None:
         """Turn to a tab, counted from 0; there may be none of that number."""
@@ -72,4 +87,8 @@ class Tabs:
         active = self.view.active
         title = self._titles[active]
         layout = self._made[title] = self._makers[title]()
-        self.view[active] = (title, layout.view)
+        # Its own height is that of its content, whatever becomes of this one when it is not seen.
+        shown = pn.Column(
+            layout.view, stylesheets=[style.TAB_CSS], sizing_mode="stretch_width", margin=0
+        )
+        self.view[active] = (title, shown)

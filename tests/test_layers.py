@@ -27,14 +27,14 @@ HOMES = {
     "panel": {"app", "layouts", "opening", "page", "role", "server", "tabs"}
     | {"transport_bar", "views"},
     "holoviews": {"app", "views"},
-    "bokeh": {"opening", "views"},
+    "bokeh": {"opening", "plain_serve", "views"},
     "typer": {"bench", "cli", "cli_recordings", "cli_support", "headless", "simulate"},
     "rich": {"cli", "cli_support"},
     "aiohttp": {"simulate"},
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed lock rules users",
+    "_rust_feed exact lock rules turns users",
     "batches quote_assets sources",
     "config",
     "exposure",
@@ -53,8 +53,8 @@ LAYERS = [
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "permalink replaying tabs transport_bar page",
-    "app opening",
+    "drawing permalink replaying tabs transport_bar page",
+    "app opening passing plain_serve",
     "login",
     "server simulate bench",
     "cli_support",

@@ -106,6 +106,14 @@ def test_a_statement_is_run_paged_drawn_saved_and_cancelled(served: Served, tmp_
     _answer(page, "SELECT 42 AS answer", "1 row")
     assert page.locator("td.number").all_inner_texts() == ["42"]
 
+    # Every digit, however small or long; no value is not an empty text.
+    tiny, long = "0.00000808", "0.12345678901234567890123456789012345678"
+    numbers = f"8.08e-06::DOUBLE, 91234567890.1::DOUBLE, '{long}'::DECIMAL(38,38)"
+    asked = f"SELECT {numbers}, NULL, '' FROM range(2)"
+    _answer(page, asked, "2 rows")
+    cells = page.locator(".panel", has_text="2 rows").locator("tbody tr").first.locator("td")
+    assert cells.all_inner_texts() == [tiny, "91234567890.1", long, "NULL", ""]
+
     _answer(page, ASKED, "120 rows")
     assert _cells(page) == [
         "2023-11-14T22:13:21.000000000Z", *("binance", "100", "100.25")
@@ -124,7 +132,10 @@ def test_a_statement_is_run_paged_drawn_saved_and_cancelled(served: Served, tmp_
 
     _ask(page, "SELECT nothing FROM quote")
     page.wait_for_selector('.error:has-text("Binder Error")')
-    assert "\n" not in page.locator(".error:visible").inner_text()
+    # What is left below says whose it is, until there is another.
+    failed, earlier = page.locator(".error:visible").all_inner_texts()
+    assert "\n" not in failed
+    assert "gave no result" in earlier and ASKED in earlier
 
     _ask(page, ENDLESS)
     # It is stopped, so that its time is not over before it is cancelled.
@@ -138,6 +149,7 @@ def test_a_statement_is_run_paged_drawn_saved_and_cancelled(served: Served, tmp_
     page.wait_for_selector("text=expected an answer within 5 s, found none")
     assert not served.workers("query_worker")
     _answer(page, "SELECT 43 AS answer", "1 row")
+    assert page.locator("text=gave no result").count() == 0
 
     page.locator("select").filter(has_text="History …").select_option(ASKED[:70])
     until(lambda: editor.input_value() == ASKED, "the statement of before")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument
 from monitor.stages import Stage
 from monitor.standing import Standing
+from monitor.turns import Turns
 
 
 class Shared(Protocol):
@@ -22,10 +23,15 @@ class Shared(Protocol):
     folder: Path
     archive: Archive
     findings: list[Finding]
+    # Why nobody may act on these pages; None and empty if it is not so.
+    restricted: str | None
     arrivals: Arrivals
+    turns: Turns
     # From receipt to this process.
     carried: Stage
 
+    @property
+    def documents(self) -> Collection[Any]: ...
     @property
     def settings(self) -> HookSettings: ...
     def standing(self) -> Standing | None: ...

@@ -121,15 +121,15 @@ class Sql:
             result = await asyncio.wrap_future(self._asked)
             seconds = time.monotonic() - self._began_s
             self._tell(f"✔ done in {seconds:.1f} s")
-            self.result.show(result)
+            self.result.show(text, result)
         except (*queries.ERRORS, *FILE_ERRORS) as error:
             told = (str(error).splitlines() or [type(error).__name__])[0]
-            self._tell(f"✖ {told}", "error")
+            self._fail(told)
         except asyncio.CancelledError:
             # It was still waiting for its turn.
             if not self._cancelled.is_set():
                 raise
-            self._tell("✖ the query was cancelled", "error")
+            self._fail("the query was cancelled")
         finally:
             self._asked = None
             self._run.disabled, self._cancel.disabled = False, True
@@ -138,6 +138,10 @@ class Sql:
         self._cancelled.set()
         if self._asked is not None:
             self._asked.cancel()
+
+    def _fail(self, why: str) -> None:
+        self._tell(f"✖ {why}", "error")
+        self.result.outlive()
 
     def _tell(self, text: str, kind: str = "muted") -> None:
         self._state.object = f'<span class="{kind}">{escape(text)}</span>'

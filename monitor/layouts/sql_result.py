@@ -11,7 +11,7 @@ from typing import Any
 import panel as pn
 import pyarrow as pa
 
-from monitor import queries
+from monitor import exact, queries
 from monitor.views import chart, style
 from monitor.views.clickable import Clickable
 
@@ -52,13 +52,17 @@ class SqlResult:
         self._actions = style.flowing(
             *(self._chart, *self._choices, *self._files.values()), visible=False
         )
+        self._statement, self._earlier = "", style.html()
         self.view = pn.Column(
-            self._actions, self._drawn, self._rows, sizing_mode="stretch_width", margin=0
+            *(self._earlier, self._actions, self._drawn, self._rows),
+            sizing_mode="stretch_width",
+            margin=0,
         )
 
-    def show(self, result: queries.Result) -> None:
+    def show(self, statement: str, result: queries.Result) -> None:
         """Show the first page of a result in place of the one before."""
-        self._result, self._page = result, 0
+        self._statement, self._result, self._page = statement, result, 0
+        self._earlier.object = ""
         found = chart.axes(result.table)
         ways: dict[str, list[str]] = {"nothing": []}
         ways |= {", ".join(names): names for names in _subsets(found.texts)}
@@ -74,6 +78,15 @@ class SqlResult:
             self._show_chart(was_drawn and with_numbers)
             self._show_page()
 
+    def outlive(self) -> None:
+        """Say of the result that is shown that another statement, which gave none, came after."""
+        if self._result is not None:
+            told = escape(" ".join(self._statement.split())[:MAX_CELL_CHARS])
+            self._earlier.object = (
+                '<div class="panel error">▲ The last statement gave no result. Below is that of an'
+                f" earlier one: <code>{told}</code></div>"
+            )
+
     def _turn(self, said: str) -> None:
         if self._result is not None and said in ("next", "previous"):
             last = (self._result.table.num_rows - 1) // PAGE_ROWS
@@ -84,19 +97,17 @@ class SqlResult:
         assert self._result is not None
         whole = self._result.table
         first = self._page * PAGE_ROWS
-        part = queries.texts(whole.slice(first, PAGE_ROWS))
-        numeric = [_is_number(whole.schema.field(name).type) for name in part.column_names]
+        part = queries.texts(whole.slice(first, PAGE_ROWS), only_finite=False)
+        numeric = [_is_number(kind) for kind in whole.schema.types]
         head = "".join(
             f'<th class="{_of(number)}">{escape(name)}</th>'
-            for name, number in zip(part.column_names, numeric, strict=True)
+            for name, number in zip(whole.column_names, numeric, strict=True)
         )
         body = "".join(
             "<tr>"
-            + "".join(
-                _cell(cell, number) for cell, number in zip(row.values(), numeric, strict=True)
-            )
+            + "".join(_cell(cell, number) for cell, number in zip(row, numeric, strict=True))
             + "</tr>"
-            for row in part.to_pylist()
+            for row in exact.shown(part)
         )
         told = f"{whole.num_rows:,} row{'s' if whole.num_rows != 1 else ''}"
         if self._result.truncated:
@@ -177,10 +188,9 @@ def _of(is_number: bool) -> str:
     return "number" if is_number else ""
 
 
-def _cell(value: Any, is_number: bool) -> str:
-    if value is None:
-        return f'<td class="none {_of(is_number)}">–</td>'
-    text = f"{value:.12g}" if isinstance(value, float) else str(value)
+def _cell(text: str | None, is_number: bool) -> str:
+    if text is None:
+        return f'<td class="none {_of(is_number)}">NULL</td>'
     if len(text) > MAX_CELL_CHARS:
         text = text[:MAX_CELL_CHARS] + "…"
     return f'<td class="{_of(is_number)}">{escape(text)}</td>'

@@ -60,6 +60,11 @@ TABS_CSS = f"""
 .bk-tab.bk-active {{ color: var(--strong) !important;
                     border-bottom: 2px solid var(--accent) !important; }}
 """
+# Bokeh hides the tabs that are not seen and leaves their room: the page was as high as the highest.
+TABS_CSS += """
+:host > [style*="visibility: hidden"] { max-height: 0; overflow: hidden; }
+"""
+TAB_CSS = ":host > * { flex-shrink: 0; }"
 # Side by side where there is room; below each other on a narrow screen.
 SIDES_CSS = """
 :host { display: grid !important; grid-template-columns: minmax(0, 1fr) minmax(0, 400px);
@@ -89,6 +94,11 @@ HEAT_CSS = """
 .h3 { background: color-mix(in srgb, var(--hue) 28%, transparent); }
 .h4 { background: color-mix(in srgb, var(--hue) 36%, transparent); }
 .h5 { background: color-mix(in srgb, var(--hue) 44%, transparent); }
+"""
+# Shown by the browser itself, which nobody else can tell that it is late.
+LATE_CSS = """
+.late { visibility: hidden; animation: late 0s 3s forwards; }
+@keyframes late { to { visibility: visible; } }
 """
 # Whether it is live is seen wherever one has scrolled to.
 STICKY_CSS = ":host { position: sticky; top: 0; z-index: 10; background: var(--bg); }"
@@ -177,10 +187,17 @@ def html(css: str = "") -> Any:
 
 
 def drawing() -> Any:
-    """Make what stands where plots are being made."""
-    made = html()
-    made.object = '<div class="muted">Drawing …</div>'
+    """Make what stands where something is being drawn; it says why, if that takes long."""
+    made = html(css=LATE_CSS)
+    draws_after(made, '<span class="late">waiting for this browser, which is busy</span>')
     return made
+
+
+def draws_after(made: Any, what: str) -> None:
+    """Say what a drawing waits for."""
+    told = f'<div class="muted">Drawing … {what}</div>'
+    if made.object != told:
+        made.object = told
 
 
 def side_by_side(*parts: Any, css: str = SIDES_CSS) -> Any:
