@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from monitor.alerts import Alerts
 from monitor.authority import Authority
-from monitor.batches import DUPLICATE, Batch, column, updates
+from monitor.batches import DUPLICATE, Batch, column
 from monitor.candles import Candles
-from monitor.followed import Followed, by_tenth
+from monitor.followed import Followed, updates
 from monitor.incidents import Incident, Place
 from monitor.past import Past
 from monitor.present import SILENT_NS, UP, Present
@@ -36,6 +36,12 @@ MARK_KINDS = frozenset(
 
 # Signals of these levels stand there too, under their level.
 ALERT_LEVELS = frozenset(("warn", "alert"))
+
+# What is read of rows of kinds `status` and `stat`.
+STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind", "detail"]
+STATUS += ["expected", "got", "count"]
+STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
+STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
 
 Instrument = tuple[str, str]
 
@@ -138,12 +144,8 @@ class Hub:
             for kind in ("trade", "depth", "stat"):
                 if kind in batch:
                     self._take(kind, batch[kind], *batch.by_instrument(kind))
-            for instrument, count, last_ns in updates(batch):
-                source = self._source(instrument)
-                source.updates += count
-                source.last_ns = max(source.last_ns, last_ns)
-            for instrument, tenth, count in by_tenth(batch):
-                self._source(instrument).count(tenth, count)
+            for instrument, last_ns, by_tenth in updates(batch):
+                self._source(instrument).count(last_ns, by_tenth)
             for row, at_ns in _in_order(batch):
                 if "scope" in row:
                     self._follow(row, at_ns)
@@ -225,7 +227,7 @@ class Hub:
                     self._age_ms(source.last_ns) if source.last_ns else None,
                     *source.latencies_ms(self.now_ns),
                     source.price,
-                    self._count((venue, symbol)).losses + self._count((venue, None)).losses,
+                    self._quality.losses((venue, symbol)) + self._quality.losses((venue, None)),
                     source.book(self.now_ns),
                     source.mids(self.now_ns),
                     source.error,
@@ -258,7 +260,7 @@ class Hub:
             venues = {venue for venue, _ in places}
             lines = [(venue, None) for venue in self._quality.connections() if venue in venues]
             return [
-                Totals(*place, self._count(place), self._quality.incident_count(place))
+                Totals(*place, *self._quality.total(place, self.now_ns))
                 for place in (*places, *lines)
             ]
 
@@ -308,8 +310,7 @@ class Hub:
                 mine = {name: values[at] for name, values in columns.items()}
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
                 if kind == "quote":
-                    mids = (mine["bid"] + mine["ask"]) / 2
-                    self._source(instrument).quote(mine["ts_recv"], mids)
+                    self._source(instrument).quote(mine["ts_recv"], mine["bid"], mine["ask"])
                 if kind == "trade":
                     self._candles.setdefault(instrument, Candles()).take(mine)
                     source = self._source(instrument)
@@ -328,13 +329,13 @@ class Hub:
                 )
 
     def _source(self, instrument: Instrument) -> Followed:
-        return self._sources.setdefault(instrument, Followed())
+        found = self._sources.get(instrument)
+        if found is None:
+            found = self._sources[instrument] = Followed()
+        return found
 
     def _followed(self) -> list[tuple[Instrument, Followed]]:
         return [(of, source) for of, source in sorted(self._sources.items()) if not source.removed]
-
-    def _count(self, place: Place) -> Minute:
-        return self._quality.total(place, self.now_ns)
 
     def _follow(self, row: dict[str, Any], at_ns: int) -> None:
         """Take a row of kind `status`."""
@@ -351,12 +352,11 @@ class Hub:
 def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
     found: list[tuple[int, dict[str, Any], int]] = []
-    for kind in ("status", "stat"):
+    for kind, names in (("status", STATUS), ("stat", STAT)):
         if kind in batch:
             rows = batch[kind]
             times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
-            plain = rows.drop_columns(["ts_recv", "ts_event", "ts_sent"]).to_pylist()
-            found += zip(ords, plain, times, strict=True)
+            found += zip(ords, rows.select(names).to_pylist(), times, strict=True)
     for _, row, at_ns in sorted(found, key=lambda one: one[0]):
         yield row, at_ns
 
