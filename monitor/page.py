@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from html import escape
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import panel as pn
 from panel.io.state import set_curdoc
 
-from monitor import permalink, role
+from monitor import headline, permalink, role
 from monitor.beat import Beat
 from monitor.drawing import Drawing
 from monitor.hub import Hub, Instrument
@@ -25,7 +24,6 @@ from monitor.layouts.recordings import Recordings
 from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
-from monitor.present import UP
 from monitor.recordings import paths_of
 from monitor.replaying import BEGINNING, Replaying, Start
 from monitor.segments import FILE_ERRORS
@@ -262,9 +260,9 @@ class Page:
 
     def _refresh_headline(self, hub: Hub) -> None:
         # The last row that the page has: what it shows can be held against SQL up to there.
-        headline = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
-        if self._bar.object != headline:
-            self._bar.object = headline
+        html = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
+        if self._bar.object != html:
+            self._bar.object = html
         self._bell.refresh(hub, is_live=self._replaying is None)
         self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
         if self._replaying:
@@ -282,32 +280,9 @@ class Page:
         self._habits.old = self._replaying is None and hub.is_silent
 
     def _headline(self, hub: Hub) -> str:
-        name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
         if self._replaying:
-            player = self._replaying.player
-            text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
-            told = f"{_moment(player.position_ns)} · not live"
-            if self._replaying.hooks_from_ns:
-                told += f" · recomputed signals since {_moment(self._replaying.hooks_from_ns)}"
-            if self._replaying.trouble:
-                told += f" · {escape(self._replaying.trouble)}"
-            return _bar(name, ("replay", text), muted=told, kind="replaying")
-        about = self._shared.about()
-        badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
-        standing = self._shared.standing()
-        if standing is not None:
-            badges.append(("waiting", standing.badge))
-            return _bar(name, *badges, muted=f"{escape(standing.advice)}{self._note}")
-        states = [source.state for source in hub.sources()]
-        up = sum(state in UP for state in states)
-        badges.append(_live_badge(states, bool(about.get("running")), updates))
-        if about.get("trouble"):
-            badges.append(("waiting", escape(about["trouble"])))
-        recording = about.get("recording")
-        told = f"recording {escape(recording)}" if recording else "not recording"
-        return _bar(
-            name, *badges, muted=f"{up} of {len(states)} sources connected · {told}{self._note}"
-        )
+            return headline.of_replay(hub, self._replaying)
+        return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._note)
 
     def _recordings(self) -> list[str]:
         about = self._shared.about()
@@ -380,27 +355,3 @@ class Page:
             self._note = f" · {action} refused: expected an operator, found a viewer"
             return
         self._note = f" · {escape(self._shared.control(action))}"
-
-
-def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
-    """Return the look and the text of the badge; it is green only if a source is connected."""
-    if not is_running:
-        return "stopped", f"STOPPED for everyone — {updates}"
-    up = [state for state in states if state in UP]
-    if not up:
-        is_opening = all(state == "initialising" for state in states)
-        return "waiting", f"{'CONNECTING' if is_opening else 'NO SOURCE CONNECTED'} — {updates}"
-    polled = sum(state == "polling" for state in up)
-    way = "REST" if polled == len(up) else "WebSocket and REST" if polled else "WebSocket"
-    return "live", f"LIVE ({way}) — {updates}"
-
-
-def _moment(ns: int) -> str:
-    """Write date and time to the µs, in the zone that the viewer chose."""
-    zone = style.look().zone
-    return f"{datetime.fromtimestamp(ns // 1000 / 1e6, zone):%Y-%m-%d %H:%M:%S.%f} {zone.key}"
-
-
-def _bar(name: str, *badges: tuple[str, str], muted: str, kind: str = "") -> str:
-    shown = "".join(f'<span class="badge {of}">{text}</span>' for of, text in badges)
-    return f'<div class="bar {kind}">{name}{shown}<span class="muted">{muted}</span></div>'

@@ -53,7 +53,7 @@ LAYERS = [
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "drawing permalink replaying tabs transport_bar page",
+    "drawing permalink replaying tabs transport_bar headline page",
     "app opening passing plain_serve",
     "login",
     "server simulate bench",
