@@ -17,11 +17,18 @@ WAITING_TRADES = 20_000
 class Candles:
     """The bars of one instrument; a second or a minute without a trade has none."""
 
-    def __init__(self, bars: dict[int, Columns] | None = None) -> None:
-        """Begin with bars of the kept lengths, if there are any."""
+    def __init__(self, bars: dict[int, Columns] | None = None, since_ns: int = 0) -> None:
+        """Begin with bars of the kept lengths, if there are any.
+
+        `since_ns` is when the trades begin that are known: a bar that began earlier is not shown.
+        """
         self._waiting: list[Columns] = []
-        self._bars = bars or {}
+        self._bars: dict[int, Columns] = {}
         self._waiting_rows, self._folds = 0, int(bool(bars))
+        # The start of the first bar of each length that has all of its trades.
+        self._whole_ns = dict.fromkeys(KEPT_S, since_ns)
+        for kept_s, of_length in (bars or {}).items():
+            self._keep(kept_s, of_length)
 
     def take(self, trades: Columns) -> None:
         """Add trades: `traded` in ns, `price`, `size`; later ones behind earlier ones."""
@@ -43,7 +50,7 @@ class Candles:
         interval_ns = interval_s * SECOND_NS
         first = int(bars["start"][bars["fold"] > cursor][0]) // interval_ns * interval_ns
         bars = folded(_from(bars, first), interval_ns)
-        changed = bars["fold"] > cursor
+        changed = (bars["fold"] > cursor) & (bars["start"] >= self._whole_ns[kept_s])
         return self._folds, {name: values[changed] for name, values in bars.items()}
 
     def _fold_waiting(self) -> None:
@@ -71,7 +78,14 @@ class Candles:
                 touched = {name: np.concatenate([old[name][at:], new[name]]) for name in new}
                 touched = folded(touched, kept_s * SECOND_NS)
                 new = {name: np.concatenate([old[name][:at], touched[name]]) for name in new}
-            self._bars[kept_s] = {name: values[-KEPT_BARS:] for name, values in new.items()}
+            self._keep(kept_s, new)
+
+    def _keep(self, kept_s: int, bars: Columns) -> None:
+        """Keep the last bars of a length; a coarser bar that begins before them is not whole."""
+        kept = {name: values[-KEPT_BARS:] for name, values in bars.items()}
+        if len(bars["start"]) >= KEPT_BARS:
+            self._whole_ns[kept_s] = max(self._whole_ns[kept_s], int(kept["start"][0]))
+        self._bars[kept_s] = kept
 
 
 def _from(bars: Columns, start_ns: int) -> Columns:

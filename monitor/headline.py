@@ -12,6 +12,7 @@ from monitor.present import UP
 from monitor.replaying import Replaying
 from monitor.standing import Standing
 from monitor.views import style
+from monitor.views.tables import clock
 
 NAME = '<span class="name">monitor</span>'
 
@@ -40,8 +41,12 @@ def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note:
     if about.get("trouble"):
         badges.append(("waiting", escape(about["trouble"])))
     recording = about.get("recording")
-    told = f"recording {escape(recording)}" if recording else "not recording"
-    return _bar(*badges, muted=f"{up} of {len(states)} sources connected · {told}{note}")
+    notes = [f"{up} of {len(states)} sources connected"]
+    notes.append(f"recording {escape(recording)}" if recording else "not recording")
+    if hub.since_ns:
+        # What the collector sent before this page's server attached to it is not counted.
+        notes.append(f"counted since {clock(hub.since_ns)}")
+    return _bar(*badges, muted=" · ".join(notes) + note)
 
 
 def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:

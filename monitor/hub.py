@@ -118,6 +118,8 @@ class Hub:
         self.epoch, self.now_ns = next(self._epochs), 0
         # Of the last row, -1 before the first.
         self.last_ord = -1
+        # When the rows begin, if there were others before; else 0. All counts are since then.
+        self.since_ns = 0
         self._clear()
 
     def reset(self) -> None:
@@ -134,8 +136,10 @@ class Hub:
                 self._signals.extend(signals)
                 self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
-            ords = batch.ords
-            self.last_ord = ords[1] if ords else self.last_ord
+            if ords := batch.ords:
+                if self._present and self.last_ord < 0 < ords[0]:
+                    self.since_ns = batch.first_ns or 0
+                self.last_ord = ords[1]
             if self._present:
                 self._present.arrived()
             quotes = self._authority.quotes(batch)
@@ -155,6 +159,7 @@ class Hub:
 
     def remember(self, past: Past) -> None:
         """Begin with what was before the rows that follow, as if these had all been seen."""
+        self.last_ord = 0
         # What somebody did about an alert follows its signal.
         for kinds in (("signal",), ("status", "stat")):
             self(Batch({kind: past.rows[kind] for kind in kinds if kind in past.rows}))
@@ -285,6 +290,7 @@ class Hub:
 
     def _clear(self) -> None:
         self.now_ns, self.last_ord = 0, -1
+        self.since_ns = 0
         self._authority = Authority()
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}
@@ -312,7 +318,9 @@ class Hub:
                 if kind == "quote":
                     self._source(instrument).quote(mine["ts_recv"], mine["bid"], mine["ask"])
                 if kind == "trade":
-                    self._candles.setdefault(instrument, Candles()).take(mine)
+                    if instrument not in self._candles:
+                        self._candles[instrument] = Candles(since_ns=self.since_ns)
+                    self._candles[instrument].take(mine)
                     source = self._source(instrument)
                     newest = len(at) - 1 - int(np.argmax(mine["traded"][::-1]))
                     if mine["traded"][newest] >= source.traded_ns:
