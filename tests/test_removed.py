@@ -13,6 +13,7 @@ from monitor import lock, recordings
 from monitor.config import Endpoint
 from monitor.feeds.feeds import Feeds
 from monitor.hub import Hub
+from monitor.replay import moments
 from monitor.sources import parse
 
 
@@ -27,13 +28,21 @@ def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
         run.until(lambda: _last_state(run, kept, "state") == "connected", "data of the other")
         _control(run, "stop")
         run.until(lambda: _last_state(run, kept) == "stopped on request", "the stop")
+        stopped = len(run.statuses)
+        _control(run, "remove", f"binance:{kept}")
+        run.until(lambda: _last_state(run, kept) == "removed on request", "the second removal")
+        assert not [row for row in run.statuses[stopped:] if row["symbol"] == removed]
         run.stop()
     (listed,) = recordings.catalogue(run.folder)
     with recordings.open_recording(run.folder, listed["id"]) as recording:
-        for batch in recording.batches():
-            hub(batch)
-    assert hub.instruments() == [("binance", kept)]
-    assert [source.state for source in hub.sources()] == ["stopped"]
+        seen = []
+        for moment in moments(recording.batches()):
+            hub(moment.batch)
+            listed_now = [(one.symbol, one.state == "stopped") for one in hub.sources()]
+            seen += [listed_now] if listed_now not in seen else []
+    both, one = sorted([(kept, False), (removed, False)]), [(kept, False)]
+    assert both in seen and one in seen and [(kept, True)] in seen
+    assert hub.instruments() == []
 
 
 def _control(run: Run, action: str, *sources: str) -> None:
