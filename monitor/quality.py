@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from monitor.batches import DUPLICATE, SYNTHETIC
-from monitor.incidents import LOSSES, Incident, Incidents, Place
+from monitor.incidents import LOSSES, RESTATED, Incident, Incidents, Place
 
 MINUTES = 60
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
-# Rows that say again what an earlier one said.
-RESTATED = DUPLICATE | SYNTHETIC
 # In these states a source's line brings nothing, or nothing that can be believed.
 UNBELIEVED = frozenset(("stale", "failed"))
 # The count that a row of each kind adds one to.

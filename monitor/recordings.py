@@ -251,6 +251,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
     known = [part.entry for part in parts if part.entry]
     rows = {kind: sum(entry.rows[kind] for entry in known) for kind in KINDS}
     gaps, abouts = sum(entry.gaps for entry in known), [entry.about for entry in known]
+    losses = sum(entry.losses for entry in known)
     damaged = len(known) < len(parts)
     held = lock.holder(folder)
     is_open = held is not None and held.recording == path.name
@@ -273,6 +274,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
         "sources": abouts[0].sources if abouts else [],
         "rows": rows,
         "gaps": gaps,
+        "losses": losses,
         "bytes": sum(file.stat().st_size for file in path.glob("*.duckdb*")),
         "digest": last.digest if last and state == "sealed" else None,
     }

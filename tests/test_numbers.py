@@ -10,16 +10,14 @@ import random
 import re
 from collections.abc import Callable, Iterator
 from html import unescape
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pytest
-import requests
 import truth
 from faulty import DEADLINE_S, Run, collecting
 
-from monitor import lock, recordings
+from monitor import recordings
 from monitor.batches import Batch, concat
 from monitor.hub import Hub
 from monitor.incidents import ANSWER_NS
@@ -226,42 +224,5 @@ def test_a_hub_that_is_given_status_and_stat_rows_alone_counts_the_same(recorded
     assert alone.quality() == whole.quality()
 
 
-def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
-    """The collector's rows tell a removal from a stop."""
-    with collecting(tmp_path / "recordings", (), ("binance",), instruments=2) as run:
-        run.until(run.has_data, "data")
-        kept, removed = list(run.followed["binance"].values())
-        _control(run, "remove", f"binance:{removed}")
-        hub = Hub()
-        run.until(lambda: _last_state(run, removed) == "removed on request", "the removal")
-        run.until(lambda: _last_state(run, kept, "state") == "connected", "data of the other")
-        _control(run, "stop")
-        run.until(lambda: _last_state(run, kept) == "stopped on request", "the stop")
-        run.stop()
-    (listed,) = recordings.catalogue(run.folder)
-    with recordings.open_recording(run.folder, listed["id"]) as recording:
-        for batch in recording.batches():
-            hub(batch)
-    assert hub.instruments() == [("binance", kept)]
-    assert [source.state for source in hub.sources()] == ["stopped"]
-
-
-def _control(run: Run, action: str, *sources: str) -> None:
-    held = lock.holder(run.folder)
-    assert held
-    answer = requests.post(
-        f"http://{held.address}/sources",
-        json={"action": action, "sources": [{"source": source} for source in sources]},
-        headers={"Authorization": f"Bearer {held.token}"},
-        timeout=30,
-    )
-    assert answer.status_code == 200, answer.text
-
-
 def _told(run: Run) -> set[str]:
     return {row[name] for row in run.statuses for name in ("kind", "state")}
-
-
-def _last_state(run: Run, symbol: str, name: str = "detail") -> str | None:
-    of_symbol = [r for r in run.statuses if (r["scope"], r["symbol"]) == ("symbol", symbol)]
-    return of_symbol[-1][name] if of_symbol else None

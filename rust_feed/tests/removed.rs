@@ -7,7 +7,7 @@ use rust_feed::buffer::Buffer;
 use rust_feed::row::Name;
 use rust_feed::session::{Options, Session, Wanted};
 
-const LIST: &str = r#"{"symbols":[{"symbol":"BTCUSDT","baseAsset":"BTC","quoteAsset":"USDT","filters":[]},{"symbol":"ETHUSDT","baseAsset":"ETH","quoteAsset":"USDT","filters":[]},{"symbol":"SOLUSDT","baseAsset":"SOL","quoteAsset":"USDT","filters":[]}]}"#;
+const LIST: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[]},{"symbol":"ETHUSDT","status":"TRADING","baseAsset":"ETH","quoteAsset":"USDT","filters":[]},{"symbol":"SOLUSDT","status":"TRADING","baseAsset":"SOL","quoteAsset":"USDT","filters":[]}]}"#;
 
 /// The last state of each symbol, and why, after a session that followed `sources` was closed.
 fn ends(sources: &[&str], kept: Option<&[&str]>) -> Vec<(String, String)> {
@@ -22,12 +22,9 @@ fn ends(sources: &[&str], kept: Option<&[&str]>) -> Vec<(String, String)> {
         session.keep(kept.iter().map(|symbol| (*symbol).to_owned()).collect());
     }
     session.closed(1, 3, "stopped", "stopped on request");
-    let rows = buffer.drain(Duration::ZERO, Duration::ZERO).expect("rows").rows;
-    let names = ["BTC-USDT", "ETH-USDT", "SOL-USDT", "DOGE-USDT"];
-    let name = |symbol: Option<Name>| {
-        let is_it = |name: &&&str| Some(buffer.intern(name)) == symbol;
-        (*names.iter().find(is_it).expect("a known symbol")).to_owned()
-    };
+    let drained = buffer.drain(Duration::ZERO, Duration::ZERO).expect("rows");
+    let (rows, names) = (drained.rows, drained.names);
+    let name = |symbol: Option<Name>| names[symbol.expect("a symbol").0 as usize].to_string();
     let last = rows.statuses.iter().filter(|row| row.scope == "symbol" && row.state == "stopped");
     let mut ends: Vec<_> = last
         .map(|row| (name(row.header.symbol), row.detail.as_deref().unwrap_or_default().to_owned()))
