@@ -36,6 +36,7 @@ from monitor.views import save, style
 from monitor.views.bell import Bell
 from monitor.views.echo import Echo
 from monitor.views.habits import Habits
+from monitor.views.note import Note
 
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
@@ -60,7 +61,7 @@ class Page:
         self._bell = Bell(
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
-        self._note = ""
+        self._note = Note()
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
@@ -232,7 +233,8 @@ class Page:
         there = {path.name for path in paths_of(self._shared.folder)}
         names = wanted.source.split(",")
         if not there.issuperset(names):
-            self._note = f" · expected a recording of this folder, found {escape(wanted.source)}"
+            why = f"expected a recording of this folder, found {wanted.source}"
+            self._note.say(f"the address was not followed: {why}")
             return
         others = sorted(there - {names[0]}, reverse=True)
         self._source.options = [LIVE, *sorted(there, reverse=True)]
@@ -286,7 +288,7 @@ class Page:
         standing = self._shared.standing()
         if standing is not None:
             badges.append(("waiting", standing.badge))
-            return _bar(name, *badges, muted=f"{escape(standing.advice)}{self._note}")
+            return _bar(name, *badges, muted=f"{escape(standing.advice)}{self._noted}")
         states = [source.state for source in hub.sources()]
         up = sum(state in UP for state in states)
         badges.append(_live_badge(states, bool(about.get("running")), updates))
@@ -295,8 +297,12 @@ class Page:
         recording = about.get("recording")
         told = f"recording {escape(recording)}" if recording else "not recording"
         return _bar(
-            name, *badges, muted=f"{up} of {len(states)} sources connected · {told}{self._note}"
+            name, *badges, muted=f"{up} of {len(states)} sources connected · {told}{self._noted}"
         )
+
+    @property
+    def _noted(self) -> str:
+        return f" · {self._note.text}" if self._note.text else ""
 
     def _recordings(self) -> list[str]:
         about = self._shared.about()
@@ -316,7 +322,7 @@ class Page:
         """Replay what is played, or else what is being recorded, from shortly before a moment."""
         recording = str(self._shared.about().get("recording") or "")
         if not self._replaying and not recording:
-            self._note = " · expected a recording to see it again, found that none is made"
+            self._note.say("expected a recording to see it again, found that none is made")
             return
         if not self._replaying:
             self._show(recording)
@@ -325,6 +331,7 @@ class Page:
 
     def _choose_source(self, _: Any) -> None:
         chosen = self._source.value
+        self._note.say("")
         # Of what was chosen beside it nothing is left; that alone may begin the replay.
         self._others.param.update(
             value=[], options=style.labels(n for n in self._recordings() if n != chosen)
@@ -339,8 +346,8 @@ class Page:
                 shared, rules = self._shared, rules_in_force(self._shared.about())
                 self._replaying = Replaying(shared.folder, names, shared.settings, rules)
             except (ValueError, *FILE_ERRORS) as error:
-                self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE
+                self._note.say(f"{names[0]} is not played: {str(error).splitlines()[0]}")
                 return
         player = self._replaying.player if self._replaying else None
         self._transport.attach(player, self._shared.folder, names)
@@ -358,9 +365,9 @@ class Page:
         action = "stop" if self._run.name == STOP else "start"
         if not self._may_act:
             # A browser can send what its page does not offer.
-            self._note = f" · {action} refused: expected an operator, found a viewer"
+            self._note.say(f"{action} refused: expected an operator, found a viewer")
             return
-        self._note = f" · {escape(self._shared.control(action))}"
+        self._note.say(f"you: {self._shared.control(action)}")
 
 
 def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
