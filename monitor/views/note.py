@@ -7,7 +7,7 @@ from html import escape
 
 from monitor.views import style
 
-SHOWN_S = 15.0
+SHOWN_S = 10.0
 
 
 class Note:
