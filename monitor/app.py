@@ -106,7 +106,7 @@ class Shared:
         except (requests.RequestException, ConnectionError, ValueError) as error:
             return f"{action} failed: {error}"
         note = self._about.get("note")
-        names = "".join(f"{source['source']} " for source in sources)
+        names = "".join(f"{source['source']} " for source in sources) or "all sources "
         return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
     def alert(self, wanted: dict[str, Any]) -> str:

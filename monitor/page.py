@@ -35,6 +35,7 @@ from monitor.views import save, style
 from monitor.views.bell import Bell
 from monitor.views.echo import Echo
 from monitor.views.habits import Habits
+from monitor.views.note import Note
 
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
@@ -59,7 +60,7 @@ class Page:
         self._bell = Bell(
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
-        self._note = ""
+        self._note = Note()
         # While the choice of recordings is changed from here, not by the viewer.
         self._is_choosing = False
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
@@ -233,7 +234,8 @@ class Page:
         there = {path.name for path in paths_of(self._shared.folder)}
         names = wanted.source.split(",")
         if not there.issuperset(names):
-            self._note = f" · expected a recording of this folder, found {escape(wanted.source)}"
+            why = f"expected a recording of this folder, found {wanted.source}"
+            self._note.say(f"the address was not followed: {why}")
             return
         others = sorted(there - {names[0]}, reverse=True)
         # All is opened together: each recording alone would be read for nothing.
@@ -282,7 +284,11 @@ class Page:
     def _headline(self, hub: Hub) -> str:
         if self._replaying:
             return headline.of_replay(hub, self._replaying)
-        return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._note)
+        return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._noted)
+
+    @property
+    def _noted(self) -> str:
+        return f" · {self._note.text}" if self._note.text else ""
 
     def _recordings(self) -> list[str]:
         about = self._shared.about()
@@ -302,7 +308,7 @@ class Page:
         """Replay what is played, or else what is being recorded, from shortly before a moment."""
         recording = str(self._shared.about().get("recording") or "")
         if not self._replaying and not recording:
-            self._note = " · expected a recording to see it again, found that none is made"
+            self._note.say("expected a recording to see it again, found that none is made")
             return
         if not self._replaying:
             self._show(recording)
@@ -313,6 +319,7 @@ class Page:
         if self._is_choosing:
             return
         chosen = self._source.value
+        self._note.say("")
         self._is_choosing = True
         self._others.param.update(
             value=[], options=style.labels(n for n in self._recordings() if n != chosen)
@@ -333,8 +340,8 @@ class Page:
                 shared, rules = self._shared, rules_in_force(self._shared.about())
                 self._replaying = Replaying(shared.folder, names, shared.settings, rules, start)
             except (ValueError, *FILE_ERRORS) as error:
-                self._note = f" · {escape(str(error).splitlines()[0])}"
                 self._source.value = LIVE
+                self._note.say(f"{names[0]} is not played: {str(error).splitlines()[0]}")
                 return
         player = self._replaying.player if self._replaying else None
         self._transport.attach(player, self._shared.folder, names)
@@ -352,6 +359,6 @@ class Page:
         action = "stop" if self._run.name == STOP else "start"
         if not self._may_act:
             # A browser can send what its page does not offer.
-            self._note = f" · {action} refused: expected an operator, found a viewer"
+            self._note.say(f"{action} refused: expected an operator, found a viewer")
             return
-        self._note = f" · {escape(self._shared.control(action))}"
+        self._note.say(f"you: {self._shared.control(action)}")

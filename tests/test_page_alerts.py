@@ -249,6 +249,8 @@ def test_rules_are_added_on_the_page_tried_and_replayed(served: Served) -> None:
     olga.get_by_role("button", name="Try", exact=True).click()
     tried.filter(has_text="warn kraken:BTC-USD spread: ").wait_for()
     olga.get_by_role("button", name="Remove").click()
+    olga.wait_for_selector("text=added <i>: removed for everyone, no longer in force")
+    assert olga.locator("text=in force for everyone").count() == 0
     until(lambda: vera.locator("td", has_text="added <i>").count() == 0, "a rule that is gone")
 
     # A replay runs the rules in force and the user's own hooks again, and gives no toast.

@@ -18,8 +18,9 @@ from monitor.layouts import Shared
 from monitor.layouts.rule_form import RuleForm
 from monitor.rules import AlertRule
 from monitor.users import Viewer
-from monitor.views import style, tables
+from monitor.views import style, tables, times
 from monitor.views.clickable import Clickable
+from monitor.views.note import Note
 
 TABLE_EVERY_S = 0.5
 LEVELS = {"info": ("quiet", "●"), "warn": ("stale", "▲"), "alert": ("failed", "✖")}
@@ -40,7 +41,7 @@ class Alerts:
 
     def _make_form(self) -> None:
         look: dict[str, Any] = {"align": "end", "stylesheets": [style.WIDGET_CSS]}
-        self._form, self._told = RuleForm(), style.html()
+        self._form, self._note = RuleForm(), Note()
         # The rule that is being changed, by its title.
         self._changed = ""
         self._save = pn.widgets.Button(name="Add", width=170, **look)
@@ -57,7 +58,7 @@ class Alerts:
         self.view.extend(
             [
                 *(self._form.view, pn.FlexBox(*parts, gap="0 6px", align_items="end")),
-                *(self._told, self._trial),
+                *(self._note.view, self._trial),
             ]
         )
 
@@ -73,6 +74,7 @@ class Alerts:
             if names != self._recording.options:
                 self._recording.options = names
             self._trial.show(_trial(self._job))
+            self._note.refresh()
 
     def _say(self, said: str) -> None:
         """Hear what was clicked; a browser can send what its page does not offer."""
@@ -100,7 +102,7 @@ class Alerts:
             self._form.show(one["rule"])
         else:
             self._form.clear()
-        self._tell(f"changing {self._changed}" if one else "", is_well=True)
+        self._note.say(f"changing {self._changed}" if one else "")
 
     async def _save_rule(self, _: Any) -> None:
         rule = self._form.written()
@@ -112,11 +114,16 @@ class Alerts:
         wrong = await asyncio.to_thread(self._shared.alert, named)
         self._table_s = 0.0
         if wrong:
-            self._tell(wrong.partition(" failed: ")[2], is_well=False)
+            self._note.say(wrong.partition(" failed: ")[2], is_well=False)
             return
-        if wanted["action"] == "save_rule" or wanted["title"] == self._changed:
+        is_saved = wanted["action"] == "save_rule"
+        if is_saved or wanted["title"] == self._changed:
             self._edit(None)
-        self._tell("in force for everyone", is_well=True)
+        if is_saved:
+            name = wanted["rule"]["name"] or wanted["rule"]["kind"]
+            self._note.say(f"{name}: in force for everyone")
+        else:
+            self._note.say(f"{wanted['title']}: removed for everyone, no longer in force")
 
     async def _begin(self, _: Any) -> None:
         """Hold rules against the chosen recording, in a process of its own."""
@@ -131,15 +138,10 @@ class Alerts:
             (total,) = [sum(o["rows"].values()) for o in listed or [] if o["id"] == name] or [0]
             self._job = self._shared.archive.start("try", name, rules=rules, total=total)
         except (ArchiveError, ValueError) as error:
-            self._tell(str(error).splitlines()[0], is_well=False)
+            self._note.say(str(error).splitlines()[0], is_well=False)
             return
-        self._tell("", is_well=True)
+        self._note.say("")
         self._table_s = 0.0
-
-    def _tell(self, text: str, *, is_well: bool) -> None:
-        kind = "muted" if is_well else "error"
-        mark = "" if is_well else "✖ "
-        self._told.object = f'<div class="{kind}" role="status">{mark}{escape(text)}</div>'
 
 
 def rules_in_force(about: dict[str, Any]) -> list[AlertRule]:
@@ -177,7 +179,7 @@ def _rules(rules: Sequence[dict[str, Any]], may_act: bool) -> str:
                 acts,
             ]
         )
-    names = ["rule", "kind", "watches", "severity", "but for the defaults", ""]
+    names = ["rule", "kind", "watches", "severity", "changed from default", ""]
     return tables.table("Alert rules in force", names, rows, "none: nothing is told; add one below")
 
 
@@ -192,7 +194,14 @@ def _trial(job: Job | None) -> str:
         lines, count = job.outcome["lines"], job.outcome["signals"]
         first = f", the first {len(lines)}" if len(lines) < count else ""
         told = f"{count:,} signals in {job.outcome['rows']:,} rows, {job.seconds:.1f} s{first}"
-        told += "".join(f'<div class="wrap">{escape(line)}</div>' for line in lines)
+        told += "".join(f'<div class="wrap">{escape(_local(line))}</div>' for line in lines)
     else:
         told = f'<span class="error">{job.state} {escape(job.error)}</span>'
-    return f'<div class="panel"><h3>Tried on {escape(job.recording)}</h3>{told}</div>'
+    title = f"Tried on {escape(job.recording)}, times: {times.zone()}"
+    return f'<div class="panel"><h3>{title}</h3>{told}</div>'
+
+
+def _local(line: str) -> str:
+    """Write the time that a line begins with in the viewer's zone."""
+    at, _, rest = line.partition(" ")
+    return f"{times.local(times.local_ns(at))} {rest}"

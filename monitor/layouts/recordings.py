@@ -10,15 +10,14 @@ from typing import Any
 
 import panel as pn
 
-from monitor.api import time_ns
 from monitor.archive import LIST_EVERY_S, ArchiveError
 from monitor.export import FORMATS
 from monitor.hub import Hub, Instrument
 from monitor.layouts import Shared
 from monitor.layouts.recordings_download import Download
 from monitor.layouts.sql_result import pages
-from monitor.segments import iso, line
-from monitor.views import recordings, style
+from monitor.segments import line
+from monitor.views import recordings, style, times
 from monitor.views.clickable import Clickable
 
 PAGE_ROWS = 10
@@ -66,7 +65,7 @@ class Recordings:
         self._export = button(
             "Export", lambda one: self._start("export", one, form=self._form.value)
         )
-        self._from = pn.widgets.TextInput(name="Clip from (UTC)", width=225, **look)
+        self._from = pn.widgets.TextInput(name=f"Clip from ({times.zone()})", width=225, **look)
         self._to = pn.widgets.TextInput(name="to, inclusive", width=225, **look)
         self._clip = button("Clip", self._cut)
         self._delete = button("Delete …", self._ask)
@@ -75,7 +74,7 @@ class Recordings:
         )
         self._keep = button("Keep it", lambda _: self._end_asking())
         self._download = Download()
-        self._question = pn.Row(self._sure, self._keep, visible=False)
+        self._question = style.flowing(self._sure, self._keep, visible=False)
         self._actions = pn.Column(
             pn.FlexBox(
                 *(self._replay, self._verify, self._export, self._form),
@@ -205,14 +204,11 @@ class Recordings:
 
 
 def _time(ns: int | None) -> str:
-    return (iso(ns) or "").removesuffix("+00:00")
+    return "" if ns is None else times.local(ns)
 
 
 def _time_ns(text: str) -> int:
     try:
-        found = time_ns(text.strip())
+        return times.local_ns(text.strip())
     except ValueError:
-        found = None
-    if found is None:
-        raise ValueError(f"expected a time such as 2026-11-23T19:05:00.5, found {text!r}")
-    return found
+        raise ValueError(f"expected a time such as 2026-11-23T19:05:00.5, found {text!r}") from None

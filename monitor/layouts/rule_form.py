@@ -13,7 +13,7 @@ from monitor.views import style
 UNITS = {"s": "s", "ms": "ms", "bps": "bps", "percent": "%"}
 COMMON = {
     "hold_s": "Must hold for (s)",
-    "clear": "Over when back by (share)",
+    "clear": "Recovery margin (share)",
     "cooldown_s": "Again no sooner than (s)",
 }
 
@@ -34,7 +34,7 @@ class RuleForm:
         )
         self._common = {field: self._number(title) for field, title in COMMON.items()}
         self._own: dict[str, Any] = {}
-        self._thresholds = pn.Row(margin=0)
+        self._thresholds = pn.FlexBox(gap="0 6px", align_items="end", margin=0)
         self._told = style.html()
         first = (self._kind, self._name, self._match, self._thresholds)
         second = (self._severity, *self._common.values())

@@ -16,10 +16,11 @@ from monitor.exposure import Finding
 from monitor.hub import Hub, Instrument, SourceStatus
 from monitor.layouts import Shared
 from monitor.views import style, tables
+from monitor.views.note import Note
 
 TABLE_EVERY_S = 0.5
 RATES_MS = {"10 a second": 100, "5 a second": 200, "2 a second": 500, "1 a second": 1000}
-MODES = {"stream, or REST without one": "auto", "stream only": "ws", "REST only": "rest"}
+MODES = {"Auto (WebSocket, REST fallback)": "auto", "WebSocket only": "ws", "REST only": "rest"}
 # None leaves it to the venue.
 LEAST_INTERVAL_S, MOST_INTERVAL_S = 0.1, 3600.0
 NONE: dict[str, str | None] = {"choose one …": None}
@@ -33,7 +34,7 @@ class Settings:
 
     def __init__(self, shared: Shared, set_period: Callable[[int], None]) -> None:
         self._shared, self._tables_s = shared, 0.0
-        self._followed, self._told = style.html(), style.html()
+        self._followed, self._note = style.html(), Note()
         look: dict[str, Any] = {"stylesheets": [style.WIDGET_CSS]}
         button: dict[str, Any] = {**look, "align": "end"}
         self._venue = pn.widgets.Select(name="Venue", options=list(venues()), width=160, **look)
@@ -46,7 +47,7 @@ class Settings:
         self._mode = pn.widgets.Select(name="Mode", options=MODES, width=220, **look)
         self._interval = pn.widgets.FloatInput(
             name="Seconds between polls",
-            placeholder="the venue's",
+            placeholder="venue default",
             value=None,
             start=LEAST_INTERVAL_S,
             end=MOST_INTERVAL_S,
@@ -69,7 +70,7 @@ class Settings:
             self._followed,
             pn.FlexBox(*adding, gap="0 6px", align_items="end"),
             pn.FlexBox(self._chosen, self._remove, self._rate, gap="0 6px", align_items="end"),
-            self._told,
+            self._note.view,
             exposure,
             sizing_mode="stretch_width",
         )
@@ -78,6 +79,7 @@ class Settings:
         if time.monotonic() - self._tables_s < TABLE_EVERY_S:
             return
         self._tables_s = time.monotonic()
+        self._note.refresh()
         followed = self._shared.about().get("followed", [])
         html = _followed(followed, hub.sources())
         if self._followed.object != html:
@@ -95,7 +97,7 @@ class Settings:
     async def _add_source(self, _: Any) -> None:
         symbol = self._symbol.value.strip()
         if not symbol:
-            self._say("expected a symbol such as BTC-USDT, found none", is_well=False)
+            self._note.say("expected a symbol such as BTC-USDT, found none", is_well=False)
             return
         text = "+".join((f"{self._venue.value}:{symbol}", *self._channels.value))
         source = {"source": text, "mode": self._mode.value, "interval_s": self._interval.value}
@@ -103,24 +105,20 @@ class Settings:
 
     async def _remove_source(self, _: Any) -> None:
         if self._chosen.value is None:
-            self._say("expected a source to be chosen, found none", is_well=False)
+            self._note.say("expected a source to be chosen, found none", is_well=False)
             return
         await self._ask("remove", {"source": self._chosen.value})
 
     async def _ask(self, action: str, source: dict[str, Any]) -> None:
         """Have the collector do it; nobody else's page waits for that."""
         self._add.disabled = self._remove.disabled = True
-        self._say(f"{source['source']}: asking the venue for its list …", is_well=True)
+        self._note.say(f"{source['source']}: asking the venue for its list …")
         try:
             told = await asyncio.to_thread(self._shared.control, action, [source])
         finally:
             self._add.disabled = self._remove.disabled = False
-        self._say(told, is_well=" failed: " not in told)
+        self._note.say(told, is_well=" failed: " not in told)
         self._tables_s = 0.0
-
-    def _say(self, text: str, *, is_well: bool) -> None:
-        kind = "muted" if is_well else "error"
-        self._told.object = f'<div class="{kind}" role="status">{escape(text)}</div>'
 
 
 def _followed(followed: Sequence[dict[str, Any]], known: Sequence[SourceStatus]) -> str:
@@ -143,11 +141,13 @@ def _followed(followed: Sequence[dict[str, Any]], known: Sequence[SourceStatus])
             [
                 f"<b>{escape(source['source'])}</b>",
                 escape(words.get(source["mode"], source["mode"])),
-                "the venue's" if interval_s is None else f"{interval_s:g} s",
+                "venue default" if interval_s is None else f"{interval_s:g} s",
                 told,
             ]
         )
-    return tables.table("Followed for everybody", ["source", "mode", "polls every", "state"], rows)
+    return tables.table(
+        "Sources, for every viewer", ["source", "mode", "polls every", "state"], rows
+    )
 
 
 def states_of(source: str, known: Sequence[SourceStatus]) -> dict[str, int]:

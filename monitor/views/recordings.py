@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any, Protocol
 
+from monitor.views import times
+
 # A state is told by shape, colour and word alike: the class gives the colour.
 STATES = {
     "open": ("●", "connected", "recording"),
@@ -44,7 +46,7 @@ class Job(Protocol):
 
 def table(listed: Sequence[dict[str, Any]], chosen: str | None, total: int) -> str:
     """The recordings of a page, the newest first; a click on a row chooses it."""
-    names = ["recording", "state", "started (UTC)", "lasted", "sources"]
+    names = ["recording", "state", f"started ({times.zone()})", "lasted", "sources"]
     numbers = [*KINDS, "other", "losses", "size"]
     head = "".join(f"<th>{name}</th>" for name in names)
     head += "".join(f'<th class="number">{name}</th>' for name in numbers)
@@ -202,7 +204,9 @@ def _percent(value: float | None) -> str:
 
 
 def _when(text: str | None) -> str:
-    return escape(text[:19].replace("T", " ")) if text else "–"
+    if not text:
+        return "–"
+    return escape(times.local(times.local_ns(text))[:19].replace("T", " "))
 
 
 def _lasted(one: dict[str, Any]) -> str:
