@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -26,18 +27,25 @@ from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.page import Page
 from monitor.pipeline import Graph
+from monitor.present import Present
 from monitor.stages import Stage
+from monitor.standing import Seen, Standing, judge
 from monitor.views import style
 
 FOLDER_VARIABLE = "MONITOR_RECORDINGS"
 ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
+# The collector answers at once, or hangs.
+ANSWER_S = 2.0
+# Answers older than this are no longer shown: one is asked for every second.
+KNOWN_S = 4.0
 # What is older when it comes was not carried here just now.
 OLD_NS = 5_000_000_000
 SERVICE_UNAVAILABLE = 503
 # Adding a source takes a look at its venue's list.
 CONTROL_TIMEOUT_S = 60.0
 REFUSED = 400
+log = logging.getLogger(__name__)
 DONE = {"start": "started", "stop": "stopped", "add": "added", "remove": "removed"}
 
 
@@ -51,23 +59,34 @@ class Shared:
         self.findings: list[Finding] = []
         # Of every page that is not yet gone from memory.
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
-        self.hub = Hub()
+        self.present = Present()
+        self.hub = Hub(self.present)
         self.arrivals = Arrivals()
         self.carried = Stage()
         self._graph = Graph({"hub": self.hub}, [])
         self._about: dict[str, Any] = {}
+        self._held: lock.Held | None = None
+        self._answered_s = time.monotonic()
         self._closing = threading.Event()
-        self._follower = Follower(self._locate, self._take, self._attach)
+        self._follower = Follower(self._locate, self._take, self._attach, skips=True)
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
 
-    @property
-    def attached(self) -> bool:
-        return self._follower.state == "connected"
+    def standing(self) -> Standing | None:
+        """Return why the page does not show the present; None if it does."""
+        held = self._held
+        answer_ms = (time.monotonic() - self._answered_s) * 1e3
+        arrival_ms = self.present.arrival_ns() / 1e6
+        pid = held.pid if held else None
+        return judge(Seen(pid, self.hub.silence_ms, arrival_ms, answer_ms))
 
     def about(self) -> dict[str, Any]:
-        return self._about
+        """Return what the collector says of itself; what may have changed since is left out."""
+        about = self._about
+        if time.monotonic() - self._answered_s <= KNOWN_S:
+            return about
+        return {name: told for name, told in about.items() if name not in ("recorder", "rows_s")}
 
     @property
     def settings(self) -> HookSettings:
@@ -106,7 +125,7 @@ class Shared:
         """Begin anew, with what is active since before the rows that are still to be had."""
         self.hub.reset()
         with contextlib.suppress(requests.RequestException, ConnectionError):
-            self.hub.alerts.seed(self._call("GET", "/alerts"))
+            self.hub.alerts.seed(self._call("GET", "/alerts", timeout_s=TIMEOUT_S))
 
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)
@@ -117,24 +136,38 @@ class Shared:
         self.arrivals.tell()
 
     def _ask(self) -> None:
-        asked_s, rows = time.monotonic(), 0
         while not self._closing.is_set():
+            before, self._held = self._held, self._locate()
+            if before and self._held is None:
+                log.warning("the collector (PID %d) has ended", before.pid)
             names = [path.parent.name for path in self.folder.glob("*/*.duckdb*")]
             told: dict[str, Any] = {"recordings": sorted(set(names), reverse=True)}
-            try:
-                told |= self._call("GET", "/sources")
-                told["recorder"] = self._call("GET", "/health")["recorder"]
-                before, rows = rows, int(told.get("rows", 0))
-                then_s, asked_s = asked_s, time.monotonic()
-                # Another collector counts from nothing, and one of an older build does not.
-                if 0 < before <= rows:
-                    told["rows_s"] = (rows - before) / (asked_s - then_s)
-            except (requests.RequestException, ConnectionError):
-                told["running"] = False
-            self._about = told
+            if self._held is None:
+                self._about = told
+            else:
+                with contextlib.suppress(requests.RequestException, ConnectionError):
+                    told |= self._answer()
+                # What a collector that does not answer said before stays, until it is too old.
+                self._about = {**self._about, **told}
             self._closing.wait(ABOUT_EVERY_S)
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _answer(self) -> dict[str, Any]:
+        told = self._call("GET", "/sources", timeout_s=ANSWER_S)
+        told["recorder"] = self._call("GET", "/health", timeout_s=ANSWER_S)["recorder"]
+        before, rows = int(self._about.get("rows", 0)), int(told.get("rows", 0))
+        then_s, self._answered_s = self._answered_s, time.monotonic()
+        # Another collector counts from nothing, and one of an older build does not.
+        if 0 < before <= rows:
+            told["rows_s"] = (rows - before) / (self._answered_s - then_s)
+        return told
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout_s: float = CONTROL_TIMEOUT_S,
+    ) -> dict[str, Any]:
         held = self._locate()
         if held is None:
             raise ConnectionError(f"expected a running collector on {self.folder}, found none")
@@ -143,7 +176,7 @@ class Shared:
             f"http://{held.address}{path}",
             json=body,
             headers={"Authorization": f"Bearer {held.token}"},
-            timeout=TIMEOUT_S if body is None else CONTROL_TIMEOUT_S,
+            timeout=timeout_s,
         )
         if answer.status_code == REFUSED:
             raise ValueError(answer.json()["error"])

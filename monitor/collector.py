@@ -32,6 +32,7 @@ from monitor.health import Health
 from monitor.hooks import alerts
 from monitor.metrics import Metrics
 from monitor.pipeline import Graph, Sink
+from monitor.present import Present
 from monitor.publisher import CHUNK_EVERY_S, Publisher
 from monitor.recorder import Recorder, new_id
 from monitor.upkeep import Upkeep
@@ -77,7 +78,7 @@ class Collector:
         self.publisher = Publisher()
         self.rows = 0
         self._options = options
-        self._health, self._metrics = Health(), Metrics()
+        self._health, self._metrics = Health(Present()), Metrics()
         self._feeds = Feeds(
             options.sources, options.endpoints, options.settings.venues, raw=options.raw
         )

@@ -72,7 +72,8 @@ class _Metrics(_Handler):
 class _Tail(_Guarded):
     async def get(self) -> None:
         publisher = self.collector.publisher
-        stream = Stream(publisher)
+        # A page wants the present; what writes rows down wants them all.
+        stream = Stream(publisher, skips=self.get_query_argument("skip", "") == "1")
         publisher.followers += 1
         self.set_header("Content-Type", "application/vnd.apache.arrow.stream")
         try:

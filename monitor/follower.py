@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import threading
 from collections.abc import Callable
@@ -26,9 +27,11 @@ class Follower:
         locate: Callable[[], Held | None],
         emit: Callable[[Batch], None],
         on_attach: Callable[[Held], None] = lambda _: None,
+        skips: bool = False,
     ) -> None:
-        self.state = "waiting"
+        """With `skips` rows are left out, and counted, when this follower falls far behind."""
         self._locate, self._emit, self._on_attach = locate, emit, on_attach
+        self._path = "/tail?skip=1" if skips else "/tail"
         self._closing = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -48,23 +51,20 @@ class Follower:
         while not self._closing.is_set():
             held = self._locate()
             if held is not None:
-                try:
+                # One that goes away or hangs is looked for again.
+                with contextlib.suppress(*LINE_ERRORS):
                     self._follow(held)
-                except LINE_ERRORS:
-                    self.state = "waiting"
-            self.state = "waiting"
             self._closing.wait(RETRY_S)
 
     def _follow(self, held: Held) -> None:
         connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
         self._connection = connection
         try:
-            connection.request("GET", "/tail", headers={"Authorization": f"Bearer {held.token}"})
+            connection.request("GET", self._path, headers={"Authorization": f"Bearer {held.token}"})
             response = connection.getresponse()
             if response.status != http.client.OK:
                 return
             self._on_attach(held)
-            self.state = "connected"
             with pa.ipc.open_stream(response) as stream:
                 for record in stream:
                     if self._closing.is_set():

@@ -9,15 +9,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.batches import Batch, updates
+from monitor.present import SILENT_NS, UP, Present
 
 FAILED, DEGRADED = {"failed"}, {"stale", "polling", "initialising"}
 
 
 class Health:
-    """A sink that keeps the last state of each source; any thread may ask."""
+    """A sink that keeps the last state of each source; any thread may ask.
 
-    def __init__(self) -> None:
+    Ages are measured on this machine's clock. Once no row has come for 2 s (a `clock` row is due
+    every 100 ms) no source is connected, and the whole has failed.
+    """
+
+    def __init__(self, present: Present) -> None:
         self._lock = threading.Lock()
+        self._present = present
         self._sources: dict[tuple[str, str], dict[str, Any]] = {}
         self._now_ns = 0
 
@@ -25,6 +31,7 @@ class Health:
         with self._lock:
             if "signal" not in batch:
                 self._now_ns = max(self._now_ns, batch.now_ns or 0)
+                self._present.arrived()
             for instrument, count, last_ns in updates(batch):
                 source = self._source(*instrument)
                 source["updates"] += count
@@ -39,13 +46,17 @@ class Health:
                 {**source, "age_ms": self._age_ms(source)}
                 for source in map(dict, self._sources.values())
             ]
+            silence_ns = self._present.silence_ns(self._now_ns)
+        is_silent = silence_ns > SILENT_NS
         for source in sources:
             del source["last_ns"]
+            if is_silent and source["state"] in UP:
+                source |= {"state": "stale", "error": f"no row for {silence_ns / 1e9:.1f} s"}
         states = {source["state"] for source in sources}
         worst = "ok"
         if states & DEGRADED:
             worst = "degraded"
-        if states & FAILED or state == "failed" or unrecorded_rows:
+        if is_silent or states & FAILED or state == "failed" or unrecorded_rows:
             worst = "failed"
         recorder = {"state": state, "lag_ms": lag_ms, "unrecorded_rows": unrecorded_rows}
         return {"status": worst, "sources": sources, "recorder": recorder}
@@ -71,7 +82,7 @@ class Health:
 
     def _age_ms(self, source: dict[str, Any]) -> float | None:
         last_ns = source["last_ns"]
-        return None if last_ns is None else (self._now_ns - last_ns) / 1e6
+        return None if last_ns is None else max(0, self._present.now_ns() - last_ns) / 1e6
 
     def _follow_states(self, rows: pa.RecordBatch) -> None:
         of_symbols = rows.filter(pc.equal(rows["scope"], "symbol"))

@@ -6,7 +6,7 @@ import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,17 +16,15 @@ from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column, updates
 from monitor.candles import Candles
+from monitor.followed import Followed, by_tenth
+from monitor.incidents import Incident, Place
 from monitor.past import Past
-from monitor.quality import LOSSES, Incident, Minute, Place, Quality
+from monitor.present import SILENT_NS, UP, Present
+from monitor.quality import Minute, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
 MARKS = 2_000
 SIGNALS = 500
-UNBELIEVED = frozenset(("stale", "failed"))
-# Of each source's mid, one a second.
-MIDS = 60
-# Rates are taken over this long at least.
-RATE_NS = 500_000_000
 # Status rows that belong on the time axis.
 MARK_KINDS = frozenset(
     (
@@ -55,8 +53,9 @@ class Mark(NamedTuple):
 class SourceStatus(NamedTuple):
     """One line of the status grid; `age_ms` None before the first row, latencies NaN without any.
 
-    Latencies and `updates_s` are those of the last second; negative latencies show a venue's clock
-    that runs ahead. `last` is the last trade's price. `mids` holds one a second, NaN without one.
+    Latencies and `updates_s` are those of the last second, NaN where the line is gone; negative
+    latencies show a venue's clock that runs ahead. `last` is the last trade's price. `losses` are
+    those of the instrument and of its venue's connection. `mids` holds one a second.
     """
 
     venue: str
@@ -68,7 +67,7 @@ class SourceStatus(NamedTuple):
     latency_p50_ms: float
     latency_p99_ms: float
     last: float
-    gaps: int
+    losses: int
     book_health: str
     mids: tuple[float, ...]
     error: str
@@ -86,41 +85,31 @@ class Quote(NamedTuple):
     age_ms: float
 
 
-class _Source:
-    """What the rows said of one source."""
+class Totals(NamedTuple):
+    """What was counted of an instrument, or of a venue's connection, whose symbol is None."""
 
-    def __init__(self) -> None:
-        self.state, self.updates, self.last_ns, self.error = "initialising", 0, 0, ""
-        self.latencies_ms = (math.nan, math.nan)
-        self.book_health = ""
-        # When the last trade happened, and its price: one that was missing comes behind later ones.
-        self.traded_ns, self.price = 0, math.nan
-        self.gaps, self.updates_s = 0, math.nan
-        self.mids: deque[float] = deque(maxlen=MIDS)
-        self._rated = (0, 0)
-
-    def rate(self, now_ns: int) -> bool:
-        """Work out the rate since it was last; False if that is too short a time ago."""
-        then_ns, then = self._rated
-        if now_ns - then_ns < RATE_NS:
-            return False
-        if then_ns:
-            self.updates_s = (self.updates - then) / (now_ns - then_ns) * 1e9
-        self._rated = (now_ns, self.updates)
-        return True
+    venue: str
+    symbol: str | None
+    counts: Minute
+    incidents: int
 
 
 class Hub:
     """A sink that any number of views read, at their own pace, from other threads.
 
-    `epoch` tells one filling from every other, those of other hubs too.
+    The hub of live rows is given the `present`: ages are then measured on this machine's clock,
+    and once no row has come for 2 s no source is connected. Without it ages are measured on the
+    rows' clock, as in a replay. `epoch` tells one filling from every other, of other hubs too.
     """
 
     _epochs = itertools.count()
 
-    def __init__(self) -> None:
+    def __init__(self, present: Present | None = None) -> None:
         self._lock = threading.Lock()
+        self._present = present
         self.epoch, self.now_ns = next(self._epochs), 0
+        # Of the last row, -1 before the first.
+        self.last_ord = -1
         self._clear()
 
     def reset(self) -> None:
@@ -137,6 +126,10 @@ class Hub:
                 self._signals.extend(signals)
                 self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
+            ords = batch.ords
+            self.last_ord = ords[1] if ords else self.last_ord
+            if self._present:
+                self._present.arrived()
             quotes = self._authority.quotes(batch)
             if quotes.rows.num_rows:
                 self._take("quote", *quotes)
@@ -144,35 +137,34 @@ class Hub:
                 if kind in batch:
                     self._take(kind, batch[kind], *batch.by_instrument(kind))
             for instrument, count, last_ns in updates(batch):
-                source = self._sources.setdefault(instrument, _Source())
+                source = self._source(instrument)
                 source.updates += count
                 source.last_ns = max(source.last_ns, last_ns)
-            if "status" in batch:
-                self._follow(batch["status"])
-            if "stat" in batch:
-                self._measure(batch["stat"])
+            for instrument, tenth, count in by_tenth(batch):
+                self._source(instrument).count(tenth, count)
+            for row, at_ns in _in_order(batch):
+                if "scope" in row:
+                    self._follow(row, at_ns)
+                else:
+                    self._source((row["venue"], row["symbol"])).measure(row, at_ns)
+                    self._quality.measure(row, at_ns)
 
     def remember(self, past: Past) -> None:
-        """Begin with what was before the rows that follow, as if these had all been seen."""
+        """Begin with what was before the rows that follow, as if all of it had been seen."""
         # What somebody did about an alert follows its signal.
-        self(Batch({"signal": past.rows["signal"]} if "signal" in past.rows else {}))
-        first = {instrument: known.first_ns for instrument, known in past.known.items()}
-        for instrument, rows in _appearances(past.rows["status"], first):
-            self(Batch({"status": rows} if rows.num_rows else {}))
-            if instrument:
-                self._sources.setdefault(instrument, _Source())
-        self(Batch({"stat": past.rows["stat"]} if "stat" in past.rows else {}))
+        self(Batch({kind: past.rows[kind] for kind in ("signal",) if kind in past.rows}))
+        self(Batch({kind: past.rows[kind] for kind in ("status", "stat") if kind in past.rows}))
         with self._lock:
-            for instrument, known in past.known.items():
-                source = self._sources[instrument]
-                source.updates, source.last_ns = known.updates, known.last_ns
-                self.now_ns = max(self.now_ns, known.last_ns)
+            # The rows of `stat` that count something are among the last ones again.
             self._rings.clear()
             for kind, rows in past.lasts.kinds.items():
                 self._take(kind, rows, *past.lasts.by_instrument(kind))
-            for instrument in past.known:
+            for instrument, known in past.known.items():
+                source = self._source(instrument)
+                source.updates, source.last_ns = known.updates, known.last_ns
+                self.now_ns = max(self.now_ns, known.last_ns)
                 bars = {
-                    kept_s: by[instrument] for kept_s, by in past.bars.items() if instrument in by
+                    length: by[instrument] for length, by in past.bars.items() if instrument in by
                 }
                 self._candles[instrument] = Candles(bars)
             in_order = sorted(self._marks, key=_time_of)
@@ -201,51 +193,72 @@ class Hub:
             return candles.since(interval_s, cursor) if candles else (0, {})
 
     def instruments(self) -> list[Instrument]:
+        """Return the instruments that are followed; those that were removed are not."""
         with self._lock:
-            return sorted(self._sources)
+            return [instrument for instrument, _ in self._followed()]
+
+    @property
+    def silence_ms(self) -> float:
+        """How long no new row has come, by this machine's clock; 0 in a replay."""
+        return self._present.silence_ns(self.now_ns) / 1e6 if self._present else 0.0
+
+    @property
+    def is_silent(self) -> bool:
+        return self.silence_ms > SILENT_NS / 1e6
+
+    def _age_ms(self, since_ns: int) -> float:
+        now_ns = self._present.now_ns() if self._present else self.now_ns
+        return max(0, now_ns - since_ns) / 1e6
 
     def sources(self) -> list[SourceStatus]:
+        """Return every source's state; while the hub is silent none is connected."""
         with self._lock:
-            return [
+            found = [
                 SourceStatus(
                     venue,
                     symbol,
                     source.state,
                     source.updates,
-                    source.updates_s,
-                    (self.now_ns - source.last_ns) / 1e6 if source.last_ns else None,
-                    *source.latencies_ms,
+                    source.rate(self.now_ns),
+                    self._age_ms(source.last_ns) if source.last_ns else None,
+                    *source.latencies_ms(self.now_ns),
                     source.price,
-                    source.gaps,
-                    source.book_health,
-                    tuple(source.mids),
+                    self._count((venue, symbol)).losses + self._count((venue, None)).losses,
+                    source.book(self.now_ns),
+                    source.mids(self.now_ns),
                     source.error,
                 )
-                for (venue, symbol), source in sorted(self._sources.items())
+                for (venue, symbol), source in self._followed()
             ]
+            return [_unknown(source) for source in found] if self.is_silent else found
 
     def quotes(self) -> list[Quote]:
         """Return the last quote of every instrument that has one."""
         quotes = []
         with self._lock:
             for (kind, venue, symbol), ring in sorted(self._rings.items()):
-                if kind == "quote":
+                if kind == "quote" and not self._source((venue, symbol)).removed:
                     names = ("bid", "bid_size", "ask", "ask_size")
                     last = {name: ring.last(name) for name in names}
-                    age_ms = (self.now_ns - ring.last("ts_recv")) / 1e6
+                    age_ms = self._age_ms(int(ring.last("ts_recv")))
                     quotes.append(Quote(venue, symbol, **last, age_ms=age_ms))
         return quotes
 
     def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
         """Return what was wrong by place and minute, and the last incidents, the oldest first."""
         with self._lock:
-            return self._quality.minutes(), self._quality.incidents()
+            return self._quality.minutes(self.now_ns), self._quality.incidents(self.now_ns)
 
-    def connections(self) -> tuple[int, int]:
-        """Return how many venues' connections are up, and how many there should be."""
+    def totals(self) -> list[Totals]:
+        """Return what was counted of each instrument and, where there is any, each connection."""
         with self._lock:
-            states = list(self._connections.values())
-        return sum(state not in ("failed", "stopped") for state in states), len(states)
+            places = [place for place, _ in self._followed()]
+            venues = {venue for venue, _ in places}
+            lines = [(venue, None) for venue in self._quality.connections() if venue in venues]
+            return [
+                Totals(*place, self._count(place), self._quality.incident_count(place))
+                for place in (*places, *lines)
+            ]
 
     @property
     def updates(self) -> int:
@@ -267,12 +280,11 @@ class Hub:
             return sorted(self._signals, key=lambda row: int(row["ts_recv"].value))
 
     def _clear(self) -> None:
-        self.now_ns = 0
+        self.now_ns, self.last_ord = 0, -1
         self._authority = Authority()
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}
-        self._sources: dict[Instrument, _Source] = {}
-        self._connections: dict[str, str] = {}
+        self._sources: dict[Instrument, Followed] = {}
         self._marks: deque[Mark] = deque(maxlen=MARKS)
         self._mark_count = 0
         self._quality = Quality()
@@ -293,9 +305,12 @@ class Hub:
             if len(at):
                 mine = {name: values[at] for name, values in columns.items()}
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
+                if kind == "quote":
+                    mids = (mine["bid"] + mine["ask"]) / 2
+                    self._source(instrument).quote(mine["ts_recv"], mids)
                 if kind == "trade":
                     self._candles.setdefault(instrument, Candles()).take(mine)
-                    source = self._sources.setdefault(instrument, _Source())
+                    source = self._source(instrument)
                     newest = len(at) - 1 - int(np.argmax(mine["traded"][::-1]))
                     if mine["traded"][newest] >= source.traded_ns:
                         source.traded_ns = int(mine["traded"][newest])
@@ -310,77 +325,56 @@ class Hub:
                     Mark(row["ts_recv"].value, row["venue"], row["symbol"], row["level"], text)
                 )
 
-    def _last(self, kind: str, instrument: Instrument, name: str) -> float:
-        ring = self._rings.get((kind, *instrument))
-        return ring.last(name) if ring else math.nan
+    def _source(self, instrument: Instrument) -> Followed:
+        return self._sources.setdefault(instrument, Followed())
 
-    def _mid(self, instrument: Instrument) -> float:
-        bid, ask = (self._last("quote", instrument, name) for name in ("bid", "ask"))
-        return (bid + ask) / 2
+    def _followed(self) -> list[tuple[Instrument, Followed]]:
+        return [(of, source) for of, source in sorted(self._sources.items()) if not source.removed]
 
-    def _follow(self, rows: pa.RecordBatch) -> None:
-        times = column(rows, "ts_recv")
-        for row, ts_recv in zip(rows.drop_columns(["ts_recv"]).to_pylist(), times, strict=True):
-            venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
-            detail = row["detail"] or ""
-            if kind in LOSSES and not (symbol and kind == "gap"):
-                self._lose(venue, symbol)
-            self._quality.follow({**row, "detail": detail}, int(ts_recv))
-            if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
-                source = self._sources.setdefault((venue, symbol), _Source())
-                source.state, source.error = row["state"], detail
-            elif row["scope"] == "connection":
-                self._connections[venue] = row["state"]
-            if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
-                lost = f" ({row['count']})" if row["count"] else ""
-                self._mark_count += 1
-                self._marks.append(Mark(int(ts_recv), venue, symbol, kind, f"{detail}{lost}"))
+    def _count(self, place: Place) -> Minute:
+        return self._quality.total(place, self.now_ns)
 
-    def _lose(self, venue: str, symbol: str | None) -> None:
-        """Count a loss of an instrument, or one of its connection for all of the venue.
-
-        Gaps of an instrument are counted by the rows of `stat`.
-        """
-        for instrument, source in self._sources.items():
-            if instrument[0] == venue and symbol in (None, instrument[1]):
-                source.gaps += 1
-
-    def _measure(self, rows: pa.RecordBatch) -> None:
-        names = ("venue", "symbol", "channel", "latency_p50_ms", "latency_p99_ms", "book_health")
-        for venue, symbol, channel, p50, p99, health, gaps, duplicates, late, now_ns in zip(
-            *(rows[name].to_pylist() for name in (*names, "gaps", "duplicates", "late")),
-            column(rows, "ts_recv").tolist(),
-            strict=True,
-        ):
-            source = self._sources.setdefault((venue, symbol), _Source())
-            source.gaps += int(gaps or 0)
-            wrong = Minute(*(int(count or 0) for count in (gaps, duplicates, late)))
-            self._quality.add((venue, symbol), now_ns, wrong)
-            if source.rate(now_ns):
-                source.mids.append(self._mid((venue, symbol)))
-                if source.state in UNBELIEVED:
-                    self._quality.add((venue, symbol), now_ns, Minute(stale_s=1))
-            if channel == "book":
-                source.book_health = health or ""
-            if p50 is not None:
-                source.latencies_ms = (p50, p99)
+    def _follow(self, row: dict[str, Any], at_ns: int) -> None:
+        """Take a row of kind `status`."""
+        venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
+        self._quality.follow(row, at_ns)
+        if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
+            self._source((venue, symbol)).follow(row)
+        if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
+            lost = f" ({row['count']})" if row["count"] else ""
+            self._mark_count += 1
+            self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
 
 
 def _time_of(mark: Mark) -> int:
     return mark.ts_recv
 
 
-def _appearances(
-    rows: pa.RecordBatch, first_ns: Mapping[Instrument, int]
-) -> Iterator[tuple[Instrument | None, pa.RecordBatch]]:
-    """Cut status rows where instruments appear: each with the rows before its first, then the rest.
+def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
+    found: list[tuple[int, dict[str, Any], int]] = []
+    for kind in ("status", "stat"):
+        if kind in batch:
+            rows = batch[kind]
+            times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
+            plain = rows.drop_columns(["ts_recv", "ts_event", "ts_sent"]).to_pylist()
+            found += zip(ords, plain, times, strict=True)
+    for _, row, at_ns in sorted(found, key=lambda one: one[0]):
+        yield row, at_ns
 
-    A connection's losses count for the instruments that are known by then.
+
+def _unknown(source: SourceStatus) -> SourceStatus:
+    """Return what is known of a source while no row comes: its last prices, and how old they are.
+
+    A state in which it was not believed stays.
     """
-    times = np.maximum.accumulate(column(rows, "ts_recv"))
-    start = 0
-    for instrument in sorted(first_ns, key=lambda one: first_ns[one]):
-        stop = int(np.searchsorted(times, first_ns[instrument]))
-        yield instrument, rows.slice(start, stop - start)
-        start = stop
-    yield None, rows.slice(start)
+    if source.state not in UP:
+        return source
+    return source._replace(
+        state="stale",
+        error="no rows come from the collector",
+        updates_s=math.nan,
+        latency_p50_ms=math.nan,
+        latency_p99_ms=math.nan,
+        book_health="",
+    )

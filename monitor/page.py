@@ -24,6 +24,7 @@ from monitor.layouts.recordings import Recordings
 from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
+from monitor.present import UP
 from monitor.recordings import paths_of
 from monitor.replaying import BEGINNING, Replaying, Start
 from monitor.segments import FILE_ERRORS
@@ -238,7 +239,8 @@ class Page:
         )
 
     def _refresh_headline(self, hub: Hub) -> None:
-        headline = self._headline(hub)
+        # The last row that the page has: what it shows can be held against SQL up to there.
+        headline = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
         if self._bar.object != headline:
             self._bar.object = headline
         self._bell.refresh(hub, is_live=self._replaying is None)
@@ -248,9 +250,14 @@ class Page:
         else:
             running = self._shared.about().get("running", False)
             self._run.name = STOP if running else START
+            # A collector that is not there or does not answer can be told nothing.
+            standing = self._shared.standing()
+            is_deaf = standing is not None and standing.kind in ("missing", "hung")
+            self._run.disabled = is_deaf or not self._may_act
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
+        self._habits.old = self._replaying is None and hub.is_silent
 
     def _headline(self, hub: Hub) -> str:
         name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
@@ -264,24 +271,20 @@ class Page:
                 told += f" · {escape(self._replaying.trouble)}"
             return _bar(name, ("replay", text), muted=told, kind="replaying")
         about = self._shared.about()
-        if not self._shared.attached:
-            return _bar(
-                name,
-                ("waiting", "NO COLLECTOR"),
-                muted="start one: monitor record binance:BTC-USDT, or monitor serve",
-            )
-        up, all_of_them = hub.connections()
         badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
-        if about.get("running"):
-            badges.append(("live", f"LIVE ({_mode(hub)}) — {updates}"))
-        else:
-            badges.append(("stopped", f"STOPPED for everyone — {updates}"))
+        standing = self._shared.standing()
+        if standing is not None:
+            badges.append(("waiting", standing.badge))
+            return _bar(name, *badges, muted=f"{escape(standing.advice)}{self._note}")
+        states = [source.state for source in hub.sources()]
+        up = sum(state in UP for state in states)
+        badges.append(_live_badge(states, bool(about.get("running")), updates))
         if about.get("trouble"):
             badges.append(("waiting", escape(about["trouble"])))
         recording = about.get("recording")
         told = f"recording {escape(recording)}" if recording else "not recording"
         return _bar(
-            name, *badges, muted=f"{up}/{all_of_them} connections active · {told}{self._note}"
+            name, *badges, muted=f"{up} of {len(states)} sources connected · {told}{self._note}"
         )
 
     def _recordings(self) -> list[str]:
@@ -357,12 +360,17 @@ class Page:
         self._note = f" · {escape(self._shared.control(action))}"
 
 
-def _mode(hub: Hub) -> str:
-    """Tell how the rows come: by stream, by polling, or some by each."""
-    polled = {source.state == "polling" for source in hub.sources()}
-    return {frozenset({True}): "REST", frozenset({True, False}): "WebSocket and REST"}.get(
-        frozenset(polled), "WebSocket"
-    )
+def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
+    """Return the look and the text of the badge; it is green only if a source is connected."""
+    if not is_running:
+        return "stopped", f"STOPPED for everyone — {updates}"
+    up = [state for state in states if state in UP]
+    if not up:
+        is_opening = all(state == "initialising" for state in states)
+        return "waiting", f"{'CONNECTING' if is_opening else 'NO SOURCE CONNECTED'} — {updates}"
+    polled = sum(state == "polling" for state in up)
+    way = "REST" if polled == len(up) else "WebSocket and REST" if polled else "WebSocket"
+    return "live", f"LIVE ({way}) — {updates}"
 
 
 def _moment(ns: int) -> str:

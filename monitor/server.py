@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import gc
 import hmac
 import json
@@ -23,7 +24,9 @@ from typing import Any
 from monitor import lock
 from monitor.exposure import Exposure, check
 from monitor.gate import COOKIE, HEADERS, Gate, guard
+from monitor.hub import Hub
 from monitor.login import Desk, routes
+from monitor.present import UP
 from monitor.users import Users
 
 # A closed tab's session is looked for so often, and ends when it has been unused for so long:
@@ -35,6 +38,7 @@ PING_EVERY_S = 60.0
 MAX_BODY_BYTES = 64 << 10
 START_S = 20.0
 STOP_S = 4.5
+ANSWER_S = 2.0
 POLL_S = 0.05
 
 
@@ -134,7 +138,8 @@ def _serve_page(folder: Path, exposure: Exposure) -> None:
 
         async def get(self) -> None:
             path = self.request.path
-            status, kind, body = await IOLoop.current().run_in_executor(None, _ask, folder, path)
+            ask = functools.partial(_ask, folder, path, shared.hub)
+            status, kind, body = await IOLoop.current().run_in_executor(None, ask)
             self.set_status(status)
             self.set_header("Content-Type", kind)
             if path == "/metrics":
@@ -231,14 +236,27 @@ def _metrics(sessions: list[Any], documents: int) -> str:
     )
 
 
-def _ask(folder: Path, path: str) -> tuple[int, str, bytes]:
+def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
+    """Return what the collector answers; where it does not, what the page itself knows."""
     import requests
 
     held = lock.holder(folder)
     if held is not None:
         with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"http://{held.address}{path}", timeout=STOP_S)
+            answer = requests.get(f"http://{held.address}{path}", timeout=ANSWER_S)
             return answer.status_code, answer.headers["Content-Type"], answer.content
+    found = "none that answers" if held else "none"
+    sources = [
+        {
+            "venue": source.venue,
+            "symbol": source.symbol,
+            "state": "stale" if source.state in UP else source.state,
+            "age_ms": source.age_ms,
+            "updates": source.updates,
+            "error": f"expected a running collector, found {found}",
+        }
+        for source in hub.sources()
+    ]
     recorder = {"state": "failed", "lag_ms": None, "unrecorded_rows": None}
-    report = {"status": "failed", "sources": [], "recorder": recorder}
+    report = {"status": "failed", "sources": sources, "recorder": recorder}
     return 503, "application/json", json.dumps(report).encode()

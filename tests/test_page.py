@@ -96,7 +96,7 @@ def test_the_page_shows_streams_stops_and_replays(
     view = watched()
     page = view.page
     assert "SIMULATED" in view.headline()
-    page.wait_for_selector("text=3/3 connections active")
+    page.wait_for_selector("text=6 of 6 sources connected")
     until(lambda: page.locator("td.state.connected").count() == 6, "six connected sources")
     first = view.updates()
     until(lambda: view.updates() > first + 50, "more updates")

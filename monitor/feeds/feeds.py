@@ -243,15 +243,19 @@ class Feeds:
 
     def _reopen(self, venue: str) -> None:
         if self._running:
-            self._leave({venue})
+            kept = [source.symbol for source in self._sources if source.venue == venue]
+            self._leave({venue}, kept)
             self._open_all({venue})
 
-    def _leave(self, names: set[str]) -> None:
-        """Leave the venues, all their connections together, and their REST sessions last."""
+    def _leave(self, names: set[str], kept: list[str] | None = None) -> None:
+        """Leave the venues, all their connections together, and their REST sessions last.
+
+        The rows tell of symbols that are not `kept` that they were removed.
+        """
         keys = [key for key in self._supervisors if key[0].venue in names]
         leaving = [self._supervisors.pop(key) for key in keys]
         for supervisor in leaving:
-            supervisor.stop()
+            supervisor.stop(kept)
         for supervisor in leaving:
             supervisor.join(JOIN_S)
         for venue in names & self._rests.keys():

@@ -76,8 +76,10 @@ class Supervisor:
     def start(self) -> None:
         self._thread.start()
 
-    def stop(self) -> None:
-        """Ask the thread to end; `join` waits for it."""
+    def stop(self, kept: list[str] | None = None) -> None:
+        """Ask the thread to end; `join` waits for it. Symbols that are not `kept` are removed."""
+        if kept is not None:
+            self._session.keep(kept)
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
@@ -98,12 +100,15 @@ class Supervisor:
         if self._ws_url is None or self._policy.mode == "rest":
             self._poll()
             return
-        back_off = BackOff()
+        back_off, kind = BackOff(), ""
         while not self._stopping.is_set():
             self._conn, self._opened_s = self._next_conn(), None
             kind, self._why, pause_s = self._live(self._ws_url)
             self._end(kind, self._why)
             self._idle(max(pause_s, back_off.pause_s(self._lived_s())))
+        if kind != "stopped":
+            # It was stopped while it waited to connect again.
+            self._end("stopped", "stopped on request")
 
     def _poll(self) -> None:
         """Ask by REST for as long as it takes; the venue has no stream, or none is wanted."""

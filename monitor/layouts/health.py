@@ -33,14 +33,16 @@ class Health:
         self._panes: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(css=style.HEAT_CSS), view) for view in views
         ]
-        # A click on the time of an incident shows it again.
-        self._incidents = Clickable(lambda said: on_see(int(said)) if said.isdecimal() else None)
+        self._on_see, self._most = on_see, trust.INCIDENTS_A_PAGE
+        self._incidents = Clickable(self._take)
         *wide, recorder = (pane for pane, _ in self._panes)
         self.view = pn.Column(
             *wide, style.side_by_side(self._incidents, recorder), sizing_mode="stretch_width"
         )
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        if hub is not self._shown:
+            self._most = trust.INCIDENTS_A_PAGE
         if hub is self._shown and time.monotonic() - self._refreshed_s < EVERY_S:
             return
         self._shown, self._refreshed_s = hub, time.monotonic()
@@ -48,7 +50,15 @@ class Health:
             html = view(hub)
             if pane.object != html:
                 pane.object = html
-        self._incidents.show(trust.incidents(hub))
+        self._incidents.show(trust.incidents(hub, self._most))
+
+    def _take(self, said: str) -> None:
+        """Show an incident again whose time was clicked, or more of them."""
+        if said.isdecimal():
+            self._on_see(int(said))
+        elif said == "more" and self._shown:
+            self._most += trust.INCIDENTS_A_PAGE
+            self._incidents.show(trust.incidents(self._shown, self._most))
 
     def _recorder(self, hub: Hub) -> str:
         if hub is not self._shared.hub:

@@ -11,6 +11,7 @@ from bokeh.models import Spinner
 
 # Refreshes that a browser may not have come to yet.
 AHEAD = 2
+NAME = "echo"
 
 
 class Echo:
@@ -21,7 +22,9 @@ class Echo:
 
     def __init__(self, on_echo: Callable[[int, float], None]) -> None:
         self._on_echo = on_echo
-        self._sent, self._heard = (Spinner(value=0, visible=False) for _ in range(2))
+        # The browser watches the first one: a page that hears nothing for long says so.
+        self._sent = Spinner(value=0, visible=False, name=NAME)
+        self._heard = Spinner(value=0, visible=False)
         self._sent.js_link("value", self._heard, "value")
         self._heard.on_change("value", self._take)
         self._went_s: dict[int, float] = {}

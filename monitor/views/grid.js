@@ -11,9 +11,9 @@ const COLUMNS = [
   ["bps", "fixed2", "Spread in basis points of the mid"],
   ["msg/s", "fixed0", "Quotes, trades and book messages in the last second"],
   ["age", "age", "Since the last row"],
-  ["p50 ms", "fixed1", "Median latency of the last second, venue to receipt"],
-  ["p99 ms", "fixed1", "99th percentile of latency"],
-  ["gaps", "fixed0", "Losses seen: gaps, wrong checksums, crossed books"],
+  ["p50 ms", "fixed1", "Median latency of the last second, venue to receipt, of the slowest channel"],
+  ["p99 ms", "fixed1", "99th percentile of latency of the last second, of the slowest channel"],
+  ["losses", "fixed0", "Gaps, wrong checksums, crossed prices and mismatches of the instrument and of its venue's connection; Health shows the two apart"],
   ["book", "book", "Health of the order book"],
   ["last minute", "spark", "Mid of the last minute, one value a second"],
 ];
@@ -23,7 +23,7 @@ const MIDS = 13;
 
 const formats = [0, 1, 2].map(
   (digits) => new Intl.NumberFormat("en-US", {minimumFractionDigits: digits, maximumFractionDigits: digits}));
-const price = new Intl.NumberFormat("en-US", {maximumSignificantDigits: 9});
+const price = new Intl.NumberFormat("en-US", {maximumSignificantDigits: 17});
 const written = {
   text: (value) => value,
   price: (value) => price.format(value),
@@ -116,7 +116,7 @@ export function render({model}) {
     const kind = COLUMNS[column][1];
     const cell = lines[at].cells[column];
     if (kind === "spark") { draw(cell.firstChild, value); return; }
-    if (value === null || value === "") { cell.textContent = "–"; return; }
+    if (value === null || value === "") { cell.className = kind; cell.textContent = "–"; return; }
     if (kind === "state") {
       cell.className = `state ${value}`;
       cell.textContent = `${model.shapes[value] || "?"} ${value}`;
@@ -126,7 +126,7 @@ export function render({model}) {
       cell.textContent = `${model.books[value] || "?"} ${value}`;
     } else {
       cell.textContent = written[kind](value);
-      if (COLUMNS[column][0] === "gaps") cell.classList.toggle("lost", value > 0);
+      if (COLUMNS[column][0] === "losses") cell.classList.toggle("lost", value > 0);
     }
   }
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import param
 from panel.custom import JSComponent
 
-from monitor.hub import MIDS, Hub, Instrument
+from monitor.followed import MIDS
+from monitor.hub import Hub, Instrument
 from monitor.views.style import FONT
 from monitor.views.tables import BOOKS, SHAPES
 
@@ -113,7 +114,7 @@ def grid_rows(hub: Hub) -> list[Row]:
                 _age(source.age_ms),
                 _shown(source.latency_p50_ms, 1),
                 _shown(source.latency_p99_ms, 1),
-                source.gaps,
+                source.losses,
                 source.book_health,
                 [_shown(mid) for mid in source.mids],
                 source.error,

@@ -12,6 +12,8 @@ const KEYS = [
 ];
 const ASK_EVERY_MS = 1000;
 const KEEP_FILE_MS = 60000;
+// A refresh is due every 100 ms. The server has other viewers, whose pages take their time.
+const SILENT_MS = 3000, LOOK_EVERY_MS = 500;
 const SENT = new Set([" ", ".", "ArrowLeft", "ArrowRight", ..."123456789"]);
 
 function node(name, className, text) {
@@ -108,6 +110,7 @@ export function render({model}) {
   model.on("remove", () => {
     document.removeEventListener("keydown", pressed);
     window.removeEventListener("monitor-save", pass);
+    clearInterval(looking);
   });
 
   model.on("msg:custom", (data) => {
@@ -116,7 +119,23 @@ export function render({model}) {
   });
   model.send_msg({ready: true});
 
-  let asking = false;
+  model.on("old", () => {
+    document.documentElement.style.setProperty("--age-opacity", model.old ? "0.6" : "1");
+  });
+
+  let asking = false, heardMs = Date.now();
+  const echo = window.Bokeh.documents[0].get_model_by_name("echo");
+  const heard = () => {
+    heardMs = Date.now();
+    if (!asking) lost.hidden = true;
+  };
+  echo.properties.value.change.connect(heard);
+  const looking = setInterval(() => {
+    const silentMs = Date.now() - heardMs;
+    if (asking || silentMs < SILENT_MS) return;
+    lost.hidden = false;
+    lost.textContent = `✖ The server of this page has sent nothing for ${Math.floor(silentMs / 1000)} s: what you see is old.`;
+  }, LOOK_EVERY_MS);
   const ask = async () => {
     try {
       await fetch("health", {cache: "no-store"});

@@ -41,6 +41,8 @@ class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
     theme = param.String()
     zone = param.String()
     replaying = param.Boolean(default=False)
+    # Whether what is shown is not of now: it is dimmed.
+    old = param.Boolean(default=False)
 
     _esm = Path(__file__).with_suffix(".js")
     _stylesheets: ClassVar[list[str]] = [CSS]

@@ -52,7 +52,7 @@ label, .bk-slider-title, .bk-slider-value {{ color: var(--muted); }}
 .noUi-connect {{ background: var(--accent); }} .noUi-handle {{ background: var(--text); }}
 """
 TABS_CSS = f"""
-:host {{ --background: var(--bg); }}
+:host {{ --background: var(--bg); opacity: var(--age-opacity, 1); }}
 .bk-header {{ border-bottom: 1px solid var(--line) !important; }}
 .bk-headers-wrapper {{ flex-wrap: wrap; }}
 .bk-tab {{ color: var(--muted); background: transparent !important; border: none !important;

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Mapping
 from html import escape
 from typing import Any
 
 import numpy as np
 
-from monitor.hub import Hub
-from monitor.quality import MINUTE_NS, Incident, Minute
+from monitor.hub import Hub, SourceStatus, Totals
+from monitor.incidents import Incident
+from monitor.quality import MINUTE_NS, SECOND_NS, Minute
 from monitor.stages import Stage
 from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
 
 SHOWN_MINUTES = 30
-SHOWN_INCIDENTS = 40
+INCIDENTS_A_PAGE = 40
 SHOWN_NODES = 12
 GB_FROM_MB = 10_240
 # What a cell of the heat map shows: the worst of it, by colour and by shape.
 WORST = (
     ("losses", "bad", "▲"),
-    ("stale_s", "warn", "◷"),
+    ("stale_ns", "warn", "◷"),
     ("late", "info", "↓"),
     ("duplicates", "idle", "≡"),
 )
@@ -29,38 +30,64 @@ WORST = (
 BINS_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STEPS = 5
 SHARES = (50, 95, 99)
+# What each number of a source is; a connection has those only that are counted by status rows.
+SOURCE_HELP = {
+    "source": "A line named connection holds what concerns no single instrument of a venue",
+    "state": "Whether the line is believed",
+    "updates": "Quotes, trades and book messages",
+    "msg/s": "Updates in the last second",
+    "age": "Since the last update",
+    "p50 / p99 ms": "Latency of the last second, venue to receipt; of the slowest channel",
+    "book": "Health of the order book",
+    "losses": "Status rows gap, checksum, crossed and mismatch of the instrument itself; those of"
+    " its connection are on the connection's line",
+    "duplicates": "Messages received again, of the instrument itself",
+    "late": "Messages received after later ones, of the instrument itself",
+    "stale": "Time in state stale or failed",
+    "incidents": "Incidents of the instrument itself",
+    "": "",
+}
+OUTCOMES = {
+    "lasts": ("state failed", "✖ lasts"),
+    "unknown": ("state initialising", "○"),
+    "lost": ("mark", "▲"),
+    "over": ("", "●"),
+}
 
 
 def sources(hub: Hub) -> str:
-    """Every source with what it lost and how often it broke."""
-    minutes, incidents = hub.quality()
-    broke = Counter((incident.venue, incident.symbol) for incident in incidents)
-    rows = []
-    for source in hub.sources():
-        place = (source.venue, source.symbol)
-        wrong = Minute()
-        for minute in minutes.get(place, {}).values():
-            wrong = wrong.plus(minute)
+    """Every source with what it lost and how often it broke, and the connections likewise."""
+    states = {(source.venue, source.symbol): source for source in hub.sources()}
+    rows = [_source(total, states.get((total.venue, total.symbol or ""))) for total in hub.totals()]
+    names = [f'<span title="{escape(help)}">{name}</span>' for name, help in SOURCE_HELP.items()]
+    return table("Sources", names, rows, "none yet: start one with monitor record SOURCE")
+
+
+def _source(total: Totals, source: SourceStatus | None) -> list[str]:
+    cells = [f"<b>{escape(total.venue)}</b> {escape(total.symbol or 'connection')}"]
+    error = ""
+    if source is None:
+        cells += ["–"] * 6
+    else:
         state, book = escape(source.state), escape(source.book_health)
         error = f'<span class="error">{escape(source.error[:120])}</span>'
-        rows.append(
-            [
-                f"<b>{escape(source.venue)}</b> {escape(source.symbol)}",
-                f'<span class="state {state}">{SHAPES.get(source.state, "?")} {state}</span>',
-                f"{source.updates:,}",
-                number(source.updates_s, 0),
-                age(source.age_ms),
-                f"{number(source.latency_p50_ms, 1)} / {number(source.latency_p99_ms, 1)}",
-                f'<span class="book {book}">{BOOKS.get(source.book_health, "–")} {book}</span>',
-                *(f"{count:,}" for count in (source.gaps, wrong.duplicates, wrong.late)),
-                f"{wrong.stale_s} s",
-                f"{broke[place] + broke[source.venue, None]:,}",
-                error,
-            ]
-        )
-    names = ["source", "state", "updates", "msg/s", "age", "p50 / p99 ms", "book", "losses"]
-    names += ["duplicates", "late", "stale", "incidents", ""]
-    return table("Sources", names, rows, "none yet: start one with monitor record SOURCE")
+        cells += [
+            f'<span class="state {state}">{SHAPES.get(source.state, "?")} {state}</span>',
+            f"{source.updates:,}",
+            number(source.updates_s, 0),
+            age(source.age_ms),
+            f"{number(source.latency_p50_ms, 1)} / {number(source.latency_p99_ms, 1)}",
+            f'<span class="book {book}">{BOOKS.get(source.book_health, "–")} {book}</span>',
+        ]
+    counts = total.counts
+    stale = f"{counts.stale_ns / SECOND_NS:,.1f} s" if total.symbol else "–"
+    return [
+        *cells,
+        *(f"{count:,}" for count in (counts.losses, counts.duplicates, counts.late)),
+        stale,
+        f"{total.incidents:,}",
+        error,
+    ]
 
 
 def minutes(hub: Hub) -> str:
@@ -81,8 +108,11 @@ def minutes(hub: Hub) -> str:
     return table(title, names, rows, "nothing was lost, late, repeated or stale in this time")
 
 
-def incidents(hub: Hub) -> str:
-    """What broke, why, and what ended it, the newest first; its time can be clicked: in ns."""
+def incidents(hub: Hub, most: int = INCIDENTS_A_PAGE) -> str:
+    """What broke, why, and what ended it, the newest first; its time can be clicked: in ns.
+
+    Of more than `most` a click on `more` asks for further ones.
+    """
     _, found = hub.quality()
     rows = [
         [
@@ -93,10 +123,16 @@ def incidents(hub: Hub) -> str:
             f'<span class="wrap">{escape(incident.cause[:160])}</span>',
             _ending(incident),
         ]
-        for incident in reversed(found[-SHOWN_INCIDENTS:])
+        for incident in reversed(found[-most:])
     ]
+    title = "Incidents"
+    if len(found) > most:
+        title += (
+            f' <span class="muted">{most} of {len(found)} shown</span>'
+            ' <button data-say="more">Show more</button>'
+        )
     names = ["began", "where", "what", "cause", "recovery"]
-    return table("Incidents", names, rows, "none: no line broke and no book was wrong")
+    return table(title, names, rows, "none: no line broke and no book was wrong")
 
 
 def recorder(about: dict[str, Any]) -> str:
@@ -154,7 +190,10 @@ class Latencies:
         self._count(hub)
         names = ["latency in ms", "&lt; 0", *(f"&lt; {end}" for end in BINS_MS[1:]), "more", "of"]
         rows = []
+        followed = set(hub.instruments())
         for (venue, symbol), counts in sorted(self._counts.items()):
+            if (venue, symbol) not in followed:
+                continue
             total = int(counts.sum())
             cells = [_share(count / total) if total else "" for count in counts.tolist()]
             rows.append([f"<b>{escape(venue)}</b> {escape(symbol)}", *cells, f"{total:,}"])
@@ -185,7 +224,12 @@ def _cell(number: int, minute: Minute | None) -> str:
     if minute is None:
         return ""
     values = minute._asdict()
-    told = ", ".join(f"{count} {name}" for name, count in values.items() if count)
+    stale_s = values["stale_ns"] / SECOND_NS
+    told = ", ".join(f"{n} {name}" for name, n in values.items() if n and name != "stale_ns")
+    if stale_s:
+        told = f"{told}, {stale_s:.1f} s stale".removeprefix(", ")
+    # A part of a second is shown as one, so that it is seen.
+    values["stale_ns"] = math.ceil(stale_s)
     for name, color, shape in WORST:
         if values[name]:
             step = min(STEPS, 1 + values[name].bit_length())
@@ -208,8 +252,9 @@ def _times(incident: Incident) -> str:
 
 
 def _ending(incident: Incident) -> str:
-    if incident.ended_ns is None:
-        return '<span class="state failed">✖ lasts</span>'
-    after_ms = (incident.ended_ns - incident.began_ns) / 1e6
-    after = f" after {age(after_ms)}" if after_ms else ""
-    return f"● {escape(incident.recovery)}{after}"
+    """Write what is known of an incident's end; colour and shape tell the outcome."""
+    look, shape = OUTCOMES[incident.outcome]
+    text = f'<span class="{look}">{shape}</span> {escape(incident.recovery)}'
+    if incident.ended_ns is None or incident.ended_ns == incident.began_ns:
+        return text
+    return f"{text} after {age((incident.ended_ns - incident.began_ns) / 1e6)}"

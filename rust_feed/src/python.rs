@@ -151,6 +151,10 @@ impl Session {
         to_python(py, py.detach(|| self.lock().opened(conn, now_ns, address)))
     }
 
+    fn keep(&self, py: Python<'_>, symbols: Vec<String>) {
+        py.detach(|| self.lock().keep(symbols));
+    }
+
     fn closed(&self, py: Python<'_>, conn: u32, now_ns: i64, kind: &str, why: &str) {
         py.detach(|| self.lock().closed(conn, now_ns, kind, why));
     }

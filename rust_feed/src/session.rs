@@ -29,6 +29,8 @@ const SECOND: i64 = 1000 * MS;
 const LIST_NS: i64 = 5 * SECOND;
 /// Characters kept of a frame that could not be read.
 const KEPT_CHARS: usize = 2000;
+/// Why an instrument stopped that is followed no longer: readers of rows know it by this text.
+const REMOVED: &str = "removed on request";
 
 /// What the transport is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,8 @@ pub struct Session {
     sharing: usize,
     watch: Watch,
     shown: Vec<Shown>,
+    /// The symbols that are still followed after this session; None if all of its own are.
+    kept: Option<Vec<String>>,
 }
 
 /// When what was last seen on the connection that is open now.
@@ -126,6 +130,7 @@ impl Session {
             sharing: 1,
             watch: Watch::default(),
             shown: Vec::new(),
+            kept: None,
         })
     }
 
@@ -176,6 +181,11 @@ impl Session {
         self.finish()
     }
 
+    /// Sources were removed: only these symbols are still followed after this session is closed.
+    pub fn keep(&mut self, symbols: Vec<String>) {
+        self.kept = Some(symbols);
+    }
+
     /// The connection ended, or could not be had; `kind` is `stopped` if it was on request.
     pub fn closed(&mut self, conn: u32, now_ns: i64, kind: &str, why: &str) {
         self.begin(conn, now_ns);
@@ -203,7 +213,11 @@ impl Session {
             self.resolve();
         }
         if self.polling.is_none() {
+            let kept = self.kept_raw_symbols();
             for at in 0..self.market.followed.len() {
+                let raw_symbol = &self.market.followed[at].instrument.raw_symbol;
+                let goes_on = kept.as_ref().is_none_or(|kept| kept.contains(raw_symbol));
+                let why = if goes_on { why } else { REMOVED };
                 self.show(at, state, kind, Some(why.into()));
             }
         }

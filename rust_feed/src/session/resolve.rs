@@ -80,6 +80,21 @@ impl Session {
         }
     }
 
+    /// The raw symbols that are still followed after this session; None if all of its own are.
+    ///
+    /// A removed source that the venue did not have is stopped here: it has no raw symbol.
+    pub(super) fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
+        let kept = self.kept.take()?;
+        for source in self.options.sources.clone() {
+            let is_unknown = self.spellings(&source.symbol).is_empty();
+            if is_unknown && self.options.part == 0 && !kept.contains(&source.symbol) {
+                let removed = super::REMOVED.to_owned();
+                self.market.status_of(&source.symbol, "stopped", "stopped", removed);
+            }
+        }
+        Some(kept.iter().flat_map(|symbol| self.raw_symbols(symbol)).collect())
+    }
+
     fn refuse(&mut self, symbol: &str) {
         let count = self.market.list.as_ref().map_or(0, std::collections::HashMap::len);
         let name = self.market.profile.name;

@@ -1,0 +1,136 @@
+"""What the rows say of one source now: state, rate, latencies, book, and the mids of a minute.
+
+Nothing is current for longer than its rows make it: what `stat` rows said ends with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.batches import LAST, Batch, column
+
+SECOND_NS = 1_000_000_000
+# The last second is counted by tenths that are over.
+TENTH_NS = 100_000_000
+TENTHS = 10
+# `stat` rows come once a second; older ones say nothing of now.
+STAT_NS = 3 * SECOND_NS
+# Of each source's mid, one a second.
+MIDS = 60
+# The line is gone: nothing that it brought is current.
+ENDED = frozenset(("failed", "stopped"))
+# The detail of the last status row of an instrument that is followed no longer.
+REMOVED = "removed on request"
+
+Ints = npt.NDArray[np.int64]
+
+
+class Followed:
+    """A fold of one source's rows; times are those of the rows, in ns since 1970."""
+
+    def __init__(self) -> None:
+        self.state, self.error, self.removed = "initialising", "", False
+        self.updates, self.last_ns = 0, 0
+        # When the last trade happened, and its price: one that was missing comes after later ones.
+        self.traded_ns, self.price = 0, math.nan
+        self._tenths: dict[int, int] = {}
+        # By channel, the last row of kind `stat`.
+        self._stats: dict[str, dict[str, Any]] = {}
+        self._mids: deque[tuple[int, float]] = deque(maxlen=MIDS + 1)
+
+    def follow(self, row: dict[str, Any]) -> None:
+        """Take a status row of the source's state."""
+        self.state, self.error = row["state"], row["detail"] or ""
+        self.removed = self.state == "stopped" and self.error == REMOVED
+        if self.state in ENDED:
+            self._stats.clear()
+
+    def measure(self, row: dict[str, Any], at_ns: int) -> None:
+        """Take a row of kind `stat`."""
+        self._stats[row["channel"]] = {**row, "ts_recv": at_ns}
+
+    def count(self, tenth: int, updates: int) -> None:
+        """Count updates of a tenth of a second, numbered since 1970."""
+        self._tenths[tenth] = self._tenths.get(tenth, 0) + updates
+        while len(self._tenths) > TENTHS + 1:
+            del self._tenths[min(self._tenths)]
+
+    def quote(self, times: Ints, mids: npt.NDArray[np.float64]) -> None:
+        """Keep the last mid of each second."""
+        seconds = times // SECOND_NS
+        ends = np.flatnonzero(np.diff(seconds, append=np.iinfo(np.int64).max))[-MIDS - 1 :]
+        for second, mid in zip(seconds[ends].tolist(), mids[ends].tolist(), strict=True):
+            newest = max(second, self._mids[-1][0] if self._mids else second)
+            if self._mids and self._mids[-1][0] == newest:
+                self._mids.pop()
+            self._mids.append((newest, mid))
+
+    def rate(self, now_ns: int) -> float:
+        """Return how many updates came in the last second; NaN where the line is gone."""
+        if self.state in ENDED:
+            return math.nan
+        end = now_ns // TENTH_NS
+        return float(sum(self._tenths.get(end - back, 0) for back in range(1, TENTHS + 1)))
+
+    def latencies_ms(self, now_ns: int) -> tuple[float, float]:
+        """Return p50 and p99 of the last measured second: of each, that of the slowest channel."""
+        if self.state == "stale":
+            return math.nan, math.nan
+        current = self._current(now_ns)
+        last_ns = max((row["ts_recv"] for row in current), default=0)
+        last = [row for row in current if row["ts_recv"] == last_ns]
+        p50, p99 = (
+            max((row[name] for row in last if _is_known(row[name])), default=math.nan)
+            for name in ("latency_p50_ms", "latency_p99_ms")
+        )
+        return p50, p99
+
+    def book(self, now_ns: int) -> str:
+        """Return the health of the book; nothing where none is known to stand."""
+        health = [row["book_health"] for row in self._current(now_ns) if row["channel"] == "book"]
+        return health[0] or "" if health else ""
+
+    def mids(self, now_ns: int) -> tuple[float, ...]:
+        """Return the mid at the end of each of the last seconds that are over."""
+        if not self._mids:
+            return ()
+        seconds, mids = np.array([second for second, _ in self._mids]), [m for _, m in self._mids]
+        now = now_ns // SECOND_NS
+        wanted = np.arange(max(now - MIDS, int(seconds[0])), now)
+        at = np.searchsorted(seconds, wanted, "right") - 1
+        return tuple(mids[place] for place in at.tolist())
+
+    def _current(self, now_ns: int) -> list[dict[str, Any]]:
+        return [row for row in self._stats.values() if row["ts_recv"] > now_ns - STAT_NS]
+
+
+def by_tenth(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
+    """Count updates by instrument and tenth of a second, of those that may be of the last second.
+
+    An update is a quote, a trade, or a book message, which its last row stands for.
+    """
+    for kind in ("quote", "trade", "book"):
+        if kind not in batch:
+            continue
+        codes, instruments = batch.by_instrument(kind)
+        tenths = column(batch[kind], "ts_recv") // TENTH_NS
+        first = int(tenths.max()) - TENTHS
+        counted = tenths >= first
+        if kind == "book":
+            counted &= column(batch[kind], "flags") & LAST != 0
+        width = TENTHS + 1
+        flat = codes[counted].astype(np.int64) * width + (tenths[counted] - first)
+        counts = np.bincount(flat, minlength=len(instruments) * width)
+        for place in np.flatnonzero(counts).tolist():
+            code, tenth = divmod(place, width)
+            yield instruments[code], first + tenth, int(counts[place])
+
+
+def _is_known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)

@@ -1,0 +1,46 @@
+"""The present: this machine's time, and how long no new row has come.
+
+Rows carry their own time, and a replay knows no other. What is said of *now* is judged by this
+machine's clock instead, so that rows that stop coming never look fresh.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+# A clock row is due every 100 ms. Without any row for this long, no source counts as connected.
+SILENT_NS = 2_000_000_000
+# States in which a source brings what its venue sends.
+UP = frozenset(("connected", "quiet", "polling"))
+
+
+class Present:
+    """Notes when rows arrive; any thread may ask.
+
+    `wall_ns` gives this machine's time in ns since 1970, `monotonic_s` seconds that nobody sets.
+    """
+
+    def __init__(
+        self,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.now_ns, self._monotonic_s = wall_ns, monotonic_s
+        self._arrived_s = monotonic_s()
+
+    def arrived(self) -> None:
+        """Note that rows came just now."""
+        self._arrived_s = self._monotonic_s()
+
+    def arrival_ns(self) -> int:
+        """Return how long ago rows last came, however old they were."""
+        return round((self._monotonic_s() - self._arrived_s) * 1e9)
+
+    def silence_ns(self, newest_ns: int) -> int:
+        """Return how old the newest row is, or how long ago it came if that is longer.
+
+        The first is longer if rows come late, the second if the wall clock was set back.
+        """
+        since_ns = self.arrival_ns()
+        return max(since_ns, self.now_ns() - newest_ns) if newest_ns else since_ns

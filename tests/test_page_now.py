@@ -1,0 +1,101 @@
+"""The page and what is now: a collector that is frozen, goes on, or is killed; a frozen server."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from conftest import until
+from playwright.sync_api import Page
+from served_page import Served, serving
+
+from monitor import lock
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("now"), browser_path, 2) as made:
+        yield made
+
+
+def collector(served: Served) -> int:
+    held = lock.holder(served.folder)
+    assert held is not None
+    return held.pid
+
+
+def header(page: Page) -> str:
+    return page.locator(".bar").inner_text()
+
+
+def states(page: Page) -> set[str]:
+    """The states of all sources, in the grid of Watch."""
+    return {cell.split()[-1] for cell in page.locator(".watchlist td.state").all_inner_texts()}
+
+
+def test_a_frozen_collector_leaves_nothing_connected_until_it_goes_on(served: Served) -> None:
+    watch, health, compare = (
+        served.open(query) for query in ("", "?layout=health", "?layout=compare")
+    )
+    until(lambda: states(watch) == {"connected"}, "connected sources")
+    pid = collector(served)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        watch.wait_for_selector("text=/NO ROWS FOR [0-9]+ s/")
+        assert f"kill -CONT {pid}" in header(watch)
+        assert watch.locator(".badge.live").count() == 0
+        until(lambda: states(watch) == {"stale"}, "sources that are stale")
+        assert watch.locator(".watchlist td.book.ok").count() == 0
+        assert watch.get_by_role("button", name="Stop for everyone").is_disabled()
+        for page in (health, compare):
+            page.wait_for_selector(".state.stale")
+            until(lambda page=page: page.locator(".state.connected").count() == 0, "none connected")
+        answer = requests.get(f"http://127.0.0.1:{served.port}/health", timeout=30)
+        report = answer.json()
+        assert (answer.status_code, report["status"]) == (503, "failed")
+        assert {source["state"] for source in report["sources"]} == {"stale"}
+        assert min(source["age_ms"] for source in report["sources"]) > 2000
+        # What is shown grows old with the machine's clock, though no row comes.
+        watch.wait_for_selector("text=/NO ROWS FOR ([6-9]|[0-9]{2,}) s/")
+        ages = watch.locator(".watchlist tbody tr:visible").first.inner_text().split()
+        assert "ms" not in ages
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    until(lambda: states(watch) == {"connected"}, "connected sources again")
+    watch.wait_for_selector("text=/LIVE .*updates/")
+    for page in (watch, health, compare):
+        page.close()
+
+
+def test_a_frozen_server_is_told_by_the_browser_itself(served: Served) -> None:
+    page = served.open()
+    server = served.pages[-1].pid
+    os.kill(server, signal.SIGSTOP)
+    try:
+        page.get_by_text("The server of this page has sent nothing for").wait_for()
+    finally:
+        os.kill(server, signal.SIGCONT)
+    page.get_by_text("The server of this page has sent nothing for").wait_for(state="hidden")
+    until(lambda: states(page) == {"connected"}, "connected sources")
+    page.close()
+
+
+def test_a_killed_collector_is_told_from_a_frozen_one(served: Served) -> None:
+    page, pid = served.open(), collector(served)
+    # Its simulated exchange outlives it.
+    exchanges = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(pid, signal.SIGKILL)
+    for exchange in exchanges:
+        os.kill(int(exchange), signal.SIGTERM)
+    page.wait_for_selector("text=NO COLLECTOR")
+    page.wait_for_selector("text=/the collector has stopped: no row for [0-9]+ s/")
+    until(lambda: states(page) == {"stale"}, "sources that are stale")
+    assert page.get_by_role("button", name="for everyone").is_disabled()
+    page.close()
+    assert served.wrong == []
