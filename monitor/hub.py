@@ -107,7 +107,7 @@ class Hub:
 
     The hub of live rows is given the `present`: ages are then measured on this machine's clock,
     and once no row has come for 2 s no source is connected. Without it ages are measured on the
-    rows' clock, as in a replay.
+    rows' clock, as in a replay. `epoch` tells one filling from every other, of other hubs too.
     """
 
     _epochs = itertools.count()
@@ -158,22 +158,22 @@ class Hub:
                     self._quality.measure(row, at_ns)
 
     def remember(self, past: Past) -> None:
-        """Begin with what was before the rows that follow, as if these had all been seen."""
+        """Begin with what was before the rows that follow, as if all of it had been seen."""
         self.last_ord = 0
         # What somebody did about an alert follows its signal.
         for kinds in (("signal",), ("status", "stat")):
             self(Batch({kind: past.rows[kind] for kind in kinds if kind in past.rows}))
         with self._lock:
+            # The rows of `stat` that count something are among the last ones again.
+            self._rings.clear()
+            for kind, rows in past.lasts.kinds.items():
+                self._take(kind, rows, *past.lasts.by_instrument(kind))
             for instrument, known in past.known.items():
                 source = self._source(instrument)
                 source.updates, source.last_ns = known.updates, known.last_ns
                 self.now_ns = max(self.now_ns, known.last_ns)
-            self._rings.clear()
-            for kind, rows in past.lasts.kinds.items():
-                self._take(kind, rows, *past.lasts.by_instrument(kind))
-            for instrument in past.known:
                 bars = {
-                    kept_s: by[instrument] for kept_s, by in past.bars.items() if instrument in by
+                    length: by[instrument] for length, by in past.bars.items() if instrument in by
                 }
                 self._candles[instrument] = Candles(bars)
             in_order = sorted(self._marks, key=_time_of)
@@ -357,6 +357,10 @@ class Hub:
             self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
 
 
+def _time_of(mark: Mark) -> int:
+    return mark.ts_recv
+
+
 def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
     found: list[tuple[int, dict[str, Any], int]] = []
@@ -384,7 +388,3 @@ def _unknown(source: SourceStatus) -> SourceStatus:
         latency_p99_ms=math.nan,
         book_health="",
     )
-
-
-def _time_of(mark: Mark) -> int:
-    return mark.ts_recv

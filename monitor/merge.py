@@ -57,7 +57,8 @@ class Merged:
 
     def past(self, from_ns: int) -> Past:
         """Return what was before the rows that `batches` gives from a time on."""
-        return merged([recording.past(from_ns) for recording in self._recordings])
+        refusals = [one for each in self._recordings for one in each.refusals()]
+        return merged([each.past(from_ns, refusals) for each in self._recordings])
 
 
 class _Cut(NamedTuple):

@@ -20,7 +20,6 @@ from monitor.batches import (
     BACKFILL,
     DUPLICATE,
     FIRST_ORIGIN,
-    KINDS,
     LAST,
     SCHEMAS,
     SNAPSHOT,
@@ -31,12 +30,13 @@ from monitor.batches import (
     order_key,
 )
 from monitor.candles import KEPT_BARS, KEPT_S, SECOND_NS, folded
-from monitor.incidents import REFUSALS
 from monitor.rings import Columns
 
 Instrument = tuple[str, str]
 Bars = dict[Instrument, Columns]
 Switch = tuple[int, str, str, str]
+# Venue, time in ns and connection.
+Refusal = tuple[str, int, int]
 
 PIECE_ORDS = 262_144
 # Signals of any hook and trades of each instrument that are shown from before.
@@ -64,8 +64,9 @@ class Known(NamedTuple):
 class Past(NamedTuple):
     """What was before a moment.
 
-    `rows` are those that are followed one by one: all of `status`, of `stat` those that end a
-    refusal and the last of each channel, and the signals that are still shown. `lasts` are the
+    `rows` are those that are followed one by one: all of `status`; of `stat` those that count
+    something, the first with data after a refusal and the last of each channel; and the signals
+    that are still shown. `lasts` are the
     last rows of `quote` (those that count), `trade`, `depth` and `stat`. `bars` are of a second
     and of a minute, by their length in seconds. `in_force` are the last status rows of each thing.
     """
@@ -141,29 +142,38 @@ class Ticks:
                     break
                 until = min(until, after)
 
-    def rows(self, begin: int) -> Batch:
+    def rows(self, begin: int, refusals: Sequence[Refusal]) -> Batch:
         """Return the rows below an `ord` that are followed one by one."""
-        # Data that come after a refusal end it.
-        refused = ", ".join(f"'{kind}'" for kind in REFUSALS)
-        answers = (
-            "SELECT answer.ord FROM (SELECT venue, epoch_ns(ts_recv) AS at FROM status"
-            f" WHERE ord < {begin} AND kind IN ({refused})) AS refusal ASOF JOIN"
-            " (SELECT ord, venue, epoch_ns(ts_recv) - (coalesce(age_ms, 0) * 1e6)::BIGINT AS at"
-            f' FROM stat WHERE ord < {begin} AND "rows" > 0) AS answer'
-            " ON refusal.venue = answer.venue AND refusal.at < answer.at"
-        )
+        counting = "coalesce(gaps, 0) + coalesce(duplicates, 0) + coalesce(late, 0) > 0"
         last = f"SELECT max(ord) FROM stat WHERE ord < {begin} GROUP BY venue, symbol, channel"
+        after = self._after(begin, refusals)
         newest = f"SELECT cause_ord FROM signal WHERE cause_ord < {begin}"
         newest += f" ORDER BY cause_ord DESC LIMIT {SIGNALS}"
         levels = ", ".join(f"'{level}'" for level in LEVELS)
         return self._batch(
             {
                 "status": f"ord < {begin}",
-                "stat": f"ord IN ({last}) OR ord IN ({answers})",
+                "stat": f"ord < {begin} AND ({counting} OR ord IN ({last}) OR {after})",
                 "signal": f"cause_ord < {begin} AND (hook = '{HOOK}' OR level IN ({levels})"
                 f" OR cause_ord >= (SELECT min(cause_ord) FROM ({newest})))",
             }
         )
+
+    def _after(self, begin: int, refusals: Sequence[Refusal]) -> str:
+        """Write the condition of the first `stat` rows with newer data than each refusal."""
+        found: set[int] = set()
+        for venue, conn in {(venue, conn) for venue, _, conn in refusals}:
+            query = (
+                "SELECT ord, epoch_ns(ts_recv) - (coalesce(age_ms, 0) * 1e6)::BIGINT AS data_ns"
+                f" FROM stat WHERE ord < {begin} AND rows > 0 AND venue = ? AND conn >= ?"
+                " ORDER BY ord"
+            )
+            told = self._con.sql(query, params=[venue, conn]).to_arrow_table()
+            newest = np.maximum.accumulate(told["data_ns"].to_numpy())
+            times = [at_ns for name, at_ns, of in refusals if (name, of) == (venue, conn)]
+            at = np.unique(np.searchsorted(newest, times, "right"))
+            found.update(told["ord"].to_numpy()[at[at < len(newest)]].tolist())
+        return f"({_at(found)})"
 
     def _batch(self, wanted: dict[str, str]) -> Batch:
         kinds = {}
@@ -244,7 +254,7 @@ class File(NamedTuple):
     ords: tuple[int, int]
 
 
-def read(files: Sequence[File], begin: int, from_ns: int) -> Past:
+def read(files: Sequence[File], begin: int, from_ns: int, refusals: Sequence[Refusal]) -> Past:
     """Read what was before an `ord`, which stands at a time."""
     known: dict[Instrument, Known] = {}
     parts: list[dict[int, Bars]] = []
@@ -255,20 +265,22 @@ def read(files: Sequence[File], begin: int, from_ns: int) -> Past:
         counts = file.ticks.counts(begin)
         known = _together(known, _known(counts))
         parts.append(file.ticks.bars(begin))
-        rows.append(file.ticks.rows(begin))
+        rows.append(file.ticks.rows(begin, refusals))
         lasts.append(file.ticks.lasts(begin, from_ns, counts))
     before = concat(rows)
     return Past(known, _joined(parts), before, concat(lasts), _in_force(before["status"]))
 
 
 def merged(pasts: Sequence[Past]) -> Past:
-    """Return what was before a moment in several recordings that are read as one."""
+    """Return what was before a moment in several recordings that are read as one.
+
+    Of one instrument in several, the last quote before is that by each recording's own origins.
+    """
     known: dict[Instrument, Known] = {}
     for past in pasts:
         known = _together(known, past.known)
     rows, lasts, in_force = (
-        _by_time(concat(getattr(past, name) for past in pasts))
-        for name in ("rows", "lasts", "in_force")
+        _by_time([getattr(past, name) for past in pasts]) for name in ("rows", "lasts", "in_force")
     )
     return Past(known, _joined([past.bars for past in pasts]), rows, lasts, in_force)
 
@@ -282,24 +294,30 @@ def _in_force(rows: pa.RecordBatch) -> Batch:
     return Batch({"status": found} if found.num_rows else {})
 
 
-def _by_time(batch: Batch) -> Batch:
-    """Sort the rows of several recordings by time, and number them in that order."""
-    kinds = [kind for kind in KINDS if kind in batch]
-    times = [column(batch[kind], "ts_recv") for kind in kinds]
-    keys = [column(batch[kind], order_key(kind)) for kind in kinds]
-    if not kinds:
-        return batch
-    lengths = [len(of_kind) for of_kind in times]
-    order = np.lexsort((np.concatenate(keys), np.concatenate(times)))
-    places = np.empty(len(order), np.uint64)
-    places[order] = np.arange(len(order), dtype=np.uint64)
-    found = {}
-    for kind, mine in zip(kinds, np.split(places, np.cumsum(lengths)[:-1]), strict=True):
-        rows = batch[kind]
-        if kind != "signal":
-            rows = rows.set_column(0, rows.schema.field("ord"), pa.array(mine))
-        found[kind] = rows.take(pa.array(np.argsort(mine)))
-    return Batch(found)
+def _by_time(batches: Sequence[Batch]) -> Batch:
+    """Join rows of several recordings by time, and number them anew in that order."""
+    joined = concat(batches)
+    keys = []
+    for which, batch in enumerate(batches):
+        for kind, rows in batch.kinds.items():
+            ords, times = column(rows, order_key(kind)), column(rows, "ts_recv")
+            keys.append((kind, ords, np.full(len(ords), which), np.maximum.accumulate(times)))
+    if not keys:
+        return joined
+    columns = (np.concatenate([key[at] for key in keys]) for at in (1, 2, 3))
+    places = np.empty(joined.row_count, np.uint64)
+    places[np.lexsort(tuple(columns))] = np.arange(joined.row_count)
+    ends = np.cumsum([len(key[1]) for key in keys])
+    parts = list(zip((key[0] for key in keys), np.split(places, ends[:-1]), strict=True))
+    kinds = {}
+    for kind, rows in joined.kinds.items():
+        mine = np.concatenate([part for of, part in parts if of == kind])
+        order = np.argsort(mine)
+        name = order_key(kind)
+        at = rows.schema.get_field_index(name)
+        taken = rows.take(pa.array(order))
+        kinds[kind] = taken.set_column(at, rows.schema.field(at), pa.array(mine[order]))
+    return Batch(kinds)
 
 
 def _together(

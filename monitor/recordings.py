@@ -16,6 +16,7 @@ from monitor import catalogue as segment_catalogue
 from monitor import lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
+from monitor.incidents import REFUSALS
 from monitor.segments import OPEN_SUFFIX, About, iso, line, superseded
 
 BATCH_ROWS = 50_000
@@ -132,8 +133,17 @@ class Recording:
         rows = self.lasts("status", STATUS_KEYS, self.ord_at(from_ns)).combine_chunks()
         return Batch({"status": rows.to_batches()[0]} if rows.num_rows else {})
 
-    def past(self, from_ns: int) -> past.Past:
+    def refusals(self) -> list[past.Refusal]:
+        """Return when venues refused to serve: the next data ends it, be they in another file."""
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(REFUSALS))
+        told = f"SELECT venue, epoch_ns(ts_recv) AS at, conn FROM status WHERE kind IN ({kinds})"
+        rows = [row for table in self.select(told) for row in table.to_pylist()]
+        return [(row["venue"], row["at"], row["conn"]) for row in rows]
+
+    def past(self, from_ns: int, refusals: Sequence[past.Refusal] | None = None) -> past.Past:
         """Return what was before the rows that `batches` gives from a time on."""
+        if refusals is None:
+            refusals = self.refusals()
         if self._past is None:
             told = "SELECT ord, venue, symbol, detail FROM status WHERE kind = 'origin'"
             found = [table.to_pylist() for table in self.select(f"{told} ORDER BY ord")]
@@ -142,7 +152,7 @@ class Recording:
                 past.File(past.Ticks(con, entry.ords, switches), entry.ords)
                 for con, entry in self._files
             ]
-        return past.read(self._past, self.ord_at(from_ns), from_ns)
+        return past.read(self._past, self.ord_at(from_ns), from_ns, refusals)
 
     def ord_at(self, from_ns: int | None) -> int:
         """Return the number after that of the last row before a time, or of the first row."""

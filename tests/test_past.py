@@ -49,7 +49,9 @@ def market(seed: int) -> list[Row]:
     for tick in range(SECONDS * 10):
         # Of two recordings no trades are at the very same time.
         now = START + tick * S // 10 + seed * 7_000_000
-        for at, (venue, symbol) in enumerate(PLACES):
+        for at, (name, symbol) in enumerate(PLACES):
+            # Two recordings share the instrument of one origin: a switch holds within its own.
+            venue = f"{name}-{seed}" if seed and at < 2 else name
             if at == 2 and not APPEARS_S * 10 <= tick < FALLS_SILENT_S * 10:
                 continue
             what = chance.random()
@@ -73,7 +75,7 @@ def market(seed: int) -> list[Row]:
                     )
             elif what < 0.4:
                 price = 100.0 + chance.randrange(200) / 8
-                origin = chance.choice(["native", "native", "book"])
+                origin = chance.choice(["native", "native", "book"][: 2 if at == 2 else 3])
                 flags = DUPLICATE if chance.random() < 0.1 else 0
                 add(
                     "quote",
@@ -114,7 +116,9 @@ def market(seed: int) -> list[Row]:
                 }
                 add("depth", now, venue, symbol, **levels)
             elif what < 0.87:
-                kind = chance.choice([*LOSSES, "resync", "disconnected", "handback"])
+                kind = chance.choice(
+                    [*LOSSES, "late", "rate_limited", "resync", "disconnected", "handback"]
+                )
                 whose = chance.choice([symbol, None])
                 add(
                     "status",
@@ -137,7 +141,7 @@ def market(seed: int) -> list[Row]:
                     state="connected",
                     kind="origin",
                     channel="quote",
-                    detail=chance.choice(["native", "book"]),
+                    detail="native" if at == 2 else chance.choice(["native", "book"]),
                 )
             elif what < 0.89:
                 level = chance.choice(["info", "warn"])
@@ -191,7 +195,7 @@ def sought(recording: Recording | Merged, to_ns: int) -> Hub:
 
 
 def shown(hub: Hub) -> dict[str, Any]:
-    """All that views show, but for rates and mids, which are those of the last minute."""
+    """All that views show."""
     instruments = hub.instruments()
     bars = {}
     for instrument in instruments:
@@ -204,12 +208,12 @@ def shown(hub: Hub) -> dict[str, Any]:
         for kind, most in (("quote", 1), ("trade", 40), ("depth", 1), ("stat", 120))
         for instrument in instruments
     }
-    sources = [source._replace(mids=(), updates_s=0.0) for source in hub.sources()]
     # Rows of several recordings are numbered anew while they are played.
     signals = [{**signal, "cause_ord": None} for signal in hub.signals()]
     active = [alert._asdict() for alert in hub.alerts.active()]
     return {
-        "sources": repr(sources),
+        "sources": repr(hub.sources()),
+        "totals": hub.totals(),
         "quotes": repr(hub.quotes()),
         "quality": hub.quality(),
         "marks": sorted(hub.marks()[1]),
@@ -240,7 +244,7 @@ def test_after_a_seek_all_is_as_if_it_had_been_played_from_the_start(
 
 
 def test_after_a_seek_counts_and_bars_are_those_of_sql(tmp_path: Path) -> None:
-    write(tmp_path / "one", market(3))
+    write(tmp_path / "one", market(0))
     to_ns = START + 200 * S
     with open_recordings(tmp_path, ["one"]) as recording:
         assert isinstance(recording, Recording)
