@@ -22,7 +22,9 @@ LIGHT_ROWS = 64
 def fill(source: Any, columns: Columns | None, rollover: int, by: str | None) -> None:
     """Replace the rows of a source by the last ones of these, in the order of the column `by`."""
     if columns:
-        source.data = _last(columns, rollover, by)
+        # A patch changes arrays in place: two sources that share one would take each other's
+        # new values for what the browser has, and not send them.
+        source.data = {name: v.copy() for name, v in _last(columns, rollover, by).items()}
     else:
         source.data = {name: [] for name in source.data}
 
