@@ -50,7 +50,7 @@ LAYERS = [
     "hooks signals hub recorder upkeep recordings control follower seen",
     "merge user_hooks apart delivery",
     "slices",
-    "replay ready_made queries query_worker overview views probe verify",
+    "live replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
     "drawing permalink replaying tabs transport_bar headline page",

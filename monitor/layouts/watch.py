@@ -34,7 +34,12 @@ class Watch:
         self._shown: object = None
         self._grid = Grid(on_choose)
         self.plots: list[Plot] = [
-            *(Price(), Spread(), Latency(shared.hub, stages(shared, drawn)), Sizes())
+            *(
+                Price(),
+                Spread(),
+                Latency(lambda hub: hub is shared.hub, stages(shared, drawn)),
+                Sizes(),
+            )
         ]
         self._tables: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(), view) for view in (tables.signals, tables.events)
