@@ -23,7 +23,7 @@ HOMES = {
         "query_worker",
     },
     "websocket": {"feeds/transport"},
-    "panel": {"app", "layouts", "opening", "page", "role", "server", "tabs"}
+    "panel": {"app", "instruments", "layouts", "opening", "page", "role", "server", "tabs"}
     | {"transport_bar", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"opening", "views"},
@@ -49,7 +49,7 @@ LAYERS = [
     "replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "permalink replaying tabs transport_bar page",
+    "instruments permalink replaying tabs transport_bar page",
     "app opening",
     "login",
     "server simulate bench",
