@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import duckdb
 
 from monitor.batches import KINDS
+from monitor.incidents import LOSSES, RESTATED
 from monitor.segments import FILE_ERRORS, About, last_about, ord_span
 
 INDEX = "index.json"
-VERSION = 2
+VERSION = 3
 
 
 class Entry(NamedTuple):
@@ -27,6 +28,8 @@ class Entry(NamedTuple):
     about: About
     rows: dict[str, int]
     gaps: int
+    # Gaps, and what else counts as lost: see `LOSSES`.
+    losses: int
     # The first and the last `ts_recv` of all kinds, in ns since 1970; None without rows.
     span_ns: tuple[int, int] | None
     # The first and the last `ord`; (0, -1) without rows.
@@ -78,7 +81,11 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
     told = con.sql(counts).fetchall()
     firsts = [int(first) for _, _, first, _ in told if first is not None]
     lasts = [int(last) for _, _, _, last in told if last is not None]
-    (gaps,) = con.sql("SELECT count(*) FROM status WHERE kind = 'gap'").fetchall()
+    names = ", ".join(f"'{kind}'" for kind in sorted(LOSSES))
+    ((gaps, losses),) = con.sql(
+        "SELECT count(*) FILTER (kind = 'gap'),"
+        f" count(*) FILTER (kind IN ({names}) AND flags & {RESTATED} = 0) FROM status"
+    ).fetchall()
     venues = con.sql("SELECT DISTINCT venue FROM quote WHERE venue IS NOT NULL ORDER BY 1")
     of_symbols = " UNION ".join(
         f"SELECT DISTINCT venue, symbol FROM {kind} WHERE symbol IS NOT NULL" for kind in KINDS
@@ -90,7 +97,8 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
     return Entry(
         about=last_about(con),
         rows={kind: int(count) for kind, count, _, _ in told},
-        gaps=int(gaps[0]),
+        gaps=int(gaps),
+        losses=int(losses),
         span_ns=(min(firsts), max(lasts)) if firsts else None,
         ords=ord_span(con),
         venues=[venue for (venue,) in venues.fetchall()],
@@ -117,6 +125,7 @@ def _entry(kept: Any, stamp: list[int]) -> Entry | None:
             about=About(**kept["about"]),
             rows={kind: int(kept["rows"][kind]) for kind in KINDS},
             gaps=int(kept["gaps"]),
+            losses=int(kept["losses"]),
             span_ns=(int(span[0]), int(span[1])) if span else None,
             ords=(int(kept["ords"][0]), int(kept["ords"][1])),
             venues=[str(venue) for venue in kept["venues"]],

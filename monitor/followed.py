@@ -28,7 +28,9 @@ ENDED = frozenset(("failed", "stopped"))
 # The detail of the last status row of an instrument that is followed no longer.
 REMOVED = "removed on request"
 
+Instrument = tuple[str, str]
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class Followed:
@@ -43,6 +45,8 @@ class Followed:
         # By channel, the last row of kind `stat`.
         self._stats: dict[str, dict[str, Any]] = {}
         self._mids: deque[tuple[int, float]] = deque(maxlen=MIDS + 1)
+        # The mids that were last asked for, and in which second.
+        self._shown: tuple[int, tuple[float, ...]] = (0, ())
 
     def follow(self, row: dict[str, Any]) -> None:
         """Take a status row of the source's state."""
@@ -55,21 +59,32 @@ class Followed:
         """Take a row of kind `stat`."""
         self._stats[row["channel"]] = {**row, "ts_recv": at_ns}
 
-    def count(self, tenth: int, updates: int) -> None:
-        """Count updates of a tenth of a second, numbered since 1970."""
-        self._tenths[tenth] = self._tenths.get(tenth, 0) + updates
-        while len(self._tenths) > TENTHS + 1:
+    def count(self, last_ns: int, by_tenth: dict[int, int]) -> None:
+        """Count updates, the last at `last_ns`, by tenths of a second numbered since 1970."""
+        self.last_ns = max(self.last_ns, last_ns)
+        for tenth, count in by_tenth.items():
+            self.updates += count
+            self._tenths[tenth] = self._tenths.get(tenth, 0) + count
+        while len(self._tenths) > TENTHS + 2:
             del self._tenths[min(self._tenths)]
 
-    def quote(self, times: Ints, mids: npt.NDArray[np.float64]) -> None:
+    def quote(self, times: Ints, bids: Floats, asks: Floats) -> None:
         """Keep the last mid of each second."""
+        self._shown = (0, ())
         seconds = times // SECOND_NS
+        if seconds[0] == seconds[-1]:
+            self._keep(int(seconds[-1]), float(bids[-1] + asks[-1]) / 2)
+            return
         ends = np.flatnonzero(np.diff(seconds, append=np.iinfo(np.int64).max))[-MIDS - 1 :]
-        for second, mid in zip(seconds[ends].tolist(), mids[ends].tolist(), strict=True):
-            newest = max(second, self._mids[-1][0] if self._mids else second)
-            if self._mids and self._mids[-1][0] == newest:
-                self._mids.pop()
-            self._mids.append((newest, mid))
+        mids = (bids[ends] + asks[ends]) / 2
+        for second, mid in zip(seconds[ends].tolist(), mids.tolist(), strict=True):
+            self._keep(second, mid)
+
+    def _keep(self, second: int, mid: float) -> None:
+        newest = max(second, self._mids[-1][0]) if self._mids else second
+        if self._mids and self._mids[-1][0] == newest:
+            self._mids.pop()
+        self._mids.append((newest, mid))
 
     def rate(self, now_ns: int) -> float:
         """Return how many updates came in the last second; NaN where the line is gone."""
@@ -98,38 +113,46 @@ class Followed:
 
     def mids(self, now_ns: int) -> tuple[float, ...]:
         """Return the mid at the end of each of the last seconds that are over."""
-        if not self._mids:
-            return ()
-        seconds, mids = np.array([second for second, _ in self._mids]), [m for _, m in self._mids]
         now = now_ns // SECOND_NS
-        wanted = np.arange(max(now - MIDS, int(seconds[0])), now)
-        at = np.searchsorted(seconds, wanted, "right") - 1
-        return tuple(mids[place] for place in at.tolist())
+        if self._mids and self._shown[0] != now:
+            seconds, mids = zip(*self._mids, strict=True)
+            wanted = np.arange(max(now - MIDS, seconds[0]), now)
+            at = np.searchsorted(seconds, wanted, "right") - 1
+            self._shown = now, tuple(mids[place] for place in at.tolist())
+        return self._shown[1]
 
     def _current(self, now_ns: int) -> list[dict[str, Any]]:
         return [row for row in self._stats.values() if row["ts_recv"] > now_ns - STAT_NS]
 
 
-def by_tenth(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
-    """Count updates by instrument and tenth of a second, of those that may be of the last second.
+def updates(batch: Batch) -> Iterator[tuple[Instrument, int, dict[int, int]]]:
+    """Count updates: quotes, trades, and book messages, for which their last rows stand.
 
-    An update is a quote, a trade, or a book message, which its last row stands for.
+    Gives an instrument, its latest `ts_recv`, and its counts by tenth of a second; older tenths
+    than the last second may need count together.
     """
     for kind in ("quote", "trade", "book"):
         if kind not in batch:
             continue
         codes, instruments = batch.by_instrument(kind)
-        tenths = column(batch[kind], "ts_recv") // TENTH_NS
-        first = int(tenths.max()) - TENTHS
-        counted = tenths >= first
+        times = column(batch[kind], "ts_recv")
         if kind == "book":
-            counted &= column(batch[kind], "flags") & LAST != 0
-        width = TENTHS + 1
-        flat = codes[counted].astype(np.int64) * width + (tenths[counted] - first)
-        counts = np.bincount(flat, minlength=len(instruments) * width)
-        for place in np.flatnonzero(counts).tolist():
-            code, tenth = divmod(place, width)
-            yield instruments[code], first + tenth, int(counts[place])
+            ends = np.flatnonzero(column(batch[kind], "flags") & LAST)
+            codes, times = codes[ends], times[ends]
+        if not len(times):
+            continue
+        latest = np.zeros(len(instruments), np.int64)
+        np.maximum.at(latest, codes, times)
+        first = max(int(times.min()) // TENTH_NS, int(times.max()) // TENTH_NS - TENTHS - 1)
+        width = int(times.max()) // TENTH_NS - first + 1
+        if width > 1:
+            tenths = np.maximum(times // TENTH_NS - first, 0)
+            codes = codes.astype(np.int64) * width + tenths
+        counts = np.bincount(codes, minlength=len(instruments) * width)
+        rows = counts.reshape(-1, width).tolist()
+        for instrument, last_ns, row in zip(instruments, latest.tolist(), rows, strict=True):
+            if last_ns:
+                yield instrument, last_ns, {first + at: n for at, n in enumerate(row) if n}
 
 
 def _is_known(value: float | None) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import deque
@@ -13,10 +14,11 @@ import pyarrow as pa
 
 from monitor.alerts import Alerts
 from monitor.authority import Authority
-from monitor.batches import DUPLICATE, Batch, column, updates
+from monitor.batches import DUPLICATE, Batch, column
 from monitor.candles import Candles
-from monitor.followed import Followed, by_tenth
+from monitor.followed import Followed, updates
 from monitor.incidents import Incident, Place
+from monitor.past import Past
 from monitor.present import SILENT_NS, UP, Present
 from monitor.quality import Minute, Quality
 from monitor.rings import BOUNDS, Columns, Ring, columns_of
@@ -34,6 +36,12 @@ MARK_KINDS = frozenset(
 
 # Signals of these levels stand there too, under their level.
 ALERT_LEVELS = frozenset(("warn", "alert"))
+
+# What is read of rows of kinds `status` and `stat`.
+STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind", "detail"]
+STATUS += ["expected", "got", "count"]
+STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
+STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
 
 Instrument = tuple[str, str]
 
@@ -95,23 +103,29 @@ class Totals(NamedTuple):
 class Hub:
     """A sink that any number of views read, at their own pace, from other threads.
 
+    `epoch` tells one filling from every other, those of other hubs too.
+
     The hub of live rows is given the `present`: ages are then measured on this machine's clock,
     and once no row has come for 2 s no source is connected. Without it ages are measured on the
-    rows' clock, as in a replay.
+    rows' clock, as in a replay. `epoch` tells one filling from every other, of other hubs too.
     """
+
+    _epochs = itertools.count()
 
     def __init__(self, present: Present | None = None) -> None:
         self._lock = threading.Lock()
         self._present = present
-        self.epoch = self.now_ns = 0
+        self.epoch, self.now_ns = next(self._epochs), 0
         # Of the last row, -1 before the first.
         self.last_ord = -1
+        # When the rows begin, if there were others before; else 0. All counts are since then.
+        self.since_ns = 0
         self._clear()
 
     def reset(self) -> None:
         """Forget everything: rows of another time follow. Views see it by `epoch`."""
         with self._lock:
-            self.epoch += 1
+            self.epoch = next(self._epochs)
             self._clear()
 
     def __call__(self, batch: Batch) -> None:
@@ -122,8 +136,10 @@ class Hub:
                 self._signals.extend(signals)
                 self._mark_alerts(signals)
             self.now_ns = max(self.now_ns, batch.now_ns or 0)
-            ords = batch.ords
-            self.last_ord = ords[1] if ords else self.last_ord
+            if ords := batch.ords:
+                if self._present and self.last_ord < 0 < ords[0]:
+                    self.since_ns = batch.first_ns or 0
+                self.last_ord = ords[1]
             if self._present:
                 self._present.arrived()
             quotes = self._authority.quotes(batch)
@@ -132,18 +148,37 @@ class Hub:
             for kind in ("trade", "depth", "stat"):
                 if kind in batch:
                     self._take(kind, batch[kind], *batch.by_instrument(kind))
-            for instrument, count, last_ns in updates(batch):
-                source = self._source(instrument)
-                source.updates += count
-                source.last_ns = max(source.last_ns, last_ns)
-            for instrument, tenth, count in by_tenth(batch):
-                self._source(instrument).count(tenth, count)
+            for instrument, last_ns, by_tenth in updates(batch):
+                self._source(instrument).count(last_ns, by_tenth)
             for row, at_ns in _in_order(batch):
                 if "scope" in row:
                     self._follow(row, at_ns)
                 else:
                     self._source((row["venue"], row["symbol"])).measure(row, at_ns)
                     self._quality.measure(row, at_ns)
+
+    def remember(self, past: Past) -> None:
+        """Begin with what was before the rows that follow, as if all of it had been seen."""
+        self.last_ord = 0
+        # What somebody did about an alert follows its signal.
+        for kinds in (("signal",), ("status", "stat")):
+            self(Batch({kind: past.rows[kind] for kind in kinds if kind in past.rows}))
+        with self._lock:
+            # The rows of `stat` that count something are among the last ones again.
+            self._rings.clear()
+            for kind, rows in past.lasts.kinds.items():
+                self._take(kind, rows, *past.lasts.by_instrument(kind))
+            for instrument, known in past.known.items():
+                source = self._source(instrument)
+                source.updates, source.last_ns = known.updates, known.last_ns
+                self.now_ns = max(self.now_ns, known.last_ns)
+                bars = {
+                    length: by[instrument] for length, by in past.bars.items() if instrument in by
+                }
+                self._candles[instrument] = Candles(bars)
+            in_order = sorted(self._marks, key=_time_of)
+            self._marks.clear()
+            self._marks.extend(in_order)
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
@@ -197,7 +232,7 @@ class Hub:
                     self._age_ms(source.last_ns) if source.last_ns else None,
                     *source.latencies_ms(self.now_ns),
                     source.price,
-                    self._count((venue, symbol)).losses + self._count((venue, None)).losses,
+                    self._quality.losses((venue, symbol)) + self._quality.losses((venue, None)),
                     source.book(self.now_ns),
                     source.mids(self.now_ns),
                     source.error,
@@ -230,7 +265,7 @@ class Hub:
             venues = {venue for venue, _ in places}
             lines = [(venue, None) for venue in self._quality.connections() if venue in venues]
             return [
-                Totals(*place, self._count(place), self._quality.incident_count(place))
+                Totals(*place, *self._quality.total(place, self.now_ns))
                 for place in (*places, *lines)
             ]
 
@@ -244,15 +279,18 @@ class Hub:
         """Return the next cursor, and the marks from `cursor` on that are still kept."""
         with self._lock:
             fresh = min(self._mark_count - cursor, len(self._marks))
-            return self._mark_count, list(self._marks)[len(self._marks) - fresh :]
+            found = list(self._marks)[len(self._marks) - fresh :]
+        # Signals come before or after the status rows of their batch, whenever they were.
+        return self._mark_count, sorted(found, key=_time_of)
 
     def signals(self) -> list[dict[str, Any]]:
         """Return the last signals, the newest last, as rows of the contract."""
         with self._lock:
-            return list(self._signals)
+            return sorted(self._signals, key=lambda row: int(row["ts_recv"].value))
 
     def _clear(self) -> None:
         self.now_ns, self.last_ord = 0, -1
+        self.since_ns = 0
         self._authority = Authority()
         self._rings: dict[tuple[str, str, str], Ring] = {}
         self._candles: dict[Instrument, Candles] = {}
@@ -278,10 +316,11 @@ class Hub:
                 mine = {name: values[at] for name, values in columns.items()}
                 self._rings.setdefault((kind, *instrument), Ring(BOUNDS[kind])).extend(mine)
                 if kind == "quote":
-                    mids = (mine["bid"] + mine["ask"]) / 2
-                    self._source(instrument).quote(mine["ts_recv"], mids)
+                    self._source(instrument).quote(mine["ts_recv"], mine["bid"], mine["ask"])
                 if kind == "trade":
-                    self._candles.setdefault(instrument, Candles()).take(mine)
+                    if instrument not in self._candles:
+                        self._candles[instrument] = Candles(since_ns=self.since_ns)
+                    self._candles[instrument].take(mine)
                     source = self._source(instrument)
                     newest = len(at) - 1 - int(np.argmax(mine["traded"][::-1]))
                     if mine["traded"][newest] >= source.traded_ns:
@@ -298,13 +337,13 @@ class Hub:
                 )
 
     def _source(self, instrument: Instrument) -> Followed:
-        return self._sources.setdefault(instrument, Followed())
+        found = self._sources.get(instrument)
+        if found is None:
+            found = self._sources[instrument] = Followed()
+        return found
 
     def _followed(self) -> list[tuple[Instrument, Followed]]:
         return [(of, source) for of, source in sorted(self._sources.items()) if not source.removed]
-
-    def _count(self, place: Place) -> Minute:
-        return self._quality.total(place, self.now_ns)
 
     def _follow(self, row: dict[str, Any], at_ns: int) -> None:
         """Take a row of kind `status`."""
@@ -318,15 +357,18 @@ class Hub:
             self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
 
 
+def _time_of(mark: Mark) -> int:
+    return mark.ts_recv
+
+
 def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
     """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
     found: list[tuple[int, dict[str, Any], int]] = []
-    for kind in ("status", "stat"):
+    for kind, names in (("status", STATUS), ("stat", STAT)):
         if kind in batch:
             rows = batch[kind]
             times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
-            plain = rows.drop_columns(["ts_recv", "ts_event", "ts_sent"]).to_pylist()
-            found += zip(ords, plain, times, strict=True)
+            found += zip(ords, rows.select(names).to_pylist(), times, strict=True)
     for _, row, at_ns in sorted(found, key=lambda one: one[0]):
         yield row, at_ns
 

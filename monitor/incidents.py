@@ -7,6 +7,8 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from monitor.batches import DUPLICATE, SYNTHETIC
+
 INCIDENTS = 500
 # Holes in a venue's numbers that late numbers are compared with, by place and channel; the
 # collector remembers as many.
@@ -14,8 +16,10 @@ HOLES = 64
 # A missing trade that neither came late nor was answered for by REST in this time stays missing.
 ANSWER_NS = 30_000_000_000
 
-# Messages that are lost or wrong; a book is made anew after them.
+# What counts as a loss, everywhere: messages that are lost or wrong; a book is rebuilt after them.
 LOSSES = frozenset(("gap", "checksum", "crossed", "mismatch"))
+# Rows with these flags say again what an earlier one said.
+RESTATED = DUPLICATE | SYNTHETIC
 # The line is down, or nothing comes on it.
 OUTAGES = frozenset(("disconnected", "half_open", "no_data", "silent"))
 REFUSALS = frozenset(("rate_limited", "geo_blocked", "auth_failed"))

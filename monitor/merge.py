@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.batches import Batch, column, concat, order_key
+from monitor.past import Past, merged
 from monitor.recordings import BATCH_ROWS, Recording, find, open_recording
 
 
@@ -53,6 +54,11 @@ class Merged:
         """Return the last status rows before a time, of every recording."""
         found = [recording.in_force(from_ns) for recording in self._recordings]
         return concat(batch for batch in found if batch.kinds)
+
+    def past(self, from_ns: int) -> Past:
+        """Return what was before the rows that `batches` gives from a time on."""
+        refusals = [one for each in self._recordings for one in each.refusals()]
+        return merged([each.past(from_ns, refusals) for each in self._recordings])
 
 
 class _Cut(NamedTuple):

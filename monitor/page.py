@@ -11,7 +11,7 @@ from typing import Any
 import panel as pn
 from panel.io.state import set_curdoc
 
-from monitor import permalink, role
+from monitor import headline, permalink, role
 from monitor.beat import Beat
 from monitor.drawing import Drawing
 from monitor.hub import Hub, Instrument
@@ -24,10 +24,9 @@ from monitor.layouts.recordings import Recordings
 from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
-from monitor.present import UP
 from monitor.recordings import paths_of
-from monitor.replaying import Replaying
-from monitor.segments import FILE_ERRORS, iso
+from monitor.replaying import BEGINNING, Replaying, Start
+from monitor.segments import FILE_ERRORS
 from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
@@ -62,6 +61,8 @@ class Page:
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
         self._note = Note()
+        # While the choice of recordings is changed from here, not by the viewer.
+        self._is_choosing = False
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
@@ -162,7 +163,7 @@ class Page:
             stylesheets=[style.WIDGET_CSS],
             visible=False,
         )
-        self._others.param.watch(lambda _: self._replay(self._chosen()), "value")
+        self._others.param.watch(self._choose_others, "value")
         self._transport = TransportBar()
         self._habits = Habits(self._press, self._save)
 
@@ -237,11 +238,15 @@ class Page:
             self._note.say(f"the address was not followed: {why}")
             return
         others = sorted(there - {names[0]}, reverse=True)
-        self._source.options = [LIVE, *sorted(there, reverse=True)]
-        self._source.value = names[0]
-        if names[1:]:
-            self._others.param.update(options=style.labels(others), value=names[1:])
-        self._transport.go_to(wanted.at_s)
+        # All is opened together: each recording alone would be read for nothing.
+        self._is_choosing = True
+        self._source.param.update(options=[LIVE, *sorted(there, reverse=True)], value=names[0])
+        self._others.param.update(options=style.labels(others), value=names[1:])
+        self._is_choosing = False
+        at_ns, first, last = (
+            round(at_s * 1e9) for at_s in (wanted.at_s, *(wanted.loop_s or (0, 0)))
+        )
+        self._replay(names, Start(at_ns, wanted.is_paused, (first, last) if last else None))
 
     def _state(self) -> permalink.State:
         return permalink.State(
@@ -251,13 +256,15 @@ class Page:
             speed=self._transport.speed,
             sql=self._sql.link if self._sql else self._wanted.sql,
             at_s=self._transport.at_s,
+            is_paused=self._transport.is_paused,
+            loop_s=self._transport.loop_s,
         )
 
     def _refresh_headline(self, hub: Hub) -> None:
         # The last row that the page has: what it shows can be held against SQL up to there.
-        headline = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
-        if self._bar.object != headline:
-            self._bar.object = headline
+        html = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
+        if self._bar.object != html:
+            self._bar.object = html
         self._bell.refresh(hub, is_live=self._replaying is None)
         self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
         if self._replaying:
@@ -275,30 +282,9 @@ class Page:
         self._habits.old = self._replaying is None and hub.is_silent
 
     def _headline(self, hub: Hub) -> str:
-        name, updates = '<span class="name">monitor</span>', f"{hub.updates:,} updates"
         if self._replaying:
-            player = self._replaying.player
-            text = f"REPLAY {escape(self._replaying.name)} — {player.told} — {updates}"
-            told = f"{iso(player.position_ns)} · what you see is not now"
-            if self._replaying.trouble:
-                told += f" · {escape(self._replaying.trouble)}"
-            return _bar(name, ("replay", text), muted=told, kind="replaying")
-        about = self._shared.about()
-        badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
-        standing = self._shared.standing()
-        if standing is not None:
-            badges.append(("waiting", standing.badge))
-            return _bar(name, *badges, muted=f"{escape(standing.advice)}{self._noted}")
-        states = [source.state for source in hub.sources()]
-        up = sum(state in UP for state in states)
-        badges.append(_live_badge(states, bool(about.get("running")), updates))
-        if about.get("trouble"):
-            badges.append(("waiting", escape(about["trouble"])))
-        recording = about.get("recording")
-        told = f"recording {escape(recording)}" if recording else "not recording"
-        return _bar(
-            name, *badges, muted=f"{up} of {len(states)} sources connected · {told}{self._noted}"
-        )
+            return headline.of_replay(hub, self._replaying)
+        return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._noted)
 
     @property
     def _noted(self) -> str:
@@ -330,21 +316,29 @@ class Page:
         self._transport.see(at_ns - BEFORE_NS)
 
     def _choose_source(self, _: Any) -> None:
+        if self._is_choosing:
+            return
         chosen = self._source.value
         self._note.say("")
-        # Of what was chosen beside it nothing is left; that alone may begin the replay.
+        self._is_choosing = True
         self._others.param.update(
             value=[], options=style.labels(n for n in self._recordings() if n != chosen)
         )
+        self._is_choosing = False
         self._replay(self._chosen())
 
-    def _replay(self, names: Sequence[str]) -> None:
-        """Begin anew with what is chosen."""
+    def _choose_others(self, _: Any) -> None:
+        if not self._is_choosing:
+            # It goes on where it is, with other rows beside those that were played.
+            self._replay(self._chosen(), self._replaying.start if self._replaying else BEGINNING)
+
+    def _replay(self, names: Sequence[str], start: Start = BEGINNING) -> None:
+        """Play what is chosen, instead of what was played."""
         self._stop_replay()
         if names:
             try:
                 shared, rules = self._shared, rules_in_force(self._shared.about())
-                self._replaying = Replaying(shared.folder, names, shared.settings, rules)
+                self._replaying = Replaying(shared.folder, names, shared.settings, rules, start)
             except (ValueError, *FILE_ERRORS) as error:
                 self._source.value = LIVE
                 self._note.say(f"{names[0]} is not played: {str(error).splitlines()[0]}")
@@ -368,21 +362,3 @@ class Page:
             self._note.say(f"{action} refused: expected an operator, found a viewer")
             return
         self._note.say(f"you: {self._shared.control(action)}")
-
-
-def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
-    """Return the look and the text of the badge; it is green only if a source is connected."""
-    if not is_running:
-        return "stopped", f"STOPPED for everyone — {updates}"
-    up = [state for state in states if state in UP]
-    if not up:
-        is_opening = all(state == "initialising" for state in states)
-        return "waiting", f"{'CONNECTING' if is_opening else 'NO SOURCE CONNECTED'} — {updates}"
-    polled = sum(state == "polling" for state in up)
-    way = "REST" if polled == len(up) else "WebSocket and REST" if polled else "WebSocket"
-    return "live", f"LIVE ({way}) — {updates}"
-
-
-def _bar(name: str, *badges: tuple[str, str], muted: str, kind: str = "") -> str:
-    shown = "".join(f'<span class="badge {of}">{text}</span>' for of, text in badges)
-    return f'<div class="bar {kind}">{name}{shown}<span class="muted">{muted}</span></div>'

@@ -22,6 +22,9 @@ class State(NamedTuple):
     # What the editor is filled with; it never runs by itself.
     sql: str = ""
     at_s: float = 0.0
+    is_paused: bool = False
+    # From when to when a replay goes round.
+    loop_s: tuple[float, float] | None = None
 
 
 def parse(arguments: Mapping[str, Sequence[bytes]]) -> State:
@@ -29,17 +32,15 @@ def parse(arguments: Mapping[str, Sequence[bytes]]) -> State:
     told = {
         name: values[0].decode(errors="replace") for name, values in arguments.items() if values
     }
-    try:
-        at_s = float(told.get("at", "0"))
-    except ValueError:
-        at_s = 0.0
     return State(
         told.get("layout", ""),
         told.get("instrument", ""),
         told.get("source", LIVE) or LIVE,
         told.get("speed", ""),
         told.get("sql", ""),
-        at_s if 0 <= at_s < float("inf") else 0.0,
+        _seconds(told.get("at", "0")) or 0.0,
+        told.get("paused") == "1",
+        _loop(told.get("loop", "")),
     )
 
 
@@ -49,10 +50,32 @@ def query(state: State, theme: str, zone: str) -> str:
     if state.source != LIVE:
         told |= {"source": state.source, "speed": state.speed}
         if state.at_s:
-            told["at"] = f"{state.at_s:g}"
+            told["at"] = _text(state.at_s)
+        if state.is_paused:
+            told["paused"] = "1"
+        if state.loop_s:
+            told["loop"] = ",".join(_text(at_s) for at_s in state.loop_s)
     told |= {
         "sql": state.sql,
         "theme": "" if theme == "dark" else theme,
         "tz": "" if zone == "UTC" else zone,
     }
     return "?" + urlencode({name: value for name, value in told.items() if value}, safe="/,")
+
+
+def _seconds(text: str) -> float | None:
+    """Read a time after the start; None if it makes no sense."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if 0 <= found < float("inf") else None
+
+
+def _loop(text: str) -> tuple[float, float] | None:
+    first, last = (_seconds(part) for part in (*text.split(",", 1), "")[:2])
+    return (first, last) if first is not None and last is not None and first < last else None
+
+
+def _text(seconds: float) -> str:
+    return f"{seconds:.3f}".rstrip("0").rstrip(".")

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from monitor.batches import DUPLICATE, SYNTHETIC
-from monitor.incidents import LOSSES, Incident, Incidents, Place
+from monitor.incidents import LOSSES, RESTATED, Incident, Incidents, Place
 
 MINUTES = 60
 MINUTE_NS = 60_000_000_000
 SECOND_NS = 1_000_000_000
-# Rows that say again what an earlier one said.
-RESTATED = DUPLICATE | SYNTHETIC
 # In these states a source's line brings nothing, or nothing that can be believed.
 UNBELIEVED = frozenset(("stale", "failed"))
 # The count that a row of each kind adds one to.
@@ -66,19 +63,20 @@ class Quality:
                 of_place[number] = of_place.get(number, NOTHING).plus(stale)
         return found
 
-    def total(self, place: Place, now_ns: int) -> Minute:
-        """Return the counts of all time of an instrument or connection."""
+    def losses(self, place: Place) -> int:
+        return self._totals.get(place, NOTHING).losses
+
+    def total(self, place: Place, now_ns: int) -> tuple[Minute, int]:
+        """Return the counts of all time of an instrument or connection, and its incidents."""
         since_ns = self._stale_since.get(place, now_ns)
         stale = NOTHING._replace(stale_ns=max(0, now_ns - since_ns))
-        return self._totals.get(place, NOTHING).plus(stale)
+        counts = self._totals.get(place, NOTHING).plus(stale)
+        return counts, self._incidents.counts[place]
 
     def connections(self) -> list[str]:
         """Return the venues of whose connections as a whole anything was counted."""
         places = {*self._totals, *self._incidents.counts}
         return sorted(venue for venue, symbol in places if symbol is None)
-
-    def incident_count(self, place: Place) -> int:
-        return self._incidents.counts[place]
 
     def incidents(self, now_ns: int) -> list[Incident]:
         """Return the last incidents, the oldest first."""

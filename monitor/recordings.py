@@ -13,9 +13,10 @@ import pyarrow.compute as pc
 import requests
 
 from monitor import catalogue as segment_catalogue
-from monitor import lock, streams
+from monitor import lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
+from monitor.incidents import REFUSALS
 from monitor.segments import OPEN_SUFFIX, About, iso, line, superseded
 
 BATCH_ROWS = 50_000
@@ -52,6 +53,7 @@ class Recording:
                 self._stack.callback(con.close)
                 con.execute("SET TimeZone = 'UTC'")
                 self._files.append((con, part.entry))
+        self._past: list[past.File] | None = None
         times = [time for _, entry in self._files for time in entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
@@ -130,6 +132,27 @@ class Recording:
         """Return the last status row before a time of each thing that they tell of."""
         rows = self.lasts("status", STATUS_KEYS, self.ord_at(from_ns)).combine_chunks()
         return Batch({"status": rows.to_batches()[0]} if rows.num_rows else {})
+
+    def refusals(self) -> list[past.Refusal]:
+        """Return when venues refused to serve: the next data ends it, be they in another file."""
+        kinds = ", ".join(f"'{kind}'" for kind in sorted(REFUSALS))
+        told = f"SELECT venue, epoch_ns(ts_recv) AS at, conn FROM status WHERE kind IN ({kinds})"
+        rows = [row for table in self.select(told) for row in table.to_pylist()]
+        return [(row["venue"], row["at"], row["conn"]) for row in rows]
+
+    def past(self, from_ns: int, refusals: Sequence[past.Refusal] | None = None) -> past.Past:
+        """Return what was before the rows that `batches` gives from a time on."""
+        if refusals is None:
+            refusals = self.refusals()
+        if self._past is None:
+            told = "SELECT ord, venue, symbol, detail FROM status WHERE kind = 'origin'"
+            found = [table.to_pylist() for table in self.select(f"{told} ORDER BY ord")]
+            switches = [tuple(row.values()) for rows in found for row in rows if row["detail"]]
+            self._past = [
+                past.File(past.Ticks(con, entry.ords, switches), entry.ords)
+                for con, entry in self._files
+            ]
+        return past.read(self._past, self.ord_at(from_ns), from_ns, refusals)
 
     def ord_at(self, from_ns: int | None) -> int:
         """Return the number after that of the last row before a time, or of the first row."""
@@ -238,6 +261,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
     known = [part.entry for part in parts if part.entry]
     rows = {kind: sum(entry.rows[kind] for entry in known) for kind in KINDS}
     gaps, abouts = sum(entry.gaps for entry in known), [entry.about for entry in known]
+    losses = sum(entry.losses for entry in known)
     damaged = len(known) < len(parts)
     held = lock.holder(folder)
     is_open = held is not None and held.recording == path.name
@@ -260,6 +284,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
         "sources": abouts[0].sources if abouts else [],
         "rows": rows,
         "gaps": gaps,
+        "losses": losses,
         "bytes": sum(file.stat().st_size for file in path.glob("*.duckdb*")),
         "digest": last.digest if last and state == "sealed" else None,
     }

@@ -4,80 +4,33 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from contextlib import closing
-from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-
-from monitor.batches import Batch, column
+from monitor.batches import Batch
 from monitor.merge import Merged
+from monitor.past import Past
 from monitor.recordings import Recording
+from monitor.slices import Slices, ahead
 
 STEP_NS = 100_000_000
 # What is shown of the past after a seek.
 WINDOW_NS = 60_000_000_000
 SPEEDS = (0.1, 1000.0)
-# How many batches are read while one is worked on.
-AHEAD_BATCHES = 3
+# A fast replay gives its rows in slices of so much of its viewer's time: each costs the same
+# however many rows it has.
+SLICE_S = 0.04
 # The least time between two rounds of a loop.
 LOOP_PAUSE_S = 0.05
-
-
-class Moment(NamedTuple):
-    """A slice of a recording: its rows, and the running maximum of `ts_recv` at its end, in ns."""
-
-    batch: Batch
-    until_ns: int
-
-
-def ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """Read batches on a thread of its own, a few before they are asked for.
-
-    The thread ends with the iterator: close it.
-    """
-    with ThreadPoolExecutor(1, "reader") as reader:
-        reading = deque(reader.submit(next, batches, None) for _ in range(AHEAD_BATCHES))
-        try:
-            while batch := reading.popleft().result():
-                reading.append(reader.submit(next, batches, None))
-                yield batch
-        finally:
-            reader.shutdown(cancel_futures=True)
-
-
-def moments(
-    batches: Iterable[Batch], is_cut: Callable[[], bool] = lambda: True
-) -> Iterator[Moment]:
-    """Cut a recording's rows into slices of at most 100 ms of recorded time, in `ord` order.
-
-    While `is_cut` says no, rows come in slices as large as they are read.
-    """
-    latest_ns = 0
-    for batch in batches:
-        timed = [rows for kind, rows in batch.kinds.items() if kind != "signal"]
-        if not timed:
-            yield Moment(batch, latest_ns)
-            continue
-        if not is_cut():
-            latest_ns = max(latest_ns, *(int(column(rows, "ts_recv").max()) for rows in timed))
-            yield Moment(batch, latest_ns)
-            continue
-        ords = np.concatenate([column(rows, "ord") for rows in timed])
-        times = np.concatenate([column(rows, "ts_recv") for rows in timed])
-        order = np.argsort(ords)
-        ords, times = ords[order], np.maximum.accumulate(times[order])
-        times = np.maximum(times, latest_ns)
-        cuts = np.flatnonzero(np.diff(times // STEP_NS)) + 1
-        bounds = [0, *cuts.tolist(), len(ords)]
-        for start, stop in pairwise(bounds):
-            below = int(ords[stop]) if stop < len(ords) else None
-            cut = batch.between(int(ords[start]) if start else 0, below)
-            yield Moment(cut, int(times[stop - 1]))
-        latest_ns = int(times[-1])
+# While a row is waited for the clock moves at least so often.
+CLOCK_S = 0.1
+# A collector that runs writes a row every 100 ms. Longer without any is passed over in `SWEEP_S`,
+# and said for `SAID_S`.
+HOLE_NS = 3_000_000_000
+SWEEP_S, SAID_S = 0.5, 5.0
+# Below this share of the speed that was asked for, after so long, the banner says what limits it.
+SLOW_SHARE, SLOW_AFTER_S = 0.9, 1.0
 
 
 class _Pace(NamedTuple):
@@ -94,6 +47,11 @@ class _Pace(NamedTuple):
         due_s = self.began_s + (until_ns - self.began_ns) / 1e9 / self.speed
         return due_s - time.monotonic()
 
+    def now_ns(self) -> int:
+        """Return where recorded time is by now."""
+        passed_s = time.monotonic() - self.began_s
+        return self.began_ns + int(passed_s * 1e9 * (self.speed or 0.0))
+
     def achieved(self, at_ns: int) -> float:
         passed_s = time.monotonic() - self.began_s
         return (at_ns - self.began_ns) / 1e9 / passed_s if passed_s > 0 else 0.0
@@ -102,7 +60,9 @@ class _Pace(NamedTuple):
 class Player:
     """Plays a recording into `emit` on its own thread; every method may be called from any thread.
 
-    `speed` None is as fast as possible. `on_reset` is called before rows of another time follow.
+    `speed` None is as fast as possible. A seek calls `on_reset`, gives `on_past` what was before
+    the rows that fill the views, emits these, and calls `on_filled`; without `on_past` the status
+    rows in force are emitted first.
     """
 
     def __init__(
@@ -113,6 +73,8 @@ class Player:
         speed: float | None = 1.0,
         from_ns: int | None = None,
         to_ns: int | None = None,
+        on_past: Callable[[Past], None] | None = None,
+        on_filled: Callable[[], None] = lambda: None,
     ) -> None:
         self.span_ns = recording.span_ns
         self.position_ns = recording.span_ns[0] if from_ns is None else from_ns
@@ -122,13 +84,17 @@ class Player:
         self.speed = speed
         self.loop: tuple[int, int] | None = None
         self._recording, self._emit, self._on_reset = recording, emit, on_reset
+        self._on_past, self._on_filled = on_past, on_filled
         self._from_ns, self._to_ns = from_ns, to_ns
         self._steps = 0
-        # Where to go, and where it is about to be, until the views are filled.
+        # Where to go next, and where somebody asked to go, until the views are filled.
         self._seek_ns: int | None = None
         self._aim_ns: int | None = None
         # Whether nothing comes until it is told to go on.
         self._rests = False
+        self._limited = ""
+        # The length of the last hole, and when it was passed over.
+        self._hole = (0.0, -SAID_S)
         self._closing = False
         self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
@@ -137,16 +103,28 @@ class Player:
     def told(self) -> str:
         """What it does, at what speed asked and achieved: paused once nothing more comes."""
         asked = "max" if self.speed is None else f"{self.speed:g}×"
-        if self._seek_ns is not None or self._aim_ns is not None:
+        if self._aim_ns is not None:
             state = "seeking"
         else:
             state = "ended" if self.ended else "paused" if self._rests else "playing"
-        looping = ", in a loop" if self.loop else ""
-        return f"{state} at {asked} (achieved {self.achieved_speed:.1f}×){looping}"
+        limited = self._limited if state == "playing" else ""
+        told = f"{state} {asked} (actual {self.achieved_speed:.1f}×{limited})"
+        if self.loop:
+            told += ", in a loop"
+        hole_s, at_s = self._hole
+        if time.monotonic() - at_s < SAID_S:
+            told += f", skipped {hole_s:,.0f} s without rows"
+        return told
 
     @property
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    @property
+    def aim_ns(self) -> int:
+        """Where it is, or is about to be."""
+        aim_ns = self._aim_ns
+        return self.position_ns if aim_ns is None else aim_ns
 
     def start(self) -> None:
         self._thread.start()
@@ -154,7 +132,7 @@ class Player:
     def play(self) -> None:
         with self._lock:
             if self.ended:
-                self._seek_ns = self.loop[0] if self.loop else self.span_ns[0]
+                self._go_to(self.loop[0] if self.loop else self.span_ns[0])
             self.playing = True
             self._lock.notify()
 
@@ -164,7 +142,7 @@ class Player:
             self._lock.notify()
 
     def step(self) -> None:
-        """Play one slice and pause."""
+        """Play one slice of 100 ms and pause."""
         with self._lock:
             self.playing, self._steps = False, self._steps + 1
             self._lock.notify()
@@ -175,17 +153,16 @@ class Player:
             self._lock.notify()
 
     def seek(self, to_ns: int) -> None:
-        """Go on from `to_ns`, the views filled with the time before it."""
+        """Go on from `to_ns`, the views filled with the time before it; outside a loop ends it."""
         with self._lock:
-            self._seek_ns = min(max(to_ns, self.span_ns[0]), self.span_ns[1])
-            self._aim_ns = self._seek_ns
-            self._lock.notify()
+            if self.loop and not self.loop[0] <= to_ns <= self.loop[1]:
+                self.loop = None
+            self._go_to(to_ns)
 
     def skip(self, by_ns: int) -> None:
         """Seek forth, or back, from where it is or is about to be."""
         with self._lock:
-            at_ns = self.position_ns if self._aim_ns is None else self._aim_ns
-            self.seek(at_ns + by_ns)
+            self.seek(self.aim_ns + by_ns)
 
     def repeat(self, loop: tuple[int, int] | None) -> None:
         """Play from one time to another over and over; None to go on past the end of it."""
@@ -193,8 +170,7 @@ class Player:
             raise ValueError(f"expected a loop that ends after it starts, found {loop}")
         with self._lock:
             self.loop = loop
-            self._seek_ns = loop[0] if loop else self.position_ns
-            self._lock.notify()
+            self._go_to(loop[0] if loop else self.aim_ns)
 
     def close(self) -> None:
         """End the thread and wait for it; the recording stays the caller's to close."""
@@ -208,31 +184,39 @@ class Player:
         """Play in the caller's thread, as a headless replay does."""
         self._play(self._from_ns)
 
+    def _go_to(self, to_ns: int) -> None:
+        self._seek_ns = self._aim_ns = min(max(to_ns, self.span_ns[0]), self.span_ns[1])
+        self._lock.notify()
+
     def _run(self) -> None:
         start_ns: int | None = self._from_ns
         while not self._closing:
-            self.ended = not self._play(start_ns)
+            self.ended = self._seek_ns is None and not self._play(start_ns)
             with self._lock:
                 self._lock.wait_for(lambda: self._closing or self._seek_ns is not None)
                 start_ns, self._seek_ns = self._seek_ns, None
-                self._aim_ns = start_ns
             self.ended = False
             if start_ns is not None and not self._closing:
-                self._on_reset()
                 self._fill(start_ns)
                 with self._lock:
-                    self._aim_ns = self._seek_ns
+                    if self._seek_ns is None:
+                        self._aim_ns = None
                 start_ns += 1
 
     def _fill(self, to_ns: int) -> None:
-        # Which states held, and which quotes counted.
-        before = self._recording.in_force(to_ns - WINDOW_NS)
-        if before.kinds:
-            self._emit(before)
-        with closing(ahead(self._recording.batches(to_ns - WINDOW_NS, to_ns))) as batches:
+        self._on_reset()
+        from_ns = to_ns - WINDOW_NS
+        if self._on_past:
+            self._on_past(self._recording.past(from_ns))
+        else:
+            before = self._recording.in_force(from_ns)
+            if before.kinds:
+                self._emit(before)
+        with closing(ahead(self._recording.batches(from_ns, to_ns))) as batches:
             for batch in batches:
                 self._emit(batch)
         self.position_ns = to_ns
+        self._on_filled()
 
     def _play(self, start_ns: int | None) -> bool:
         """Play from `start_ns`; return whether it was broken off."""
@@ -240,53 +224,85 @@ class Player:
         pace = None if start_ns is None else self._pace(start_ns)
         to_ns = loop[1] if loop else self._to_ns
         with closing(ahead(self._recording.batches(start_ns, to_ns))) as batches:
-            for moment in moments(batches, self._is_paced):
-                pace = self._wait(moment.until_ns, pace or self._pace(moment.until_ns))
-                if pace is None:
+            slices = Slices(batches, loop[1] if loop else None)
+            while slices.fill():
+                due = self._wait(slices, pace or self._pace(slices.first_ns))
+                if due is None:
                     return True
-                self._emit(moment.batch)
-                self.position_ns = moment.until_ns
-                self.achieved_speed = pace.achieved(moment.until_ns)
+                pace, step_ns = due
+                until_ns, batch = slices.until_ns(step_ns), slices.take(step_ns)
+                if batch.kinds:
+                    self._emit(batch)
+                self.position_ns = max(self.position_ns, until_ns)
+                self._measure(pace)
         if loop is None:
             return False
-        if self._wait(loop[1], pace or self._pace(loop[1])):
-            with self._lock:
-                self._lock.wait_for(self._is_broken_off, LOOP_PAUSE_S)
-                if self._seek_ns is None:
-                    self._seek_ns = loop[0]
+        with self._lock:
+            self._lock.wait_for(self._is_broken_off, LOOP_PAUSE_S)
+            if self._seek_ns is None:
+                self._seek_ns = loop[0]
         return True
 
     def _pace(self, at_ns: int) -> _Pace:
         return _Pace(time.monotonic(), at_ns, self.speed)
 
-    def _wait(self, until_ns: int, pace: _Pace) -> _Pace | None:
-        """Wait until a moment comes, or is stepped to; return the pace since, None if broken off.
+    def _measure(self, pace: _Pace) -> None:
+        self.achieved_speed = pace.achieved(self.position_ns)
+        is_slow = pace.speed is not None and self.achieved_speed < SLOW_SHARE * pace.speed
+        took_s = time.monotonic() - pace.began_s
+        self._limited = ": limited by this machine" if is_slow and took_s > SLOW_AFTER_S else ""
 
-        A pause and another speed hold from where recorded time is, be it between two rows.
+    def _wait(self, slices: Slices, pace: _Pace) -> tuple[_Pace, int | None] | None:
+        """Wait until the next slice is due, or is stepped to.
+
+        Return the pace since and how long the slice is to be, None if broken off. A pause and
+        another speed hold from where recorded time is, be it between two rows.
         """
         with self._lock:
             while not self._is_broken_off():
                 if self._steps:
                     self._steps -= 1
-                    return self._pace(until_ns)
-                wait_s = pace.wait_s(until_ns)
-                if self.playing and self.speed == pace.speed:
-                    if wait_s <= 0:
-                        return pace
-                    self._lock.wait(wait_s)
+                    return self._pace(slices.until_ns(STEP_NS)), STEP_NS
+                if not self.playing or self.speed != pace.speed:
+                    now_ns = max(self.position_ns, min(pace.now_ns(), slices.first_ns))
+                    self._rests = not self.playing
+                    self._lock.wait_for(self._may_go_on)
+                    self._rests = False
+                    pace = self._pace(now_ns)
                     continue
                 if pace.speed is None:
-                    now_ns = min(self.position_ns, until_ns)
-                else:
-                    now_ns = until_ns - int(max(wait_s, 0) * 1e9 * pace.speed)
-                self._rests = not self.playing
-                self._lock.wait_for(self._may_go_on)
-                self._rests = False
-                pace = self._pace(now_ns)
+                    return pace, None
+                step_ns = max(STEP_NS, int(pace.speed * SLICE_S * 1e9))
+                wait_s = pace.wait_s(slices.until_ns(step_ns))
+                if wait_s <= 0:
+                    return pace, step_ns
+                first_ns = slices.first_ns
+                if self._is_hole(first_ns, pace):
+                    pace = self._sweep(first_ns)
+                    continue
+                self._lock.wait(min(wait_s, CLOCK_S))
+                if self.playing:
+                    self._move(pace.now_ns(), first_ns)
         return None
 
-    def _is_paced(self) -> bool:
-        return self.speed is not None or not self.playing
+    def _move(self, now_ns: int, next_ns: int) -> None:
+        """Move the clock to a time before the next row."""
+        self.position_ns = max(self.position_ns, min(now_ns, next_ns - 1))
+
+    def _is_hole(self, next_ns: int, pace: _Pace) -> bool:
+        return next_ns - self.position_ns > HOLE_NS and pace.wait_s(next_ns) > SWEEP_S
+
+    def _sweep(self, next_ns: int) -> _Pace:
+        """Pass over a time without rows, the clock moving; return the pace from there on."""
+        first_ns, began_s = self.position_ns, time.monotonic()
+        while self.playing and not self._steps and not self._is_broken_off():
+            share = (time.monotonic() - began_s) / SWEEP_S
+            self._move(first_ns + int(min(share, 1.0) * (next_ns - first_ns)), next_ns)
+            if share >= 1:
+                self._hole = ((next_ns - first_ns) / 1e9, time.monotonic())
+                break
+            self._lock.wait(CLOCK_S / 2)
+        return self._pace(self.position_ns)
 
     def _may_go_on(self) -> bool:
         return self.playing or self._steps > 0 or self._is_broken_off()

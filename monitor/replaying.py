@@ -5,22 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from monitor import hooks, user_hooks
 from monitor.batches import Batch
 from monitor.config import HookSettings
 from monitor.hub import Hub
 from monitor.merge import open_recordings
+from monitor.past import Past
 from monitor.pipeline import Graph
-from monitor.replay import Player
+from monitor.replay import WINDOW_NS, Player
 from monitor.rules import Rule
+
+
+class Start(NamedTuple):
+    """How a replay begins: where, whether it is paused there, and its loop.
+
+    Times are in ns after `base_ns`, None for the first row of what is played.
+    """
+
+    at_ns: int = 0
+    is_paused: bool = False
+    loop: tuple[int, int] | None = None
+    base_ns: int | None = None
+
+
+BEGINNING = Start()
 
 
 class Replaying:
     """What is played, until it is closed; hooks run again, beside signals that were recorded.
 
     Those are the built-in ones with the alert rules given, and the user's own; `trouble` says
-    which of these could not be loaded, or were left out since.
+    which of these could not be loaded, or were left out since. After a seek they have seen the
+    rows from `hooks_from_ns` on; None is all of them. `hub` is another one after each seek: the
+    one before is shown until the next is filled.
     """
 
     def __init__(
@@ -29,38 +48,81 @@ class Replaying:
         names: Sequence[str],
         settings: HookSettings,
         rules: Sequence[Rule] = (),
+        start: Start = BEGINNING,
     ) -> None:
         self.trouble = ""
-        self.hub = Hub()
+        self.hooks_from_ns: int | None = None
         self._stack = ExitStack()
         recording = self._stack.enter_context(open_recordings(folder, names))
         self.name = recording.name
         self._settings, self._rules = settings, rules
+        # What the hooks are to know and the hub knows already.
+        self._primer = Batch({})
         self._build()
-        self.player = Player(recording, self._emit, self._reset)
+        self.hub = self._filling
+        self.player = Player(
+            recording,
+            self._emit,
+            self._reset,
+            on_past=self._remember,
+            on_filled=self._show,
+        )
         self._stack.callback(self.player.close)
+        self._begin(start)
         self.player.start()
+
+    @property
+    def start(self) -> Start:
+        """What begins another replay where this one is."""
+        player = self.player
+        return Start(player.aim_ns, not player.playing, player.loop, base_ns=0)
 
     def close(self) -> None:
         self._stack.close()
         self._graph.close()
 
+    def _begin(self, start: Start) -> None:
+        player = self.player
+        base_ns = player.span_ns[0] if start.base_ns is None else start.base_ns
+        if start.is_paused:
+            player.pause()
+        if start.loop:
+            first, last = (base_ns + at_ns for at_ns in start.loop)
+            player.repeat((first, last))
+        if start.at_ns or start.is_paused:
+            player.seek(base_ns + start.at_ns)
+
     def _build(self) -> None:
+        self._filling = Hub()
         own = user_hooks.load(self._settings.folder, "recomputed")
         self.trouble = "; ".join(own.troubles)
         every = [*hooks.load(self._settings, "recomputed", self._rules), *own.hooks]
-        self._graph = Graph({"hub": self.hub}, every, self._disabled)
+        self._graph = Graph({"hub": self._take}, every, self._disabled)
 
     def _disabled(self, name: str, why: str) -> None:
         self.trouble = f"hook {name} {why}"
 
     def _reset(self) -> None:
-        self.hub.reset()
         self._graph.close()
         self._build()
+
+    def _remember(self, past: Past) -> None:
+        self._filling.remember(past)
+        self._primer = past.in_force
+        if self._primer.kinds:
+            self._graph.emit(self._primer)
+
+    def _show(self) -> None:
+        self.hub = self._filling
+        from_ns = self.player.position_ns - WINDOW_NS
+        self.hooks_from_ns = from_ns if from_ns > self.player.span_ns[0] else None
+
+    def _take(self, batch: Batch) -> None:
+        if batch is not self._primer:
+            self._filling(batch)
 
     def _emit(self, batch: Batch) -> None:
         signals = batch.kinds.get("signal")
         if signals is not None:
-            self.hub(Batch({"signal": signals}))
+            self._filling(Batch({"signal": signals}))
         self._graph.emit(Batch({k: rows for k, rows in batch.kinds.items() if k != "signal"}))

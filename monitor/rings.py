@@ -70,6 +70,11 @@ class Ring:
         return {n: np.empty((self._rows, *v.shape[1:]), v.dtype) for n, v in rows.items()}
 
 
+def is_overrun(before: int, written: int, rows: Columns) -> bool:
+    """Whether a ring no longer had all rows since the cursor `before`, if anything was read."""
+    return bool(before and rows) and written - len(rows["ts_recv"]) > before
+
+
 def columns_of(kind: str, rows: pa.RecordBatch) -> Columns:
     """Return what a ring keeps of rows of a kind; times are int64 ns since 1970, 0 if unknown."""
     columns: Columns = {"ts_recv": column(rows, "ts_recv")}

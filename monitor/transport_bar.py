@@ -60,13 +60,25 @@ class TransportBar:
 
     @property
     def at_s(self) -> float:
-        """Where the player is, in whole seconds from the start; 0 without one."""
+        """Where the player is, from the start; to the ms while it is paused, else to the second."""
         player = self._player
-        return (player.position_ns - player.span_ns[0]) // 10**9 if player else 0
+        if player is None:
+            return 0.0
+        at_ms = (player.aim_ns - player.span_ns[0]) // 10**6
+        return at_ms // 1000 if player.playing else at_ms / 1000
 
-    def go_to(self, at_s: float) -> None:
-        if at_s:
-            self._with_player(lambda player: player.seek(player.span_ns[0] + int(at_s * 1e9)))
+    @property
+    def is_paused(self) -> bool:
+        return self._player is not None and not self._player.playing
+
+    @property
+    def loop_s(self) -> tuple[float, float] | None:
+        """The ends of the loop from the start, to the ms."""
+        if self._player is None or self._player.loop is None:
+            return None
+        begin_ns = self._player.span_ns[0]
+        first, last = ((at_ns - begin_ns) // 10**6 / 1000 for at_ns in self._player.loop)
+        return first, last
 
     def see(self, at_ns: int) -> None:
         """Go to a moment, or to the end of what is recorded that is nearest."""
@@ -92,6 +104,12 @@ class TransportBar:
         player = self._player
         self._play.name = "Pause" if player.playing and not player.ended else "Play"
         loop = player.loop
+        if bool(loop) != (self._loop.name == LOOP_END):
+            # A seek out of a loop ends it; a link may begin with one.
+            if loop:
+                self._loop.name = LOOP_END
+            elif self._loop.name == LOOP_END:
+                self._loop.name = LOOP_FROM
         share = partial(_share, player.span_ns)
         self._map.move(
             share(player.position_ns), (share(loop[0]), share(loop[1])) if loop else None

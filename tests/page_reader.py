@@ -42,7 +42,7 @@ READ = """() => {
         }
     }
     const plain = (array) => array === undefined ? [] : [...array];
-    for (const model of Bokeh.documents[0].all_models) {
+    for (const model of window.Bokeh?.documents[0]?.all_models ?? []) {
         if (model.type !== "Figure") continue;
         found.figures.push({
             title: model.title.text,

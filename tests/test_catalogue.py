@@ -12,19 +12,23 @@ import pytest
 from rows import batch_of, ignore, row
 
 from monitor import catalogue, queries, recordings
+from monitor.batches import SYNTHETIC
 from monitor.recorder import Recorder
 
 S = 1_000_000_000
 
 
 def record(folder: Path, first: int, count: int, venue: str = "kraken") -> None:
-    """Write a segment of `count` quotes, one a second, and a gap."""
+    """Write a segment of `count` quotes, one a second, a gap, and a wrong checksum said twice."""
     recorder = Recorder(folder, ["test:X"], ignore)
     recorder.start()
     numbers = range(first, first + count)
     quotes = [("quote", row("quote", n, n * S) | {"venue": venue}) for n in numbers]
     gap = row("status", first + count, (first + count) * S) | {"kind": "gap"}
-    recorder(batch_of([*quotes, ("status", gap)]))
+    wrong = gap | {"kind": "checksum"}
+    told = [gap, wrong, wrong | {"flags": SYNTHETIC}]
+    statuses = [("status", one | {"ord": first + count + at}) for at, one in enumerate(told)]
+    recorder(batch_of([*quotes, *statuses]))
     recorder.close()
 
 
@@ -57,6 +61,7 @@ def test_segments_are_described_without_being_opened_again(folder: Path, opened:
     assert recordings.catalogue(folder) == first
     assert opened == []
     assert [(item["rows"]["quote"], item["gaps"]) for item in first] == [(7, 2), (5, 1)]
+    assert [item["losses"] for item in first] == [4, 2]
     entries = list(catalogue.entries(folder / "a").values())
     assert [entry and entry.span_ns for entry in entries] == [(0, 3 * S), (10 * S, 14 * S)]
     assert [entry and entry.venues for entry in entries] == [["kraken"], ["binance"]]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
+import numpy as np
 import panel as pn
 import pytest
 from bokeh.core.validation import check_integrity
@@ -57,3 +59,21 @@ def test_a_plot_is_drawn_in_a_beat_of_its_own_and_with_its_rows() -> None:
             assert [plot.is_made for plot in tabs.plots] == [True, made == 1]
             sources = [renderer.data_source for renderer in tabs.plots[made].renderers]
             assert any(len(source.data["time"]) for source in sources)
+
+
+@pytest.mark.parametrize("make", [Price, Candles, HeatMap])
+def test_no_two_sources_of_a_plot_share_an_array(make: Callable[[], Plot]) -> None:
+    """A patch of one would change the other without a word to the browser."""
+    view, hub = make(), list(fed(trades()))[-1]
+    view.make()
+    view.pane.get_root()
+    view.refresh(hub, HERE)
+    arrays = [
+        values
+        for renderer in view.renderers
+        for values in renderer.data_source.data.values()
+        if isinstance(values, np.ndarray) and len(values)
+    ]
+    assert arrays
+    shared = [(a, b) for a, b in itertools.combinations(arrays, 2) if np.shares_memory(a, b)]
+    assert shared == []

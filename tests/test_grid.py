@@ -7,7 +7,8 @@ from typing import Any
 
 from test_views import HERE, Rows, fed
 
-from monitor.hub import MIDS, Hub
+from monitor.followed import MIDS
+from monitor.hub import Hub
 from monitor.views.grid import MIDS_AT, changed, grid_rows
 
 SECONDS = MIDS + 10
@@ -22,11 +23,11 @@ def take(rows: list[list[Any]], told: dict[str, Any]) -> None:
 
 
 def second(make: Rows, number: int, bid: float | None) -> list[Any]:
-    """A quote and the count of a second."""
+    """A quote in the middle of a second, and the count at its end."""
     quote = {"bid": bid, "ask": bid and bid + 1, "origin": "native"}
     return [
-        make("quote", number, **quote),
-        make("stat", number + 0.5, channel="quote", rows=1, gaps=0),
+        make("quote", number + 0.5, **quote),
+        make("stat", number + 1, channel="quote", rows=1, gaps=0),
     ]
 
 

@@ -133,7 +133,7 @@ def test_the_page_shows_streams_stops_and_replays(
     until(lambda: watch.locator("option").count() == 3, "the older recordings")
     names = set(watch.locator("option").all_inner_texts()) - {"Live", AGAIN}
     watch.select_option(*names)
-    page.wait_for_selector("text=/REPLAY .* playing at 1×/")
+    page.wait_for_selector("text=/REPLAY .* playing 1×/")
     page.get_by_label("Speed").select_option("max")
     page.wait_for_selector("text=/REPLAY .* ended/")
     page.wait_for_selector("text=recomputed")

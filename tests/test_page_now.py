@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
@@ -86,8 +87,12 @@ def test_a_frozen_server_is_told_by_the_browser_itself(served: Served) -> None:
 
 
 def test_a_killed_collector_is_told_from_a_frozen_one(served: Served) -> None:
-    page = served.open()
-    os.kill(collector(served), signal.SIGKILL)
+    page, pid = served.open(), collector(served)
+    # Its simulated exchange outlives it.
+    exchanges = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(pid, signal.SIGKILL)
+    for exchange in exchanges:
+        os.kill(int(exchange), signal.SIGTERM)
     page.wait_for_selector("text=NO COLLECTOR")
     page.wait_for_selector("text=/the collector has stopped: no row for [0-9]+ s/")
     until(lambda: states(page) == {"stale"}, "sources that are stale")

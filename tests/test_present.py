@@ -131,3 +131,22 @@ def test_the_page_tells_a_hung_collector_from_a_missing_one() -> None:
     advice = {name: told.advice for name, told in found.items() if told}
     assert "no row for 34 s" in advice["missing"] and "monitor serve" in advice["missing"]
     assert "kill -CONT 7" in advice["hung"]
+
+
+def test_a_page_that_comes_late_says_since_when_it_counts_and_draws_whole_bars_alone() -> None:
+    made, clocks = Made(), Clocks()
+    for second in range(130):
+        made.say("trade", second + 0.5, price=100.0 + second, size=1.0, side="buy", trade_id="1")
+    hub, late = Hub(clocks.present()), Hub(clocks.present())
+    hub(made.batch())
+    assert hub.since_ns == 0
+    # Its first row is of 30.5 s.
+    late(made.batch(30))
+    assert late.since_ns == T0 + round(30.5 * S)
+    instrument = ("binance", "BTC-USDT")
+    for interval_s, first_s, volume in ((1, 31, 1.0), (5, 35, 5.0), (60, 40, 60.0)):
+        _, bars = late.candles(instrument, interval_s, 0)
+        # T0 is 20 s after a whole minute.
+        assert (bars["start"][0] - T0) / S == first_s
+        assert bars["volume"][0] == volume
+        assert len(hub.candles(instrument, interval_s, 0)[1]["start"]) > len(bars["start"])

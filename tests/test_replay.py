@@ -1,4 +1,4 @@
-"""Replay on real DuckDB files: seeking, loops, several recordings as one, recording it anew."""
+"""Replay on real DuckDB files: the terminal, several recordings as one, recording it anew."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,11 @@ from rows import MS, batch_of, ignore, record, row
 from monitor import hooks, recordings
 from monitor.batches import Batch
 from monitor.config import HookSettings
-from monitor.hub import Hub
 from monitor.merge import open_recordings
 from monitor.pipeline import Graph
 from monitor.recorder import Recorder
-from monitor.replay import Player
 
 START = 1_700_000_000_000_000_000
-SECOND = 1_000 * MS
 # Pauses before each row; a clock may go back.
 PAUSES = st.lists(st.integers(-50 * MS, 200 * MS), min_size=1, max_size=30)
 
@@ -191,15 +187,15 @@ def test_a_replay_on_a_terminal_is_steered_by_its_keys(tmp_path: Path) -> None:
         command, stdin=screen.end, stderr=screen.end, stdout=subprocess.PIPE
     ) as replay:
         try:
-            until(lambda: screen.shows("playing at 1×"), "the replay")
+            until(lambda: screen.shows("playing 1×"), "the replay")
             screen.types(b" ")
-            until(lambda: screen.shows("paused at 1×"), "a pause")
+            until(lambda: screen.shows("paused 1×"), "a pause")
             screen.shown = b""
             screen.types(b"\x1b[C" * 5)
             # Fifty seconds on: it would have taken as long to play that far.
             until(lambda: screen.shows("22:14:1"), "the seeks")
             screen.types(b"+")
-            until(lambda: screen.shows("paused at 10×"), "another speed")
+            until(lambda: screen.shows("paused 10×"), "another speed")
             screen.types(b"q")
             assert replay.wait(DEADLINE_S) == 0
         finally:
@@ -227,157 +223,3 @@ def test_a_loop_without_a_page_goes_on_until_it_is_interrupted(tmp_path: Path) -
         finally:
             replay.kill()
     screen.close()
-
-
-def test_a_loop_plays_its_range_over_and_over_and_nothing_else(tmp_path: Path) -> None:
-    numbers = [(n, START + n * 100 * MS) for n in range(100)]
-    record(tmp_path / "a", [batch_of([("quote", row("quote", n, at)) for n, at in numbers])])
-    rounds: list[list[int]] = [[]]
-    third = threading.Event()
-
-    def see(batch: Batch) -> None:
-        rounds[-1] += batch["quote"]["ord"].to_pylist()
-
-    def reset() -> None:
-        rounds.append([])
-        if len(rounds) > 4:
-            third.set()
-
-    with recordings.open_recording(tmp_path, "a") as opened:
-        player = Player(opened, see, reset, speed=100.0)
-        player.repeat((START + 20 * 100 * MS, START + 29 * 100 * MS))
-        player.start()
-        assert third.wait(DEADLINE_S)
-        player.set_speed(None)
-        player.repeat(None)
-        until(lambda: player.ended, "the end")
-        player.close()
-    # Behind each seek the minute before fills the views.
-    assert rounds[1] == rounds[2] == list(range(30))
-    assert rounds[-1][-1] == 99
-    with pytest.raises(ValueError, match="ends after it starts"):
-        player.repeat((START, START))
-
-
-def test_behind_a_seek_the_states_and_origins_of_before_hold(tmp_path: Path) -> None:
-    start, minute = 1_700_000_000_000_000_000, 60_000 * MS
-    of_symbol = {"venue": "v", "symbol": "S", "scope": "symbol", "state": "connected"}
-    switch = {"venue": "v", "symbol": "S", "scope": "symbol", "kind": "origin", "detail": "book"}
-    rows = [
-        ("status", row("status", 0, start) | of_symbol | {"kind": "connected"}),
-        ("status", row("status", 1, start + 1) | switch | {"state": "connected"}),
-    ]
-    for number in range(2, 10):
-        origin = {"venue": "v", "symbol": "S", "origin": "book" if number % 2 else "native"}
-        rows.append(("quote", row("quote", number, start + number * minute) | origin))
-    record(tmp_path / "x", [batch_of(rows)])
-    hub = Hub()
-    seen = threading.Event()
-
-    def see(batch: Batch) -> None:
-        hub(batch)
-        if hub.updates >= 2:
-            seen.set()
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, see, hub.reset)
-        player.pause()
-        player.start()
-        player.seek(start + 9 * minute)
-        assert seen.wait(DEADLINE_S)
-        player.close()
-    (source,) = hub.sources()
-    assert source.state == "connected"
-    _, quotes = hub.since("quote", ("v", "S"), 0)
-    # Of the minute before, the one quote that counts: that of the book.
-    assert quotes["ts_recv"].tolist() == [start + 9 * minute]
-
-
-def test_a_row_comes_when_it_is_due_however_often_it_is_paused_or_the_speed_changes(
-    tmp_path: Path,
-) -> None:
-    rows = [("quote", row("quote", n, START + n * 2000 * SECOND)) for n in range(4)]
-    record(tmp_path / "x", [batch_of(rows)])
-    seen: list[int] = []
-    at_reset: list[list[int]] = []
-
-    def see(batch: Batch) -> None:
-        seen.extend(batch["quote"]["ord"].to_pylist())
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, see, lambda: at_reset.append(list(seen)))
-        player.start()
-        until(lambda: seen == [0], "the first row")
-        # More than a quarter of an hour is left of the wait for the second, whatever is asked for.
-        for change in range(2000):
-            player.pause()
-            os.sched_yield()
-            player.set_speed(1.0 + change % 2)
-            os.sched_yield()
-            player.play()
-            os.sched_yield()
-        assert seen == [0]
-        player.set_speed(1000.0)
-        until(lambda: seen == [0, 1], "the second row, after two seconds")
-        player.set_speed(1.0)
-        player.step()
-        until(lambda: seen == [0, 1, 2], "the third row")
-        player.seek(START)
-        until(lambda: player.position_ns == START, "the seek")
-        player.close()
-    # To step while a row is waited for gives that one alone.
-    assert at_reset == [[0, 1, 2]]
-
-
-def test_seek_pause_and_step(tmp_path: Path) -> None:
-    second = 1_000_000_000
-    rows = [("quote", row("quote", n, n * second)) for n in range(1, 101)]
-    record(tmp_path / "x", [batch_of(rows)])
-    seen: list[int] = []
-    resets: list[bool] = []
-
-    def see(batch: Batch) -> None:
-        seen.extend(batch["quote"]["ord"].to_pylist())
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, see, lambda: resets.append(True), speed=0.1)
-        player.pause()
-        player.start()
-        player.seek(80 * second)
-        until(lambda: player.position_ns == 80 * second, "the seek")
-        # The minute before the target fills the views at once.
-        assert seen == list(range(20, 81))
-        player.step()
-        until(lambda: player.position_ns == 81 * second, "one step")
-        player.set_speed(None)
-        player.play()
-        until(lambda: player.ended, "the end")
-        player.close()
-    assert seen == list(range(20, 101))
-    assert resets == [True]
-
-
-def test_it_is_told_to_be_paused_only_where_it_rests(tmp_path: Path) -> None:
-    rows = [("quote", row("quote", n, n * SECOND)) for n in range(1, 101)]
-    record(tmp_path / "x", [batch_of(rows)])
-    fills, may_fill = threading.Semaphore(0), threading.Semaphore(0)
-
-    def reset() -> None:
-        fills.release()
-        may_fill.acquire(timeout=DEADLINE_S)
-
-    with recordings.open_recording(tmp_path, "x") as opened:
-        player = Player(opened, lambda batch: None, reset, speed=1000.0)
-        player.repeat((40 * SECOND, 60 * SECOND))
-        player.start()
-        for _ in range(2):
-            # On its way to the loop's start its position is still that of before.
-            assert fills.acquire(timeout=DEADLINE_S)
-            player.pause()
-            assert player.told.startswith("seeking at 1000×")
-            may_fill.release()
-            until(lambda: player.told.startswith("paused"), "a pause")
-            assert player.position_ns == 40 * SECOND
-            player.play()
-        may_fill.release()
-        player.close()

@@ -73,12 +73,14 @@ NUMBERS: dict[str, str] = {
             FROM {{trade}} WHERE flags & {DUPLICATE} = 0) GROUP BY ALL""",
     "bid": f"SELECT venue, symbol, last(bid ORDER BY ord) AS value FROM ({QUOTES}) GROUP BY ALL",
     "ask": f"SELECT venue, symbol, last(ask ORDER BY ord) AS value FROM ({QUOTES}) GROUP BY ALL",
-    "updates": f"SELECT venue, symbol, count(*) AS value FROM ({UPDATES}) GROUP BY ALL",
+    "updates": f"""
+        SELECT venue, symbol, count(ts_recv) AS value
+        FROM ({STATE}) AS followed LEFT JOIN ({UPDATES}) USING (venue, symbol) GROUP BY ALL""",
     # Of the last ten tenths of a second that are over.
     "updates_s": f"""
         SELECT venue, symbol, count(*) FILTER (
             epoch_ns(ts_recv) // 100_000_000 - {{now}} // 100_000_000 BETWEEN -10 AND -1) AS value
-        FROM ({UPDATES}) JOIN ({STATE}) AS state USING (venue, symbol)
+        FROM ({STATE}) AS state LEFT JOIN ({UPDATES}) USING (venue, symbol)
         WHERE state.value NOT IN ('failed', 'stopped') GROUP BY ALL""",
     "age_ms": f"""
         SELECT venue, symbol, ({{now}} - max(epoch_ns(ts_recv))) / 1e6 AS value

@@ -57,6 +57,8 @@ class Feeds:
         self._conns = itertools.count(1)
         self._rests: dict[str, Rest] = {}
         self._supervisors: dict[tuple[Way, int], Supervisor] = {}
+        # Those that were stopped, until they are started again: sources may be removed meanwhile.
+        self._stopped: dict[tuple[Way, int], Supervisor] = {}
         # How many connections turned out to be wanted; written by the connections' threads.
         self._parts: dict[Way, int] = {}
         self._running = False
@@ -73,14 +75,14 @@ class Feeds:
     def start(self) -> None:
         """Connect to every venue of the sources."""
         with self._lock:
-            self._running = True
+            self._running, self._stopped = True, {}
             self._open_all({source.venue for source in self._sources})
 
     def stop(self) -> None:
         """Leave every venue; the sources become `stopped`."""
         with self._lock:
             self._running = False
-            self._leave({way.venue for way, _ in self._supervisors})
+            self._stopped |= self._leave({way.venue for way, _ in self._supervisors})
 
     def ways(self) -> list[tuple[Source, Way]]:
         """Return the sources, and how each is had."""
@@ -242,24 +244,31 @@ class Feeds:
                     self._open(way, part)
 
     def _reopen(self, venue: str) -> None:
+        kept = [source.symbol for source in self._sources if source.venue == venue]
         if self._running:
-            kept = [source.symbol for source in self._sources if source.venue == venue]
             self._leave({venue}, kept)
             self._open_all({venue})
+            return
+        for (way, _), supervisor in self._stopped.items():
+            if way.venue == venue:
+                supervisor.remove_all_but(kept)
 
-    def _leave(self, names: set[str], kept: list[str] | None = None) -> None:
+    def _leave(
+        self, names: set[str], kept: list[str] | None = None
+    ) -> dict[tuple[Way, int], Supervisor]:
         """Leave the venues, all their connections together, and their REST sessions last.
 
         The rows tell of symbols that are not `kept` that they were removed.
         """
         keys = [key for key in self._supervisors if key[0].venue in names]
-        leaving = [self._supervisors.pop(key) for key in keys]
-        for supervisor in leaving:
+        leaving = {key: self._supervisors.pop(key) for key in keys}
+        for supervisor in leaving.values():
             supervisor.stop(kept)
-        for supervisor in leaving:
+        for supervisor in leaving.values():
             supervisor.join(JOIN_S)
         for venue in names & self._rests.keys():
             self._rests.pop(venue).close(JOIN_S)
+        return leaving
 
 
 def _join(base: str, path: str, parameters: Mapping[str, str]) -> str:

@@ -85,6 +85,11 @@ class Supervisor:
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
 
+    def remove_all_but(self, kept: list[str]) -> None:
+        """Write, after the thread has ended, that other symbols than these were removed."""
+        self._session.keep(kept)
+        self._end("stopped", "stopped on request")
+
     def announce(self) -> None:
         """Write this connection's instruments and whole books anew."""
         self._session.announce(self._clock.now_ns())

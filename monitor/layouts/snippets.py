@@ -75,7 +75,7 @@ SNIPPETS = {
         "SELECT ts_recv, venue, sum(rows) AS rows, sum(bytes) AS bytes\n"
         "FROM stat GROUP BY ALL ORDER BY ts_recv"
     ),
-    "Losses": "FROM gaps ORDER BY ts_recv DESC LIMIT 1000",
+    "Gaps": "FROM gaps ORDER BY ts_recv DESC LIMIT 1000",
     "What went wrong, by cause": (
         "SELECT recording, venue, symbol, kind, count(*) AS times, min(ts_recv) AS first,\n"
         "    max(ts_recv) AS last\n"

@@ -121,27 +121,13 @@ class Exchange:
         options = self._options
         if options.capture is not None and name == options.capture_venue:
             return Playback(options.capture, name, options.speed)
-        instruments = self._market.of(name)
-        match name:
-            case "binance" | "binance-us":
-                return Binance(instruments)
-            case "kraken":
-                return Kraken(instruments)
-            case "kraken-v1":
-                return KrakenV1(instruments)
-            case "coinbase":
-                return Coinbase(instruments)
-            case "coinbase-exchange":
-                return CoinbaseExchange(instruments)
-            case "finnhub":
-                return Finnhub(instruments, options.seed)
-            case "uniswap":
-                struck = self._tally.faults[name]
-                dice = self._draws(faults.CHAIN, "uniswap", self._last_ns / SECOND_NS)
-                return Uniswap(self._market.walks, options.seed, dice, struck, self._last_ns)
-            case "mock":
-                return Mock(options.seed, self._last_ns)
-        raise ValueError(f"expected one of the venues {', '.join(VENUES)}, found {name!r}")
+        if name == "uniswap":
+            struck = self._tally.faults[name]
+            dice = self._draws(faults.CHAIN, "uniswap", self._last_ns / SECOND_NS)
+            return Uniswap(self._market.walks, options.seed, dice, struck, self._last_ns)
+        if name == "mock":
+            return Mock(options.seed, self._last_ns)
+        return stream_venue(name, self._market.of(name), options.seed)
 
     def _draws(self, names: Sequence[str], seed: str, start_s: float) -> Dice:
         """Return what decides when faults of these names strike."""
@@ -318,6 +304,24 @@ class Exchange:
 
     def _is_down(self, now_s: float) -> bool:
         return faults.is_down(self._faults, now_s - self._started_s)
+
+
+def stream_venue(name: str, instruments: list[Instrument], seed: int) -> Venue:
+    """Make a venue that speaks WebSocket; ValueError for any other."""
+    match name:
+        case "binance" | "binance-us":
+            return Binance(instruments)
+        case "kraken":
+            return Kraken(instruments)
+        case "kraken-v1":
+            return KrakenV1(instruments)
+        case "coinbase":
+            return Coinbase(instruments)
+        case "coinbase-exchange":
+            return CoinbaseExchange(instruments)
+        case "finnhub":
+            return Finnhub(instruments, seed)
+    raise ValueError(f"expected a venue that speaks WebSocket, found {name!r}")
 
 
 async def _response(told: Answer) -> web.Response:

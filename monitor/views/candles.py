@@ -90,7 +90,8 @@ class Candles(plot.Plot):
             known = np.isin(bars["start"], self._starts)
             self._patch_closed({name: values[known] for name, values in bars.items()})
             bars = {name: values[~known] for name, values in bars.items()}
-            self._starts = np.concatenate([self._starts, bars["start"]])[-ROLLOVER_BARS:]
+            # In the order in which the sources keep them, and as many.
+            self._starts = np.sort(np.append(self._starts, bars["start"]))[-ROLLOVER_BARS:]
         if anew or (bars and len(bars["start"])):
             for at, columns in zip(CLOSED, self._elements(bars), strict=True):
                 self.append(at, columns, anew, ROLLOVER_BARS)

@@ -23,6 +23,7 @@ from monitor.views.what_if import WhatIf
 LEGS = 8
 # How far the middle of a word is from its line.
 WORD_PX = 8.0
+ROLLOVER_SPANS = 500
 TITLE = "Mid of each venue, best bid and offer"
 BEST, WAS_STALE, IS_STALE, WORDS, CHANCES = LEGS, LEGS + 2, LEGS + 3, LEGS + 4, LEGS + 5
 
@@ -126,8 +127,10 @@ class CrossVenue(Lines):
         self.title = TITLE if name == instrument[1] else f"{TITLE}: {name}"
         new = self.collect(hub, instrument, anew)
         new |= self._best(instrument[1]) | self._was_stale()
-        for at in range(IS_STALE):
+        for at in range(WAS_STALE):
             self.append(at, new.get(at), anew)
+        # Spans come when they end, in any order of their starts.
+        self.append(WAS_STALE, new.get(WAS_STALE), anew, ROLLOVER_SPANS)
         same = [leg for leg in hub.instruments() if self.is_same(leg[1], instrument[1])]
         self.append(CHANCES, self._what_if.take(hub, same), anew)
         if self._pace.is_due(hub) or anew:
@@ -137,6 +140,7 @@ class CrossVenue(Lines):
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
         leg = self._legs.setdefault(owner, Leg(self._fresh_ns))
         rows, spans = leg.take(hub, owner, self._until_ns)
+        self.has_hole |= leg.has_hole
         self._fresh[owner] = rows
         self._spans += spans
         rows = thin(rows, self.telling(rows))
@@ -184,4 +188,6 @@ class CrossVenue(Lines):
         # The lowest has its word below its line, the others above, where none lies on another's.
         lowest = np.fmin.reduce(words["at"]) if sum(map(bool, texts)) > 1 else np.nan
         words["shift"] = np.where(words["at"] == lowest, WORD_PX, -WORD_PX)
+        order = np.argsort(lines["time"])
+        lines = {name: values[order] for name, values in lines.items()}
         return {IS_STALE: lines, WORDS: {**words, "text": np.array(texts, object)}}

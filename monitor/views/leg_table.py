@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from monitor import quote_assets
+from monitor.followed import ENDED
 from monitor.hub import Hub, Instrument, Quote
 from monitor.views import plot, tables
 from monitor.views.figures import exact_texts
@@ -104,7 +105,7 @@ def _name(drawn: Sequence[Instrument], owner: Instrument, taken: str) -> str:
 
 
 def _state(state: str, quote: Quote | None, fresh_ms: float) -> str:
-    if quote is not None and _is_stale(quote, fresh_ms):
+    if state not in ENDED and quote is not None and _is_stale(quote, fresh_ms):
         return '<span class="state stale">▲ stale</span>'
     shape = tables.SHAPES.get(state, "?")
     return f'<span class="state {escape(state)}">{shape} {escape(state)}</span>'
@@ -116,8 +117,10 @@ def _cells(
     if quote is None:
         return ["–"] * 6
     bid, ask = (_price(value) for value in (quote.bid, quote.ask))
-    spread = (quote.ask - quote.bid) / ((quote.ask + quote.bid) / 2) * 1e4
-    cells = [bid, ask, tables.number(spread, 2), tables.age(quote.age_ms)]
+    spread = tables.number((quote.ask - quote.bid) / ((quote.ask + quote.bid) / 2) * 1e4, 2)
+    if _is_stale(quote, fresh_ms):
+        bid, ask, spread = (f'<span class="muted">{text}</span>' for text in (bid, ask, spread))
+    cells = [bid, ask, spread, tables.age(quote.age_ms)]
     if not is_same:
         return [*cells, "another quote asset", ""]
     if _is_stale(quote, fresh_ms):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.hub import Hub, Instrument
-from monitor.rings import Columns
+from monitor.rings import Columns, is_overrun
 
 MINUTE_NS = 60_000_000_000
 Reals = npt.NDArray[np.float64]
@@ -32,6 +32,8 @@ class Leg:
         # The last mid that counted, and whether it does no longer.
         self.mid_ns, self.mid, self.is_stale = 0, np.nan, False
         self._is_over = True
+        # Rows were lost before they were read.
+        self.has_hole = False
 
     def take(self, hub: Hub, owner: Instrument, until_ns: int) -> tuple[Columns, list[Span]]:
         """Return what is new: quotes, and one without prices wherever the last counts no longer.
@@ -40,6 +42,7 @@ class Leg:
         `until_ns`, when the legs began to be read, has its turn the next time.
         """
         written, rows = hub.since("quote", owner, self._cursor)
+        self.has_hole = is_overrun(self._cursor, written, rows)
         count = int(np.searchsorted(rows["ts_recv"], until_ns, "right")) if rows else 0
         self._cursor = written - (len(rows["ts_recv"]) - count if rows else 0)
         return self.follow({name: values[:count] for name, values in rows.items()}, until_ns)
@@ -84,6 +87,7 @@ class Across:
 
     def __init__(self, count: int) -> None:
         self._last = np.full((2, count), np.nan)
+        self._newest_ns = 0
 
     def take(self, events: Sequence[Columns]) -> tuple[npt.NDArray[np.int64], Reals, Reals]:
         """Return the times of the legs' new quotes, and by (leg, time) each one's bid and ask."""
@@ -99,7 +103,10 @@ class Across:
             filled.append(np.where(last >= 0, values[last], known) if len(leg) else last + known)
             if len(leg):
                 self._last[at] = filled[at][:, -1]
-        return times[order], filled[0], filled[1]
+        # A leg's rows may come a little later than another leg's later ones.
+        times = np.maximum(np.maximum.accumulate(times[order]), self._newest_ns)
+        self._newest_ns = int(times[-1]) if len(times) else self._newest_ns
+        return times, filled[0], filled[1]
 
 
 class Share(NamedTuple):

@@ -18,11 +18,12 @@ from bokeh.models import (
 )
 
 from monitor.hub import ALERT_LEVELS, Hub, Instrument, Mark
-from monitor.rings import Columns
+from monitor.rings import Columns, is_overrun
 from monitor.views import save, style
 from monitor.views.dress import dress
 from monitor.views.elements import hover
 from monitor.views.legend import hold_still
+from monitor.views.streaming import extend, fill
 from monitor.views.thinning import thin, thin_dots
 from monitor.views.window import Window, heights, times
 
@@ -30,7 +31,6 @@ Hook = Callable[[Any, Any], None]
 
 ROLLOVER_ROWS = 6_000
 ROLLOVER_MARKS = 200
-LIGHT_ROWS = 64
 FOLLOW_MS = 60_000
 # What is in view takes at least this share of the y axis that it takes at first.
 CALM = 0.9
@@ -76,6 +76,8 @@ class Plot:
         self._cursors = dict.fromkeys(self.kinds, 0)
         self._shown: tuple[Any, ...] | None = None
         self.figure: Any = None
+        # Rows were lost between what is drawn and what came: a line would join them by a ramp.
+        self.has_hole = False
         self._mark_cursor = 0
         self._marks = ColumnDataSource({"time": [], "text": []})
         self._window = Window()
@@ -121,24 +123,36 @@ class Plot:
         """Return, by the index of the element, the columns to append to its source."""
         raise NotImplementedError
 
-    def refresh(self, hub: Hub, instrument: Instrument) -> None:
-        """Bring the plot up to date: increments, or all there is for another instrument or time."""
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        """Bring the plot up to date: increments, or all there is for another instrument or time.
+
+        Without an instrument there is nothing to show.
+        """
         if not self._sources:
             return
-        shown = (id(hub), hub.epoch, self.scope(hub, instrument))
-        anew = shown != self._shown
+        scope = None if instrument is None else self.scope(hub, instrument)
+        shown = (id(hub), hub.epoch, scope)
+        anew = shown != self._shown or self.has_hole
         if anew:
-            if self._shown is not None and self.figure is not None:
+            if self._shown not in (None, shown) and self.figure is not None:
                 # Where a viewer had panned to means nothing for another instrument or time.
                 self.figure.x_range, self.figure.y_range = self.ranges()
                 self.finish(None, None)
             self._shown, self._cursors = shown, dict.fromkeys(self.kinds, 0)
-            self._mark_cursor = 0
+            self._mark_cursor, self.has_hole = 0, False
             self._window.clear()
+        if instrument is None:
+            if anew:
+                self._empty()
+            return
         self.update(hub, instrument, anew)
         if self.has_time_axis:
             self._refresh_marks(hub, instrument, anew)
             self._fit()
+
+    def _empty(self) -> None:
+        for source in (*self._sources, self._marks):
+            fill(source, None, 0, None)
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
         """Return what is shown: everything is sent anew when it is another."""
@@ -154,7 +168,9 @@ class Plot:
         """Return what is to be appended to each element."""
         new: dict[int, Columns] = {}
         for kind in self.kinds:
-            self._cursors[kind], rows = hub.since(kind, instrument, self._cursors[kind])
+            before = self._cursors[kind]
+            self._cursors[kind], rows = hub.since(kind, instrument, before)
+            self.has_hole |= is_overrun(before, self._cursors[kind], rows)
             if rows and len(rows["ts_recv"]):
                 new |= self.series(kind, self.thinned(rows))
         return new
@@ -176,10 +192,18 @@ class Plot:
         """Append rows to an element's source; `anew` replaces what it has."""
         source = self._sources[at]
         self._note(at, columns)
+        columns = self._bokeh(columns) if columns else None
+        by = self._time_of(columns) if columns else None
         if anew:
-            source.data = self._bokeh(columns) if columns else {name: [] for name in source.data}
+            fill(source, columns, rollover, by)
         elif columns:
-            source.stream(_light(self._bokeh(columns)), rollover=rollover)
+            extend(source, columns, rollover, by)
+
+    def _time_of(self, columns: Columns) -> str | None:
+        """Return the column whose times are in order."""
+        if not self.has_time_axis:
+            return None
+        return "time" if "time" in columns else "left"
 
     def patch(self, at: int, columns: Columns, anew: bool) -> None:
         """Give an element of few rows, always equally many, new values where they changed."""
@@ -231,13 +255,15 @@ class Plot:
 
         Nothing here asks where they are, and browsers would tell it with every repaint.
         """
-        follow: dict[str, Any] = {}
+        across: dict[str, Any] = {"range_padding": 0.01}
         fitted: dict[str, Any] = {"only_visible": True}
         if self.has_time_axis:
-            follow = {"follow": "end", "follow_interval": self.follow_ms}
+            # A share would be one of all rows that there are: an hour of them leaves half a minute.
+            padding = {"range_padding": 0.01 * self.follow_ms, "range_padding_units": "absolute"}
+            across = {"follow": "end", "follow_interval": self.follow_ms, **padding}
             fitted = {"renderers": [_named(self.figure, "ends")]}
         return (
-            DataRange1d(range_padding=0.01, syncable=False, **follow),
+            DataRange1d(syncable=False, **across),
             DataRange1d(range_padding=0.08, syncable=False, **fitted),
         )
 
@@ -267,9 +293,9 @@ class Plot:
             "text": np.array([_told(mark) for mark in mine], object),
         }
         if anew:
-            self._marks.data = columns
+            fill(self._marks, columns, ROLLOVER_MARKS, "time")
         elif mine:
-            self._marks.stream(_light(columns), rollover=ROLLOVER_MARKS)
+            extend(self._marks, columns, ROLLOVER_MARKS, "time")
 
     def _add_marks(self, plot: Any, element: Any) -> None:
         """Draw what went wrong as lines across the time axis, told when hovered."""
@@ -348,11 +374,6 @@ def _weak(hook: Hook) -> Hook:
             there(plot, element)
 
     return call
-
-
-def _light(columns: Columns) -> dict[str, Any]:
-    """Return short columns as lists: those travel in the message, an array in two of its own."""
-    return {n: v.tolist() if len(v) <= LIGHT_ROWS else v for n, v in columns.items()}
 
 
 def _equal(old: Any, new: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.hub import Hub, Instrument, Mark
-from monitor.rings import Columns
+from monitor.rings import Columns, is_overrun
 from monitor.views import lines
 
 # The rows of a source's channels come together; those that came just now may not be all.
@@ -31,7 +31,9 @@ class BySource(lines.Lines):
 
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
         until_ns = hub.now_ns - SETTLE_NS
-        written, rows = hub.since("stat", owner, 0 if anew else self._read.get(owner, 0))
+        before = 0 if anew else self._read.get(owner, 0)
+        written, rows = hub.since("stat", owner, before)
+        self.has_hole |= is_overrun(before, written, rows)
         if not rows or not len(rows["ts_recv"]):
             return None
         settled = int(np.searchsorted(rows["ts_recv"], until_ns))

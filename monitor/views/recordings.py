@@ -47,7 +47,7 @@ class Job(Protocol):
 def table(listed: Sequence[dict[str, Any]], chosen: str | None, total: int) -> str:
     """The recordings of a page, the newest first; a click on a row chooses it."""
     names = ["recording", "state", f"started ({times.zone()})", "lasted", "sources"]
-    numbers = [*KINDS, "other", "gaps", "size"]
+    numbers = [*KINDS, "other", "losses", "size"]
     head = "".join(f"<th>{name}</th>" for name in names)
     head += "".join(f'<th class="number">{name}</th>' for name in numbers)
     body = "".join(_row(one, one["id"] == chosen) for one in listed)
@@ -68,10 +68,10 @@ def _row(one: dict[str, Any], is_chosen: bool) -> str:
     if len(sources) > MAX_SOURCES_CHARS:
         sources = f"{len(one['sources'])} sources: {sources[:MAX_SOURCES_CHARS]}…"
     other = sum(rows.values()) - sum(rows[kind] for kind in KINDS)
-    gaps = f'<span class="mark">▲ {one["gaps"]:,}</span>' if one["gaps"] else "0"
+    losses = f'<span class="mark">▲ {one["losses"]:,}</span>' if one["losses"] else "0"
     cells = [f"<b>{escape(one['id'])}</b>", state(one["state"]), _when(one["started"])]
     cells += [_lasted(one), f'<span class="muted">{escape(sources)}</span>']
-    numbers = [*(f"{rows[kind]:,}" for kind in KINDS), f"{other:,}", gaps]
+    numbers = [*(f"{rows[kind]:,}" for kind in KINDS), f"{other:,}", losses]
     if one["state"] == "open":
         # Of the segment that is being written it is not known.
         numbers = [f"{number} +" if sum(rows.values()) else "…" for number in numbers]
@@ -92,7 +92,10 @@ def about(one: dict[str, Any], jobs: Sequence[Job]) -> str:
         ("state", state(one["state"])),
         ("sources", escape(", ".join(one["sources"]) or "–")),
         ("rows", rows or "none"),
-        ("gaps", f"{one['gaps']:,}"),
+        (
+            "losses",
+            f"{one['losses']:,} (gap, checksum, crossed, mismatch), {one['gaps']:,} of them gaps",
+        ),
         ("size", f"{size(one['bytes'])} ({one['bytes']:,} bytes)"),
         (
             "digest",

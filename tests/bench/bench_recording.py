@@ -193,7 +193,7 @@ def seeks_s(folder: Path) -> list[float]:
     taken, hub = [], Hub()
     with open_recording(folder, "bench") as opened:
         filled = threading.Event()
-        player = Player(opened, hub, hub.reset)
+        player = Player(opened, hub, hub.reset, on_past=hub.remember)
         player.pause()
         player.start()
         first, last = player.span_ns

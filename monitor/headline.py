@@ -1,0 +1,73 @@
+"""The first line of the page: whether what is shown is of now, and from where it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from html import escape
+from typing import Any
+
+from monitor.hub import Hub
+from monitor.present import UP
+from monitor.replaying import Replaying
+from monitor.standing import Standing
+from monitor.views import style
+from monitor.views.tables import clock
+
+NAME = '<span class="name">monitor</span>'
+
+
+def of_replay(hub: Hub, replaying: Replaying) -> str:
+    """Write the banner of a replay."""
+    player = replaying.player
+    text = f"REPLAY {escape(replaying.name)} — {player.told} — {hub.updates:,} updates"
+    notes = [f"{_moment(player.position_ns)} · not live"]
+    if replaying.hooks_from_ns:
+        notes.append(f"recomputed signals since {_moment(replaying.hooks_from_ns)}")
+    if replaying.trouble:
+        notes.append(escape(replaying.trouble))
+    return _bar(("replay", text), muted=" · ".join(notes), kind="replaying")
+
+
+def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note: str) -> str:
+    """Write the line of the live page; `about` is the collector's own report, `note` HTML."""
+    badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
+    if standing is not None:
+        badges.append(("waiting", standing.badge))
+        return _bar(*badges, muted=f"{escape(standing.advice)}{note}")
+    states = [source.state for source in hub.sources()]
+    up = sum(state in UP for state in states)
+    badges.append(_live_badge(states, bool(about.get("running")), f"{hub.updates:,} updates"))
+    if about.get("trouble"):
+        badges.append(("waiting", escape(about["trouble"])))
+    recording = about.get("recording")
+    notes = [f"{up} of {len(states)} sources connected"]
+    notes.append(f"recording {escape(recording)}" if recording else "not recording")
+    if hub.since_ns:
+        # What the collector sent before this page's server attached to it is not counted.
+        notes.append(f"counted since {clock(hub.since_ns)}")
+    return _bar(*badges, muted=" · ".join(notes) + note)
+
+
+def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
+    """Return the look and the text of the badge; it is green only if a source is connected."""
+    if not is_running:
+        return "stopped", f"STOPPED for everyone — {updates}"
+    up = [state for state in states if state in UP]
+    if not up:
+        is_opening = all(state == "initialising" for state in states)
+        return "waiting", f"{'CONNECTING' if is_opening else 'NO SOURCE CONNECTED'} — {updates}"
+    polled = sum(state == "polling" for state in up)
+    way = "REST" if polled == len(up) else "WebSocket and REST" if polled else "WebSocket"
+    return "live", f"LIVE ({way}) — {updates}"
+
+
+def _moment(ns: int) -> str:
+    """Write date and time to the µs, in the zone that the viewer chose."""
+    zone = style.look().zone
+    return f"{datetime.fromtimestamp(ns // 1000 / 1e6, zone):%Y-%m-%d %H:%M:%S.%f} {zone.key}"
+
+
+def _bar(*badges: tuple[str, str], muted: str, kind: str = "") -> str:
+    shown = "".join(f'<span class="badge {of}">{text}</span>' for of, text in badges)
+    return f'<div class="bar {kind}">{NAME}{shown}<span class="muted">{muted}</span></div>'

@@ -1,0 +1,88 @@
+"""Sources that are stopped or removed: what their last rows say, and what a page lists then."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import requests
+from faulty import DEADLINE_S, Run, collecting, plain
+
+from monitor import lock, recordings
+from monitor.config import Endpoint
+from monitor.feeds.feeds import Feeds
+from monitor.hub import Hub
+from monitor.replay import moments
+from monitor.sources import parse
+
+
+def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
+    """The collector's rows tell a removal from a stop."""
+    with collecting(tmp_path / "recordings", (), ("binance",), instruments=2) as run:
+        run.until(run.has_data, "data")
+        kept, removed = list(run.followed["binance"].values())
+        _control(run, "remove", f"binance:{removed}")
+        hub = Hub()
+        run.until(lambda: _last_state(run, removed) == "removed on request", "the removal")
+        run.until(lambda: _last_state(run, kept, "state") == "connected", "data of the other")
+        _control(run, "stop")
+        run.until(lambda: _last_state(run, kept) == "stopped on request", "the stop")
+        stopped = len(run.statuses)
+        _control(run, "remove", f"binance:{kept}")
+        run.until(lambda: _last_state(run, kept) == "removed on request", "the second removal")
+        assert not [row for row in run.statuses[stopped:] if row["symbol"] == removed]
+        run.stop()
+    (listed,) = recordings.catalogue(run.folder)
+    with recordings.open_recording(run.folder, listed["id"]) as recording:
+        seen = []
+        for moment in moments(recording.batches()):
+            hub(moment.batch)
+            listed_now = [(one.symbol, one.state == "stopped") for one in hub.sources()]
+            seen += [listed_now] if listed_now not in seen else []
+    both, one = sorted([(kept, False), (removed, False)]), [(kept, False)]
+    assert both in seen and one in seen and [(kept, True)] in seen
+    assert hub.instruments() == []
+
+
+def _control(run: Run, action: str, *sources: str) -> None:
+    held = lock.holder(run.folder)
+    assert held
+    answer = requests.post(
+        f"http://{held.address}/sources",
+        json={"action": action, "sources": [{"source": source} for source in sources]},
+        headers={"Authorization": f"Bearer {held.token}"},
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_a_source_that_waits_to_connect_again_is_stopped_too() -> None:
+    with socket.socket() as unused:
+        # Nobody listens on a port that is only bound.
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        endpoint = Endpoint(f"ws://{address}", f"http://{address}")
+        feeds = Feeds([parse("binance:BTC-USDT")], {"binance": endpoint}, {})
+        feeds.start()
+        assert _states_until(feeds, "failed")
+        feeds.stop()
+        assert _states_until(feeds, "stopped")[-1] == "stopped"
+        feeds.close()
+
+
+def _states_until(feeds: Feeds, state: str) -> list[str]:
+    """Drain until a row says that the instrument is in a state; return all of its states."""
+    states: list[str] = []
+    limit = time.monotonic() + DEADLINE_S
+    while state not in states:
+        assert time.monotonic() < limit, states
+        batch = feeds.drain(100, 0)
+        rows = plain(batch["status"]) if batch else []
+        states += [row["state"] for row in rows if row["scope"] == "symbol"]
+    return states
+
+
+def _last_state(run: Run, symbol: str, name: str = "detail") -> str | None:
+    of_symbol = [r for r in run.statuses if (r["scope"], r["symbol"]) == ("symbol", symbol)]
+    return of_symbol[-1][name] if of_symbol else None
