@@ -59,7 +59,11 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             await self.finish(f"expected at most {MOST} pages to be opened at once, found more\n")
             return
         session_id = generate_session_id(application.secret_key, application.sign_sessions)
-        arguments = self.request.arguments
+        # Panel reads them as texts, and would make no page of bytes that are none.
+        arguments = {
+            name: [value.decode(errors="replace").encode() for value in values]
+            for name, values in self.request.arguments.items()
+        }
         token = generate_jwt_token(
             session_id,
             secret_key=application.secret_key,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -112,6 +115,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, hashes: dict[str, str]) -> 
         process.terminate()
         _, told = process.communicate(timeout=DEADLINE_S)
         assert SECRET.encode() not in told
+        assert b"Traceback" not in told, told.decode()
 
 
 def test_a_passwords_hash_is_scrypt_with_a_salt_of_its_own(hashes: dict[str, str]) -> None:
@@ -209,6 +213,21 @@ def test_a_login_opens_the_page_and_a_logout_closes_it(served: Served) -> None:
     assert session.post(f"{served.url}logout", timeout=DEADLINE_S).status_code == 403
     assert session.post(f"{served.url}logout", form, timeout=DEADLINE_S).url.endswith("/login")
     assert "monitor_login" not in session.cookies
+
+
+def test_clients_that_do_not_wait_for_their_answer_leave_no_trace(served: Served) -> None:
+    """The fixture's end finds no traceback in the log."""
+    cookie = f"monitor_login={served.session('vera').cookies['monitor_login']}"
+    where = urlsplit(served.url)
+    for path in ("/metrics", "/health"):
+        for _ in range(5):
+            with socket.create_connection((where.hostname, where.port)) as line:
+                # Closed with a reset, before the answer of the collector is there.
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                asked = f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nCookie: {cookie}\r\n\r\n"
+                line.sendall(asked.encode())
+    session = served.session("vera")
+    assert session.get(f"{served.url}metrics", timeout=DEADLINE_S).ok
 
 
 def test_every_answer_carries_the_security_headers(served: Served) -> None:
