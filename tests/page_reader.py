@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-from playwright.sync_api import Page
+from playwright.sync_api import Error, Page
 
 READ = """() => {
     const deep = function* (root) {
@@ -112,7 +112,15 @@ class Shown(NamedTuple):
 
 def shown(page: Page) -> Shown:
     """Read a page; tables and plots of tabs that were seen before are there too."""
-    found = page.evaluate(READ)
+    found = None
+    while found is None:
+        try:
+            found = page.evaluate(READ)
+        except Error as error:
+            # It is being loaded anew.
+            if "Execution context was destroyed" not in str(error):
+                raise
+            page.wait_for_load_state()
     return Shown(
         found["ord"],
         found["tab"],

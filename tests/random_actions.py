@@ -94,11 +94,7 @@ class Monkey:
 
     def _true(self) -> Shown | None:
         """Return what the page shows if its banner says REPLAY exactly if a recording is chosen."""
-        try:
-            seen = shown(self.page)
-        except Error:
-            # It is being loaded anew.
-            return None
+        seen = shown(self.page)
         is_live = seen.chosen.get("Watch") == LIVE
         return seen if seen.header and seen.is_replay is not is_live else None
 

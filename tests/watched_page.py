@@ -36,7 +36,7 @@ PARTS = {
 }
 TABS = tuple(PARTS)
 # A page draws tables at most so often; what it has is then on the page too.
-REST_S = 1.2
+REST_S = 1.5
 
 # So that a test can cut the connections of a page.
 KEEP_SOCKETS = """
@@ -118,15 +118,15 @@ def rested(page: Page) -> Shown:
 
 
 def still(seen: Shown) -> Any:
-    """Return what of a page must not change where no row comes: all but ages."""
-    figures = [(figure.title, figure.sources) for figure in seen.figures]
-    latency = ("Latency to receipt", "Latency within")
-    tables = [
-        table.texts
-        for table in seen.tables
-        if table.title not in ("Watch-list", "Sources") and not table.title.startswith("L")
+    """Return what of a page must not change where no row comes: live, all but ages."""
+    aging = () if seen.is_replay else ("Watch-list", "Sources", "Legs of", "Latency")
+    tables = [table.texts for table in seen.tables if not table.title.startswith(aging or "-")]
+    figures = [
+        (figure.title, figure.sources)
+        for figure in seen.figures
+        if not figure.title.startswith("Latency to receipt")
     ]
-    return seen.ord, tables, [of for of in figures if not of[0].startswith(latency)]
+    return seen.ord, seen.tab, tables, figures
 
 
 @contextmanager
