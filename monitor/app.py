@@ -25,6 +25,7 @@ from monitor.config import HookSettings
 from monitor.exposure import Finding
 from monitor.follower import Follower
 from monitor.hub import Hub
+from monitor.live import Live
 from monitor.page import Page
 from monitor.pipeline import Graph
 from monitor.present import Present
@@ -64,11 +65,11 @@ class Shared:
         # Of every page that is not yet gone from memory.
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.present = Present()
-        self.hub = Hub(self.present)
+        self._live = Live(folder, self.present)
         self.arrivals = Arrivals()
         self.turns = Turns()
         self.carried = Stage()
-        self._graph = Graph({"hub": self.hub}, [])
+        self._graph = Graph({"hub": self._live.take}, [])
         self._about: dict[str, Any] = {}
         self._held: lock.Held | None = None
         self._answered_s = time.monotonic()
@@ -77,6 +78,10 @@ class Shared:
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
+
+    @property
+    def hub(self) -> Hub:
+        return self._live.hub
 
     def standing(self) -> Standing | None:
         """Return why the page does not show the present; None if it does."""
@@ -121,16 +126,18 @@ class Shared:
         self._closing.set()
         self.archive.close()
         self._follower.close()
+        self._live.close()
         self._asker.join(TIMEOUT_S)
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)
 
-    def _attach(self, _: lock.Held) -> None:
+    def _attach(self, held: lock.Held) -> None:
         """Begin anew, with what is active since before the rows that are still to be had."""
-        self.hub.reset()
+        alerts: dict[str, Any] = {}
         with contextlib.suppress(requests.RequestException, ConnectionError):
-            self.hub.alerts.seed(self._call("GET", "/alerts", timeout_s=TIMEOUT_S))
+            alerts = self._call("GET", "/alerts", timeout_s=TIMEOUT_S)
+        self._live.attach(held.recording, alerts)
 
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)

@@ -17,8 +17,8 @@ from monitor.views.tables import clock
 NAME = '<span class="name">monitor</span>'
 
 
-def of_replay(hub: Hub, replaying: Replaying) -> str:
-    """Write the banner of a replay."""
+def of_replay(hub: Hub, replaying: Replaying, note: str) -> str:
+    """Write the banner of a replay; `note` is HTML."""
     player = replaying.player
     text = f"REPLAY {escape(replaying.name)} — {player.told} — {hub.updates:,} updates"
     notes = [f"{_moment(player.position_ns)} · not live"]
@@ -26,7 +26,7 @@ def of_replay(hub: Hub, replaying: Replaying) -> str:
         notes.append(f"recomputed signals since {_moment(replaying.hooks_from_ns)}")
     if replaying.trouble:
         notes.append(escape(replaying.trouble))
-    return _bar(("replay", text), muted=" · ".join(notes), kind="replaying")
+    return _bar(("replay", text), muted=" · ".join(notes) + note, kind="replaying")
 
 
 def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note: str) -> str:

@@ -15,6 +15,7 @@ from monitor import headline, permalink, role
 from monitor.beat import Beat
 from monitor.drawing import Drawing
 from monitor.hub import Hub, Instrument
+from monitor.instruments import Instruments
 from monitor.layouts import Layout, Shared
 from monitor.layouts.alerts import Alerts, rules_in_force
 from monitor.layouts.compare import Compare
@@ -55,7 +56,6 @@ class Page:
         self._drawn = Stage()
         self._replaying: Replaying | None = None
         self._headline_s = self._filled_s = 0.0
-        self._listed: Hub | None = None
         viewer = role.viewer()
         self._may_act = viewer.may_act
         self._bell = Bell(
@@ -67,6 +67,7 @@ class Page:
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
+        self._instruments = Instruments(self._wanted.instrument)
         self._tabs = Tabs(self._makers(viewer), self._wanted.layout)
         self._drawing = Drawing(shared, self._document, self._tabs, self._draw)
         self._make_controls()
@@ -76,7 +77,7 @@ class Page:
 
     def _makers(self, viewer: Viewer) -> dict[str, Callable[[], Layout]]:
         makers: dict[str, Callable[[], Layout]] = {
-            Watch.title: lambda: Watch(self._shared, self._drawn, self._choose_instrument),
+            Watch.title: lambda: Watch(self._shared, self._drawn, self._instruments.choose),
             Micro.title: Micro,
             Compare.title: lambda: Compare(self._shared.settings.cross_venue),
             Health.title: lambda: Health(self._shared, self._drawn, self._see),
@@ -148,7 +149,6 @@ class Page:
 
     def _make_controls(self) -> None:
         select = partial(pn.widgets.Select, stylesheets=[style.WIDGET_CSS])
-        self._instruments = select(name="Instrument", options=[], width=200)
         self._source = select(name="Watch", options=[LIVE], value=LIVE, width=260)
         self._source.param.watch(self._choose_source, "value")
         self._run = pn.widgets.Button(
@@ -172,8 +172,9 @@ class Page:
         self._habits = Habits(self._press, self._save)
 
     def _layout(self) -> Any:
+        chosen = self._instruments.view
         controls = style.flowing(
-            *(self._source, self._others, self._instruments, self._run, self._bell, self._habits)
+            *(self._source, self._others, chosen, self._run, self._bell, self._habits)
         )
         above = [self._bar, controls, self._transport.view]
         if self._shared.restricted:
@@ -189,24 +190,7 @@ class Page:
         )
 
     def _instrument(self, hub: Hub) -> Instrument | None:
-        known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
-        # Behind a seek a hub fills anew: what is chosen of it stays so.
-        before = self._instruments.options if hub is self._listed else []
-        names = sorted({*before, *known})
-        if known and names != self._instruments.options:
-            value = self._wanted.instrument or self._instruments.value
-            value = value if value in names else names[0]
-            self._instruments.param.update(options=names, value=value)
-        if self._wanted.instrument in known:
-            self._instruments.value = self._wanted.instrument
-            self._wanted = self._wanted._replace(instrument="")
-        self._listed = hub
-        return known.get(self._instruments.value)
-
-    def _choose_instrument(self, instrument: Instrument) -> None:
-        name = " ".join(instrument)
-        if name in self._instruments.options:
-            self._instruments.value = name
+        return self._instruments.of(hub, self._replaying)
 
     def _press(self, key: str) -> None:
         """Do what a key stands for; those of a replay do nothing without one."""
@@ -255,7 +239,7 @@ class Page:
     def _state(self) -> permalink.State:
         return permalink.State(
             layout=self._tabs.slug,
-            instrument=self._wanted.instrument or self._instruments.value or "",
+            instrument=self._instruments.name,
             source=",".join(self._chosen()) or permalink.LIVE,
             speed=self._transport.speed,
             sql=self._sql.link if self._sql else self._wanted.sql,
@@ -287,12 +271,14 @@ class Page:
 
     def _headline(self, hub: Hub) -> str:
         if self._replaying:
-            return headline.of_replay(hub, self._replaying)
+            return headline.of_replay(hub, self._replaying, self._noted)
         return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._noted)
 
     @property
     def _noted(self) -> str:
-        return f" · {self._note.text}" if self._note.text else ""
+        """What a viewer should know beside the state of what is shown, as HTML."""
+        texts = (escape(self._instruments.trouble), self._note.text)
+        return "".join(f" · {text}" for text in texts if text)
 
     def _recordings(self) -> list[str]:
         about = self._shared.about()

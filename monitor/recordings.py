@@ -140,8 +140,10 @@ class Recording:
         rows = [row for table in self.select(told) for row in table.to_pylist()]
         return [(row["venue"], row["at"], row["conn"]) for row in rows]
 
-    def past(self, from_ns: int, refusals: Sequence[past.Refusal] | None = None) -> past.Past:
-        """Return what was before the rows that `batches` gives from a time on."""
+    def past_below(
+        self, number: int, from_ns: int, refusals: Sequence[past.Refusal] | None = None
+    ) -> past.Past:
+        """Return what was before the row of an `ord`, which stands at a time."""
         if refusals is None:
             refusals = self.refusals()
         if self._past is None:
@@ -152,7 +154,11 @@ class Recording:
                 past.File(past.Ticks(con, entry.ords, switches), entry.ords)
                 for con, entry in self._files
             ]
-        return past.read(self._past, self.ord_at(from_ns), from_ns, refusals)
+        return past.read(self._past, number, from_ns, refusals)
+
+    def past(self, from_ns: int, refusals: Sequence[past.Refusal] | None = None) -> past.Past:
+        """Return what was before the rows that `batches` gives from a time on."""
+        return self.past_below(self.ord_at(from_ns), from_ns, refusals)
 
     def ord_at(self, from_ns: int | None) -> int:
         """Return the number after that of the last row before a time, or of the first row."""

@@ -7,7 +7,6 @@ and takes no more memory than a piece of each kind.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 
 import duckdb
 import numpy as np
@@ -34,24 +33,28 @@ def read(
     `rows` counts those of each kind. Signals stand at their cause, from `signals_from` on.
     ValueError if a kind is not in order.
     """
-    with ExitStack() as stack:
-        streams = []
+    streams: list[_Stream] = []
+    # Not an ExitStack: it ties what is read ahead to the exception by which a reader that is broken
+    # off ends, and hundreds of MB wait for the garbage collector.
+    try:
         for kind in KINDS:
             if rows[kind]:
-                cursor = stack.enter_context(con.cursor())
                 first = signals_from if kind == "signal" else low
-                streams.append(_Stream(cursor, kind, first, high))
+                streams.append(_Stream(con.cursor(), kind, first, high))
         while left := [stream for stream in streams if stream.fill()]:
             end = min(stream.last(batch_rows) for stream in left)
             kinds = {stream.kind: stream.take(end) for stream in left}
             yield Batch({kind: taken for kind, taken in kinds.items() if taken.num_rows})
+    finally:
+        for stream in streams:
+            stream.close()
 
 
 class _Stream:
     """The rows of one kind that are left of a piece; more is read when none is."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, kind: str, first: int, last: int) -> None:
-        self.kind, self._key = kind, order_key(kind)
+        self.kind, self._key, self._con = kind, order_key(kind), con
         # Few, and their causes need not come in order.
         order = " ORDER BY cause_ord" if kind == "signal" else ""
         query = f"FROM {kind} WHERE {self._key} >= {first} AND {self._key} <= {last}{order}"
@@ -82,6 +85,10 @@ class _Stream:
         taken = self._rows.slice(0, count)
         self._rows, self._ords = self._rows.slice(count), self._ords[count:]
         return taken
+
+    def close(self) -> None:
+        self._pieces.close()
+        self._con.close()
 
     def _check(self) -> None:
         if not len(self._ords):

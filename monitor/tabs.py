@@ -79,7 +79,7 @@ class Tabs:
             # Bokeh would go through all models anew after each that is made.
             with pn.state.curdoc.models.freeze():
                 unmade[0].make() if unmade else self._make()
-        if unmade and instrument is not None:
+        if unmade:
             # It reaches the browser with its rows, and is drawn once.
             unmade[0].refresh(hub, instrument)
 

@@ -14,7 +14,7 @@ from math import isfinite
 from conftest import until
 from page_reader import Shown, shown
 from playwright.sync_api import Error, Locator, Page
-from watched_page import TABS, Watched, choose_tab, rested
+from watched_page import TABS, Watched, rested, show
 
 # Rows that a plot's source holds at most: rollovers of lines, candles, marks, and of heat maps.
 MOST_ROWS = 6_000
@@ -74,9 +74,8 @@ class Monkey:
 
     def compare(self) -> list[str]:
         """Hold a live page, or a replay that is paused, against SQL."""
-        if shown(self.page).tab not in TABS:
-            choose_tab(self.page, self.chance.choice(TABS))
-        until(lambda: self.page.locator("text=/^Drawing/").count() == 0, "drawn plots")
+        tab = shown(self.page).tab
+        show(self.page, tab if tab in TABS else self.chance.choice(TABS))
         seen = shown(self.page)
         recording = self.watched.running.recording
         if seen.is_replay:

@@ -24,7 +24,7 @@ HOMES = {
         "query_worker",
     },
     "websocket": {"feeds/transport"},
-    "panel": {"app", "layouts", "opening", "page", "role", "server", "tabs"}
+    "panel": {"app", "instruments", "layouts", "opening", "page", "role", "server", "tabs"}
     | {"transport_bar", "views"},
     "holoviews": {"app", "views"},
     "bokeh": {"opening", "plain_serve", "views"},
@@ -50,10 +50,10 @@ LAYERS = [
     "hooks signals hub recorder upkeep recordings control follower seen",
     "merge user_hooks apart delivery",
     "slices",
-    "replay ready_made queries query_worker overview views probe verify",
+    "live replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "drawing permalink replaying tabs transport_bar headline page",
+    "drawing instruments permalink replaying tabs transport_bar headline page",
     "app opening passing plain_serve",
     "login",
     "server simulate bench",

@@ -27,6 +27,8 @@ from monitor.batches import DUPLICATE
 pytestmark = pytest.mark.browser
 
 WATCHED_S = float(os.environ.get("MONITOR_OLD_S", "1"))
+# Long enough for more quotes of each source than a plot keeps.
+PAST_S = 2_400.0
 # No source has more rows, whatever it holds; lines across a plot are fewer.
 MOST_ROWS, MOST_MARKS = 6_000, 200
 MS, S = 1e6, 1_000_000_000
@@ -74,7 +76,7 @@ KEEP_SOCKETS = """
 def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Iterator[Served]:
     folder, port = tmp_path_factory.mktemp("old") / "recordings", free_port()
     with ExitStack() as stack:
-        stack.enter_context(aged(folder))
+        stack.enter_context(aged(folder, past_s=PAST_S))
         command = [sys.executable, "-m", "monitor.cli", "serve", "--port", str(port)]
         page = subprocess.Popen(
             [*command, "--recordings", str(folder)], stdout=subprocess.DEVNULL, text=True
@@ -183,6 +185,69 @@ def test_live_plots_of_an_old_hub_are_in_order_whole_and_current(served: Served)
 
     page.evaluate("() => { window.stays = true; window.sockets.forEach((one) => one.close()); }")
     page.wait_for_function("() => !window.stays && window.Bokeh?.documents?.length")
+    follows(page, LAYOUTS["Watch"])
+    shows_all(page, served, "Price", 0, "quote", THERE)
+    page.close()
+    assert served.wrong == []
+
+
+def is_paused(page: Page) -> bool:
+    return page.locator("text=/REPLAY .*paused/").count() > 0
+
+
+def position_ms(page: Page) -> float:
+    """Where the replay is, as its banner says."""
+    told = page.locator(".bar.replaying .muted").inner_text().split()[0]
+    return float(np.datetime64(told.removesuffix("+00:00"), "ns").astype(int)) / MS
+
+
+def ends_there(page: Page, plots: int) -> None:
+    """Wait until so many plots end where a paused replay is."""
+
+    def are_there() -> bool:
+        found, at = newest(page), position_ms(page)
+        return len(found) == plots and all(at - 10e3 < end <= at for end in found.values())
+
+    until(are_there, f"{plots} plots that end where the replay is")
+
+
+def test_plots_of_a_replay_of_hours_are_in_order_behind_seeks_and_in_a_loop(served: Served) -> None:
+    page = served.open(f"?source={served.recording}&instrument={THERE.replace(' ', '+')}")
+    page.wait_for_selector("text=/REPLAY /")
+    page.get_by_role("button", name="Pause", exact=True).click()
+    until(lambda: is_paused(page), "a pause")
+    canvas = page.get_by_role("slider", name="Position")
+    box = canvas.bounding_box()
+    assert box is not None
+    for tab, plots in LAYOUTS.items():
+        turn(page, tab)
+        for share in (0.7, 0.3) if tab == "Watch" else (0.5,):
+            canvas.click(position={"x": box["width"] * share, "y": 20})
+            ends_there(page, plots)
+    canvas.click(position={"x": box["width"] * 0.3, "y": 20})
+    ends_there(page, LAYOUTS["Compare"])
+    page.get_by_text("Loop from here").click()
+    page.get_by_text("Loop to here").wait_for()
+    canvas.click(position={"x": box["width"] * 0.31, "y": 20})
+    ends_there(page, LAYOUTS["Compare"])
+    page.get_by_text("Loop to here").click()
+    page.get_by_label("Speed").select_option("10×")
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.wait_for_selector("text=/in a loop/")
+    turns, last = 0, 0.0
+
+    def goes_round() -> bool:
+        nonlocal turns, last
+        at = position_ms(page)
+        turns, last = turns + (at < last), at
+        look(page)
+        return turns >= 2
+
+    until(goes_round, "two turns")
+    # Back to what is live.
+    page.get_by_label("Watch").select_option("Live")
+    page.wait_for_selector("text=/LIVE /")
+    turn(page, "Watch")
     follows(page, LAYOUTS["Watch"])
     shows_all(page, served, "Price", 0, "quote", THERE)
     page.close()

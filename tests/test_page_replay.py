@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -13,7 +17,7 @@ from playwright.sync_api import Page
 from served_page import Served, drawn, serving
 
 from monitor import recordings
-from monitor.batches import DUPLICATE, KINDS
+from monitor.batches import DUPLICATE, KINDS, LAST
 from monitor.views.heatmap import SLICE_NS
 
 pytestmark = pytest.mark.browser
@@ -207,5 +211,56 @@ def test_compare_shows_the_recorded_moment_and_goes_round_in_a_loop(served: Serv
     at_ns = position_ns(page)
     quote = told.quote(at_ns, "kraken", "BTC-USD")
     shows(page, "Mid of each venue", 1, {"time": [quote["at"] / MS]})
+    page.close()
+    assert served.wrong == []
+
+
+def test_another_recording_beside_it_and_a_reload_leave_a_replay_where_it_is(
+    served: Served,
+) -> None:
+    told = Told(served)
+    ends = (f"{np.datetime64(at, 'ns')}Z" for at in (told.first_ns, told.last_ns))
+    (served.folder / "beside").mkdir()
+    out = ("--out", served.folder / "beside" / "beside.duckdb", "--recordings", served.folder)
+    command = ("clip", served.recording, "--from", next(ends), "--to", next(ends), *out)
+    subprocess.run([sys.executable, "-m", "monitor.cli", *command], check=True)
+    page = open_paused(served, "health", "binance+BTC-USDT")
+    at_ns = seek(page, told, 0.6)
+    page.locator(".choices").first.click()
+    page.locator(".choices__item--choice", has_text="beside").click()
+    page.wait_for_selector("text=/REPLAY .* \\+ beside . paused/")
+    assert position_ns(page) == at_ns
+    # Every row comes twice: since the recordings' start, not since a minute before.
+    (counted,) = told.rows(
+        "SELECT count(*) AS n FROM (SELECT ts_recv FROM quote UNION ALL SELECT ts_recv FROM trade"
+        f" UNION ALL SELECT ts_recv FROM book WHERE flags & {LAST} > 0)"
+        f" WHERE epoch_ns(ts_recv) <= {at_ns}"
+    )
+    page.wait_for_selector(f"text={2 * counted['n']:,} updates")
+
+    page.wait_for_url(lambda url: "paused=1" in url and "beside" in url)
+    before_s = (at_ns - told.first_ns) / S
+    page.reload()
+    page.wait_for_selector("text=/REPLAY .* \\+ beside . paused/")
+    # The address tells it to the ms.
+    until(lambda: abs((position_ns(page) - told.first_ns) / S - before_s) < 0.002, "the place")
+    page.close()
+    assert served.wrong == []
+
+
+def test_a_link_brings_back_a_loop_and_a_click_out_of_it_ends_it(served: Served) -> None:
+    told = Told(served)
+    page = served.open(f"?source={served.recording}&paused=1&at=3&loop=2.5,4&tz=Asia/Tokyo")
+    page.wait_for_selector("text=/REPLAY .* paused .* in a loop/")
+    page.get_by_text("End the loop").wait_for()
+    tokyo = datetime.fromtimestamp(told.first_ns / 1e9 + 3, ZoneInfo("Asia/Tokyo"))
+    shown = page.locator(".bar.replaying .muted")
+    shown.filter(has_text=f"{tokyo:%Y-%m-%d %H:%M:%S}").filter(has_text="Asia/Tokyo").wait_for()
+    canvas = page.get_by_role("slider", name="Position")
+    box = canvas.bounding_box()
+    assert box is not None
+    canvas.click(position={"x": box["width"] * 0.8, "y": 20})
+    page.get_by_text("Loop from here").wait_for()
+    page.wait_for_url(lambda url: "loop" not in url)
     page.close()
     assert served.wrong == []

@@ -6,9 +6,7 @@ import random
 from collections.abc import Iterator
 
 import pytest
-from conftest import until
-from playwright.sync_api import Page
-from watched_page import TABS, Watched, choose_tab, drawn, rested, watching
+from watched_page import TABS, Watched, rested, show, watching
 
 pytestmark = pytest.mark.browser
 # Often enough that each has happened within the first half minute.
@@ -20,11 +18,6 @@ SEEKS = 3
 def watched(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Iterator[Watched]:
     with watching(tmp_path_factory.mktemp("truth"), browser_path, FAULTS) as made:
         yield made
-
-
-def show(page: Page, tab: str) -> None:
-    choose_tab(page, tab)
-    until(drawn(page), f"the plots of {tab}")
 
 
 def test_each_number_of_the_live_page_is_that_of_sql(watched: Watched) -> None:
@@ -46,7 +39,7 @@ def test_each_number_of_a_replay_is_that_of_sql_wherever_it_is(watched: Watched)
     page = watched.open("?layout=health")
     page.wait_for_selector("text=/of 7 sources connected/")
     # A click on an incident shows the recording that is being made, up to now.
-    page.locator("[data-say]").first.click()
+    page.get_by_title("see it again").first.click()
     page.wait_for_selector("text=/REPLAY .*updates/")
     space = page.locator("body")
     space.press(" ")

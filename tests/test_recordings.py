@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import lock, recordings, recovery
+from monitor import lock, recordings, recovery, streams
 from monitor.batches import Batch
 from monitor.config import RecorderSettings
 from monitor.recorder import Recorder
@@ -189,3 +190,21 @@ def test_a_second_collector_is_refused_by_name(tmp_path: Path) -> None:
         with pytest.raises(lock.LockedError, match=str(os.getpid())), lock.hold(tmp_path):
             pass
     assert lock.holder(tmp_path) is None
+
+
+def test_a_reader_that_is_broken_off_leaves_nothing_to_the_garbage_collector(
+    tmp_path: Path,
+) -> None:
+    record(tmp_path / "a", [batch_of([("quote", row("quote", n, n * MS)) for n in range(9)])])
+    with recordings.open_recording(tmp_path, "a") as opened:
+        gc.collect()
+        gc.disable()
+        try:
+            reader = opened.batches(batch_rows=2)
+            assert next(reader)["quote"].num_rows == 2
+            reader.close()
+            del reader
+            left = [one for one in gc.get_objects() if type(one).__module__ == streams.__name__]
+        finally:
+            gc.enable()
+    assert left == []

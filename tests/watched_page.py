@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,14 @@ SOURCES = (
     *("binance:BTC-USDT", "binance:ETH-USDT", "kraken:BTC-USD", "kraken:ETH-USD"),
     *("coinbase:BTC-USD", "coinbase-exchange:BTC-USD", "kraken-v1:BTC-USD"),
 )
-TABS = ("Watch", "Micro-structure", "Compare", "Health")
+# The tabs whose numbers are rows', and what belongs to each.
+PARTS = {
+    "Watch": ("Watch-list", "Price", "Spread", "Size"),
+    "Micro-structure": ("Order book", "Candles", "Depth", "Ladder", "Time and sales"),
+    "Compare": ("Legs of", "Mid of each venue"),
+    "Health": ("Sources", "Minutes", "Latency, venue", "Incidents"),
+}
+TABS = tuple(PARTS)
 # A page draws tables at most so often; what it has is then on the page too.
 REST_S = 1.2
 
@@ -160,11 +167,15 @@ def watching(
         yield Watched(folder, url, browser, log, [])
 
 
-def choose_tab(page: Page, title: str) -> None:
-    page.locator(".bk-tab", has_text=title).first.click()
-    page.wait_for_selector(f".bk-tab.bk-active >> text={title}")
+def show(page: Page, tab: str) -> None:
+    """Turn to a tab, and wait until all that it has is there."""
+    page.locator(".bk-tab", has_text=tab).first.click()
+    page.wait_for_selector(f".bk-tab.bk-active >> text={tab}")
+    until(lambda: is_drawn(page, tab), f"all of {tab}")
 
 
-def drawn(page: Page) -> Callable[[], bool]:
-    """Tell whether every plot of the tab that is seen is there."""
-    return lambda: page.locator("text=/^Drawing …/").count() == 0
+def is_drawn(page: Page, tab: str) -> bool:
+    """Tell whether the plots and tables of a tab are there."""
+    seen = shown(page)
+    titles = [*(figure.title for figure in seen.figures), *(table.title for table in seen.tables)]
+    return all(any(title.startswith(part) for title in titles) for part in PARTS[tab])

@@ -19,7 +19,6 @@ from monitor.turns import Turns
 class Shared(Protocol):
     """What all viewers of a process share: the live hub and the way to the collector."""
 
-    hub: Hub
     folder: Path
     archive: Archive
     findings: list[Finding]
@@ -30,6 +29,9 @@ class Shared(Protocol):
     # From receipt to this process.
     carried: Stage
 
+    # Another one after each attachment to a collector.
+    @property
+    def hub(self) -> Hub: ...
     @property
     def documents(self) -> Collection[Any]: ...
     @property

@@ -50,6 +50,7 @@ class Compare:
     def __init__(self, settings: CrossVenueSettings) -> None:
         self._fresh_ms, self._taken_for = settings.fresh_ms, settings.taken_for
         self._table_s = 0.0
+        self._shown: tuple[Any, ...] = ()
         parameters = Parameters(settings.threshold_bps, settings.fresh_ms)
         self._what_if = WhatIf(parameters, settings.taken_for)
         self._mids = CrossVenue(self._fresh_ms, self._taken_for, self._what_if)
@@ -82,12 +83,16 @@ class Compare:
         self.view = pn.Column(*places.values(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if instrument is None:
-            return
-        self._offer(hub, instrument)
+        if instrument is not None:
+            self._offer(hub, instrument)
         for plot in self.plots:
             plot.refresh(hub, instrument)
-        if time.monotonic() - self._table_s >= TABLE_EVERY_S:
+        shown = (id(hub), hub.epoch, instrument)
+        if shown != self._shown:
+            self._shown, self._table_s = shown, 0.0
+        if instrument is None:
+            self._legs.object = self._result.object = ""
+        elif time.monotonic() - self._table_s >= TABLE_EVERY_S:
             self._table_s = time.monotonic()
             every = self._mids.all_of_them(hub, instrument)
             settings = (self._fresh_ms, self._taken_for)

@@ -71,6 +71,5 @@ class Micro:
         self.view = pn.Column(*places.values(), sizing_mode="stretch_both", stylesheets=[GRID_CSS])
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if instrument is not None:
-            for view in self._views:
-                view.refresh(hub, instrument)
+        for view in self._views:
+            view.refresh(hub, instrument)

@@ -31,10 +31,15 @@ class Watch:
         self, shared: Shared, drawn: Stage, on_choose: Callable[[Instrument], None]
     ) -> None:
         self._tables_s, self._turn = 0.0, 0
-        self._shown: object = None
+        self._shown: tuple[Any, ...] = ()
         self._grid = Grid(on_choose)
         self.plots: list[Plot] = [
-            *(Price(), Spread(), Latency(shared.hub, stages(shared, drawn)), Sizes())
+            *(
+                Price(),
+                Spread(),
+                Latency(lambda hub: hub is shared.hub, stages(shared, drawn)),
+                Sizes(),
+            )
         ]
         self._tables: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(), view) for view in (tables.signals, tables.events)
@@ -51,15 +56,16 @@ class Watch:
         )
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        if instrument is not None:
-            # To draw one plot anew is what a browser works longest at: price is drawn every time,
-            # of the others one after the other.
-            self._turn = (self._turn + 1) % (len(self.plots) - 1)
-            shown = (id(hub), hub.epoch, instrument)
-            few = (self.plots[0], self.plots[1 + self._turn])
-            for plot in few if shown == self._shown else self.plots:
-                plot.refresh(hub, instrument)
-            self._shown = shown
+        # To draw one plot anew is what a browser works longest at: price is drawn every time, of
+        # the others one after the other.
+        self._turn = (self._turn + 1) % (len(self.plots) - 1)
+        shown = (id(hub), hub.epoch, instrument)
+        few = (self.plots[0], self.plots[1 + self._turn])
+        for plot in few if shown == self._shown else self.plots:
+            plot.refresh(hub, instrument)
+        if shown[:2] != self._shown[:2]:
+            self._tables_s = 0.0
+        self._shown = shown
         if time.monotonic() - self._tables_s >= TABLE_EVERY_S:
             self._tables_s = time.monotonic()
             self._grid.refresh(hub, instrument)

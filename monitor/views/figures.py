@@ -33,6 +33,7 @@ td.faint { color: var(--muted); }
 .ladder table { table-layout: fixed; }
 .ladder col.mark { width: 10%; } .ladder col.price { width: 27%; }
 .ladder .head { flex: none; }
+.ladder .when { font-size: 11px; font-weight: 400; font-variant-numeric: tabular-nums; }
 .ladder td:first-child { font-size: 11px; font-weight: 600; }
 .ladder td:nth-child(2) { font-weight: 600; }
 .ladder .bid td:nth-child(-n+2) { color: var(--info); }
@@ -57,12 +58,13 @@ class Dense:
         """Return the table, escaped, in a panel that cuts off what does not fit."""
         raise NotImplementedError
 
-    def refresh(self, hub: Hub, instrument: Instrument) -> None:
+    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+        """Draw the table when it is due; without an instrument there is nothing in it."""
         shown = (id(hub), hub.epoch, instrument)
         if not self._pace.is_due(hub) and shown == self._shown:
             return
         self._shown = shown
-        html = self.html(hub, instrument)
+        html = "" if instrument is None else self.html(hub, instrument)
         if self.pane.object != html:
             self.pane.object = html
 

@@ -41,7 +41,7 @@ td {{ color: var(--text); padding: 2px 10px 2px 0; border-top: 1px solid var(--l
 th.text, td.text, th.state, td.state, th.book, td.book, th.spark, td.spark {{ text-align: left; }}
 tbody tr {{ cursor: pointer; }} tbody tr:hover {{ background: var(--hover); }}
 tr.chosen {{ background: var(--hover); box-shadow: inset 3px 0 var(--accent); }}
-tr.doubted .price, tr.doubted .spark {{ opacity: .75; font-style: italic; }}
+tr.doubted .price, tr.doubted .fixed2, tr.doubted .spark {{ opacity: .75; font-style: italic; }}
 td:first-child {{ padding-left: 8px; font-weight: 600; }}
 .state {{ font-weight: 600; }} td.connected {{ color: var(--ok); }}
 td.quiet {{ color: var(--info); }}

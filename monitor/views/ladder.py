@@ -7,6 +7,8 @@ from html import escape
 import numpy as np
 
 from monitor.hub import Hub, Instrument
+from monitor.rings import Columns
+from monitor.views import tables
 from monitor.views.figures import Dense, exact_texts
 
 NO_BOOK = "no order book from this source: add the channel <b>book</b> to it, or choose another"
@@ -45,12 +47,21 @@ def _ladder(hub: Hub, instrument: Instrument) -> str:
     between = f"spread {spread:,.8g} · {bps:.2f} bps" if np.isfinite(spread) else "one side only"
     dim = "" if is_true else " dim"
     return (
-        f'<div class="panel fill ladder"><h3>Ladder {told}</h3><div class="sides{dim}">'
+        f'<div class="panel fill ladder"><h3>Ladder {told}{_when(depth, quote)}</h3>'
+        f'<div class="sides{dim}">'
         f'<div class="head"><table>{COLUMNS}{HEAD}</table></div>'
         f'<div class="asks"><table>{COLUMNS}{"".join(reversed(above))}</table></div>'
         f'<div class="between">{escape(between)}</div>'
         f'<div class="bids"><table>{COLUMNS}{"".join(below)}</table></div></div></div>'
     )
+
+
+def _when(depth: Columns, quote: Columns) -> str:
+    """Say when the book was so, and how much later the last quote came: it may be another best."""
+    at_ns = int(depth["ts_recv"][0])
+    behind_ns = int(quote["ts_recv"][0]) - at_ns if quote else 0
+    later = f" · quote {tables.age(behind_ns / 1e6)} later" if behind_ns > 0 else ""
+    return f'<span class="muted when">{tables.clock(at_ns)}{later}</span>'
 
 
 def _rows(side: str, prices: list[str], sizes: np.ndarray, most: float) -> list[str]:

@@ -5,7 +5,7 @@ The first is by the venue's clock and ours; a negative one tells that the clocks
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,9 @@ class Latency(plot.Plot):
     unit = "ms"
     kinds = ("quote", "trade")
 
-    def __init__(self, live: Hub, stages: Mapping[str, Stage]) -> None:
+    def __init__(self, is_live: Callable[[Hub], bool], stages: Mapping[str, Stage]) -> None:
         """Draw two `stages` of what is live; in a replay there is but the time to receipt."""
-        self._live, self._stages = live, stages
+        self._is_live, self._stages = is_live, stages
         self._read = [0] * len(stages)
         super().__init__()
 
@@ -62,7 +62,7 @@ class Latency(plot.Plot):
 
     def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
         new = super().collect(hub, instrument, anew)
-        if hub is not self._live:
+        if not self._is_live(hub):
             return new
         for at, stage in enumerate(self._stages.values()):
             self._read[at], rows = stage.since(0 if anew else self._read[at])

@@ -255,6 +255,6 @@ def _ending(incident: Incident) -> str:
     """Write what is known of an incident's end; colour and shape tell the outcome."""
     look, shape = OUTCOMES[incident.outcome]
     text = f'<span class="{look}">{shape}</span> {escape(incident.recovery)}'
-    if incident.ended_ns is None or incident.ended_ns == incident.began_ns:
-        return text
-    return f"{text} after {age((incident.ended_ns - incident.began_ns) / 1e6)}"
+    if incident.ended_ns is not None and incident.ended_ns != incident.began_ns:
+        text += f" (after {age((incident.ended_ns - incident.began_ns) / 1e6)})"
+    return f'<span class="wrap">{text}</span>'

@@ -1,0 +1,108 @@
+"""The live hub of the page process, and what was recorded before it attached to its collector.
+
+A collector sends its last minutes to a page that attaches. What it recorded before them is read
+from its recording meanwhile: the hub is then exchanged for one that counts from the start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from monitor.batches import Batch
+from monitor.hub import Hub
+from monitor.present import Present
+from monitor.recordings import open_recording
+from monitor.segments import FILE_ERRORS
+
+# Rows that come while earlier ones are read; of more, the page counts since it attached.
+KEPT_BYTES = 256 << 20
+# To count the ticks of a longer recording would take the machine from its collector for long.
+MOST_ROWS = 50_000_000
+CLOSE_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """A sink of the follower's batches; `hub` is another one after each attachment."""
+
+    def __init__(self, folder: Path, present: Present) -> None:
+        self.hub = Hub(present)
+        self._folder, self._present = folder, present
+        self._lock = threading.Lock()
+        self._recording, self._alerts = "", dict[str, Any]()
+        # Of this attachment all that came, while earlier rows are still to be read.
+        self._kept: list[Batch] | None = None
+        self._kept_bytes = 0
+        self._reader: threading.Thread | None = None
+
+    def attach(self, recording: str, alerts: dict[str, Any]) -> None:
+        """Begin anew: rows of a collector follow that writes this recording, if any.
+
+        `alerts` is what is active since before them.
+        """
+        with self._lock:
+            self._recording, self._alerts = recording, alerts
+            self._kept, self._kept_bytes = [], 0
+            self.hub = self._begun()
+
+    def take(self, batch: Batch) -> None:
+        """Take the next batch."""
+        with self._lock:
+            self.hub(batch)
+            if self._kept is None:
+                return
+            is_first, ords = not self._kept, batch.ords
+            self._kept.append(batch)
+            self._kept_bytes += batch.nbytes
+            if self._kept_bytes > KEPT_BYTES or (is_first and not self._lacks(ords)):
+                self._kept = None
+            elif is_first and ords:
+                place = (self._recording, ords[0], batch.first_ns or 0)
+                self._reader = threading.Thread(
+                    target=self._read, args=(self._kept, *place), name="past", daemon=True
+                )
+                self._reader.start()
+
+    def close(self) -> None:
+        with self._lock:
+            self._kept = None
+        if self._reader:
+            self._reader.join(CLOSE_S)
+
+    def _lacks(self, ords: tuple[int, int] | None) -> bool:
+        """Whether rows came before these that can be read."""
+        return bool(self._recording) and ords is not None and ords[0] > 0
+
+    def _begun(self) -> Hub:
+        hub = Hub(self._present)
+        if self._alerts:
+            hub.alerts.seed(self._alerts)
+        return hub
+
+    def _read(self, kept: list[Batch], recording: str, number: int, from_ns: int) -> None:
+        """Exchange the hub for one that knows the rows below `number`, at `from_ns`, too."""
+        try:
+            if number > MOST_ROWS:
+                raise ValueError(f"expected at most {MOST_ROWS:,} rows, found {number:,}")
+            with open_recording(self._folder, recording) as opened:
+                past = opened.past_below(number, from_ns)
+        except (ValueError, requests.RequestException, *FILE_ERRORS) as error:
+            why = str(error).splitlines()[0]
+            log.warning("what %s holds of before is not counted: %s", recording, why)
+            with self._lock:
+                self._kept = None if self._kept is kept else self._kept
+            return
+        hub = self._begun()
+        hub.remember(past)
+        with self._lock:
+            # Another attachment, or too many rows, have made it useless.
+            if self._kept is kept:
+                for batch in kept:
+                    hub(batch)
+                self.hub, self._kept = hub, None

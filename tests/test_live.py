@@ -1,0 +1,95 @@
+"""A page that attaches to a collector late shows what one shows that was there from the start."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import until
+from test_past import START, S, market, shown, write
+
+from monitor.batches import Batch, column
+from monitor.hub import Hub
+from monitor.live import Live
+from monitor.present import Present
+from monitor.recordings import open_recording
+
+# The collector's last minutes begin here; what was before is only in the recording.
+LATE_S = 150
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("live")
+    write(home / "whole", market(0))
+    return home
+
+
+def batches(folder: Path, number: int = 0) -> Iterator[Batch]:
+    """Yield the rows from an `ord` on, a few at a time."""
+    with open_recording(folder, "whole") as recording:
+        for batch in recording.batches(batch_rows=500):
+            part = batch.between(number, None)
+            if part.kinds:
+                yield part
+
+
+def late(folder: Path) -> tuple[int, int]:
+    """Return the `ord` of the first row that a late page is sent, and its time."""
+    found = [
+        (int(order), int(at))
+        for batch in batches(folder)
+        for kind, rows in batch.kinds.items()
+        if kind != "signal"
+        for order, at in zip(column(rows, "ord"), column(rows, "ts_recv"), strict=True)
+        if at >= START + LATE_S * S
+    ]
+    return min(found)
+
+
+def seen(hub: Hub) -> Any:
+    """What views show, but for ages, which go on by this machine's clock."""
+    return re.sub(r"age_ms=[\d.]+", "", repr(shown(hub)))
+
+
+def test_a_late_page_counts_from_the_start_of_the_recording(folder: Path) -> None:
+    whole, (number, _) = Hub(Present()), late(folder)
+    for batch in batches(folder):
+        whole(batch)
+    live = Live(folder, Present())
+    live.attach("whole", {})
+    first = live.hub
+    for batch in batches(folder, number):
+        live.take(batch)
+    until(lambda: live.hub is not first, "what was recorded before")
+    # It goes on taking rows.
+    assert live.hub.since_ns == 0
+    assert seen(live.hub) == seen(whole)
+    live.close()
+
+
+@pytest.mark.parametrize("recording", ["", "nothing"])
+def test_where_nothing_was_recorded_the_page_says_since_when_it_counts(
+    folder: Path, recording: str
+) -> None:
+    live, (number, since_ns) = Live(folder, Present()), late(folder)
+    live.attach(recording, {})
+    first = live.hub
+    for batch in batches(folder, number):
+        live.take(batch)
+    live.close()
+    assert live.hub is first
+    assert live.hub.since_ns == since_ns
+
+
+def test_a_page_that_was_there_from_the_start_reads_nothing(folder: Path) -> None:
+    live = Live(folder, Present())
+    live.attach("nothing", {})
+    first = live.hub
+    for batch in batches(folder):
+        live.take(batch)
+    live.close()
+    assert (live.hub is first, live.hub.since_ns) == (True, 0)
