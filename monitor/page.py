@@ -40,6 +40,7 @@ from monitor.views.note import Note
 
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
+UNDRAWN_EVERY_S = 1.0
 # What is seen again is seen from so long before.
 BEFORE_NS = 5_000_000_000
 LIVE = "Live"
@@ -54,7 +55,7 @@ class Page:
         self._document = pn.state.curdoc
         self._drawn = Stage()
         self._replaying: Replaying | None = None
-        self._headline_s = 0.0
+        self._headline_s = self._filled_s = 0.0
         viewer = role.viewer()
         self._may_act = viewer.may_act
         self._bell = Bell(
@@ -129,7 +130,10 @@ class Page:
         hub = self.hub
         with set_curdoc(self._document), pn.io.hold(self._document):
             instrument = self._instrument(hub)
-            self._tabs.fill(hub, instrument)
+            # A page that is still being drawn would cost the others more turns than its drawings.
+            if self._tabs.is_whole or time.monotonic() - self._filled_s >= UNDRAWN_EVERY_S:
+                self._filled_s = time.monotonic()
+                self._tabs.fill(hub, instrument)
             self._drawing.refresh(hub, instrument)
             if time.monotonic() - self._headline_s >= HEADLINE_EVERY_S:
                 self._headline_s = time.monotonic()
