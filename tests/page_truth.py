@@ -21,7 +21,7 @@ class Truth:
     """SQL over the rows up to `order`; `is_silent` where no rows come, so that none is up."""
 
     def __init__(
-        self, con: duckdb.DuckDBPyConnection, order: int, is_silent: bool, fresh_ms: float = 1000.0
+        self, con: duckdb.DuckDBPyConnection, order: int, is_silent: bool, fresh_ms: float = 2000.0
     ) -> None:
         self._sql = Rows(con, order)
         self._rows, self._number = self._sql.rows, self._sql.number

@@ -76,6 +76,8 @@ class Monkey:
         """Hold a live page, or a replay that is paused, against SQL."""
         tab = shown(self.page).tab
         show(self.page, tab if tab in TABS else self.chance.choice(TABS))
+        if self.page.get_by_placeholder("Filter").is_visible():
+            self.page.get_by_placeholder("Filter").fill("")
         seen = shown(self.page)
         recording = self.watched.running.recording
         if seen.is_replay:

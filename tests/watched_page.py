@@ -78,7 +78,7 @@ class Watched(NamedTuple):
         pid = self.running.pid
         os.kill(pid, signal.SIGSTOP)
         try:
-            page.wait_for_selector("text=/NO ROWS FOR [0-9]+ s/")
+            page.wait_for_selector("text=/NO ROWS FOR [0-9]+ s/", timeout=WAIT_MS)
             yield rested(page)
         finally:
             os.kill(pid, signal.SIGCONT)
