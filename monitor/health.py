@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.batches import Batch, updates
+from monitor.followed import REMOVED
 from monitor.present import SILENT_NS, UP, Present
 
 FAILED, DEGRADED = {"failed"}, {"stale", "polling", "initialising"}
@@ -87,6 +88,8 @@ class Health:
     def _follow_states(self, rows: pa.RecordBatch) -> None:
         of_symbols = rows.filter(pc.equal(rows["scope"], "symbol"))
         for row in of_symbols.select(["venue", "symbol", "state", "kind", "detail"]).to_pylist():
-            if row["kind"] != "symbol_assumed":
+            if row["state"] == "stopped" and row["detail"] == REMOVED:
+                self._sources.pop((row["venue"], row["symbol"]), None)
+            elif row["kind"] != "symbol_assumed":
                 source = self._source(row["venue"], row["symbol"])
                 source["state"], source["error"] = row["state"], row["detail"]

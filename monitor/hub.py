@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from monitor.alerts import Alerts
@@ -194,6 +195,16 @@ class Hub:
         with self._lock:
             ring = self._rings.get((kind, *instrument))
             return ring.since(ring.written - count) if ring else {}
+
+    def recent(
+        self, kind: str, instrument: Instrument, name: str, span_ns: int
+    ) -> npt.NDArray[np.float64]:
+        """Return one column of the kept rows of the last `span_ns` of the rows' time."""
+        with self._lock:
+            ring = self._rings.get((kind, *instrument))
+            if ring is None:
+                return np.empty(0)
+            return ring.column(name)[ring.column("ts_recv") > self.now_ns - span_ns]
 
     def candles(self, instrument: Instrument, interval_s: int, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and the bars that changed behind `cursor`: see `Candles`."""

@@ -50,6 +50,11 @@ class Ring:
         at = np.arange(max(cursor, self.written - self._rows, 0), self.written) % self._rows
         return {name: values[at] for name, values in self._columns.items()}
 
+    def column(self, name: str) -> npt.NDArray[Any]:
+        """Return a copy of one column of all rows that are kept."""
+        at = np.arange(max(self.written - self._rows, 0), self.written) % self._rows
+        return self._columns[name][at]
+
     def last(self, name: str) -> float:
         return float(self._columns[name][(self.written - 1) % self._rows])
 

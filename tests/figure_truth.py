@@ -72,6 +72,9 @@ class Figures:
             "Size": self._sizes,
             "Candles": self._candles,
             "Depth": self._depth,
+            "Mid of each venue": self._mids,
+            "Rows a second": self._rates,
+            "Latency by source": self._slowest,
         }
         for title, check in kinds.items():
             if figure.title.startswith(title):
@@ -173,6 +176,47 @@ class Figures:
         for start, values in bars.items():
             if start >= starts[0] and start not in drawn:
                 yield f"candle of {interval_ns / 1e9:g} s at {start}: none, SQL {values}"
+
+    def _lines(self, figure: Figure) -> Iterator[tuple[tuple[str, str], dict[str, list[float]]]]:
+        """Yield whose line each one is, by its label, and its columns."""
+        for source, label in zip(figure.sources, figure.labels, strict=False):
+            venue, _, symbol = label.partition(" ")
+            if source["name"].isdecimal() and symbol:
+                yield (venue, symbol), source["columns"]
+
+    def _mids(self, figure: Figure, instrument: tuple[str, ...]) -> Iterator[str]:
+        """Every mid that is drawn is one of SQL; where a quote counts no longer, none is."""
+        for owner, columns in self._lines(figure):
+            quotes = self._quotes(owner)
+            for at_ms, y in zip(columns["time"], columns["y"], strict=True):
+                key = round(at_ms * 1e3)
+                there = [q for near_us in (key, key - 1, key + 1) for q in quotes.get(near_us, [])]
+                is_drawn = isinstance(y, float) and math.isfinite(y)
+                if is_drawn and not any(same(y, (bid + ask) / 2) for bid, ask, *_ in there):
+                    yield f"mid of {owner} at {at_ms}: found {y}, SQL has {there}"
+
+    def _seconds(self, figure: Figure, value: str) -> Iterator[str]:
+        """Each point is that of the `stat` rows of its second, and the newest second is there."""
+        for (venue, symbol), columns in self._lines(figure):
+            found = self._sql.rows(
+                f"SELECT epoch_ns(ts_recv), {value} FROM {{stat}} WHERE venue = '{venue}'"
+                f" AND symbol = '{symbol}' AND epoch_ns(ts_recv) < {{now}} - 100_000_000 GROUP BY 1"
+            )
+            expected = {round(at / 1e3): of for at, of in found}
+            for at_ms, y in zip(columns["time"], columns["y"], strict=True):
+                key = round(at_ms * 1e3)
+                there = [expected[us] for us in (key, key - 1, key + 1) if us in expected]
+                if not any(same(y, of) for of in there):
+                    yield f"{figure.title}, {venue} {symbol} at {at_ms}: {y}, SQL has {there}"
+            newest = max(expected, default=0) / 1e3
+            last = columns["time"][-1] if columns["time"] else 0.0
+            yield from near(f"{figure.title}, {venue} {symbol}, newest", last, newest, CLOSE_MS)
+
+    def _rates(self, figure: Figure, _: tuple[str, ...]) -> Iterator[str]:
+        yield from self._seconds(figure, 'sum(coalesce("rows", 0))')
+
+    def _slowest(self, figure: Figure, _: tuple[str, ...]) -> Iterator[str]:
+        yield from self._seconds(figure, "max(nullif(latency_p99_ms, 'nan'))")
 
     def _depth(self, figure: Figure, instrument: tuple[str, ...]) -> Iterator[str]:
         levels = self._sql.last_depth(instrument)

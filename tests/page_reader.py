@@ -47,6 +47,8 @@ READ = """() => {
         found.figures.push({
             title: model.title.text,
             start: model.x_range.start, end: model.x_range.end,
+            labels: model.center.filter((at) => at.type === "Legend").flatMap((legend) =>
+                legend.items.map((item) => item.visible ? item.label.value || "" : "")),
             sources: model.renderers.map(({data_source, name}) => ({
                 name: name || "",
                 columns: Object.fromEntries(
@@ -78,11 +80,12 @@ class Table(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A plot: its title, its time axis, and its sources in drawing order."""
+    """A plot: its title, its time axis, the labels of its legend, and its sources in order."""
 
     title: str
     start: float
     end: float
+    labels: list[str]
     sources: list[dict[str, Any]]
 
 

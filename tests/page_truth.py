@@ -38,7 +38,10 @@ class Truth:
                 lambda _: self._tape(shown, instrument),
                 lambda _: self._plots(shown, "Candles", "Depth"),
             ),
-            "Compare": (lambda _: self._legs(shown, instrument),),
+            "Compare": (
+                lambda _: self._legs(shown, instrument),
+                lambda _: self._plots(shown, "Mid of", "Rows a second", "Latency by source"),
+            ),
             "Health": (self._sources, self._minutes, self._latencies),
         }
         of_tab = checks.get(shown.tab, ())
@@ -153,10 +156,11 @@ class Truth:
                 yield f"minute {name} {minute}: expected {values}, found no cell"
 
     def _latencies(self, shown: Shown) -> Iterator[str]:
-        """The number of latencies of each source that have been seen."""
+        """The number of latencies of each source in the last minute."""
         timed = " UNION ALL ".join(
             f"SELECT venue, symbol, ts_recv FROM {table}"
             f" WHERE flags & {UNTIMED} = 0 AND coalesce(ts_event, ts_sent) IS NOT NULL"
+            " AND epoch_ns(ts_recv) > {now} - 60_000_000_000"
             for table in (f"({truth.QUOTES})", TRADES)
         )
         counted = self._rows(f"SELECT venue, symbol, count(*) FROM ({timed}) GROUP BY ALL")

@@ -31,7 +31,7 @@ SOURCES = (
 PARTS = {
     "Watch": ("Watch-list", "Price", "Spread", "Size"),
     "Micro-structure": ("Order book", "Candles", "Depth", "Ladder", "Time and sales"),
-    "Compare": ("Legs of", "Mid of each venue"),
+    "Compare": ("Legs of", "Mid of each venue", "Rows a second", "Latency by source"),
     "Health": ("Sources", "Minutes", "Latency, venue", "Incidents"),
 }
 TABS = tuple(PARTS)

@@ -26,9 +26,8 @@ class Health:
         self._shared, self._stages = shared, stages(shared, drawn)
         self._refreshed_s = 0.0
         self._shown: Hub | None = None
-        latencies = trust.Latencies()
         views: list[Callable[[Hub], str]] = [
-            *(trust.sources, trust.minutes, latencies.html, self._recorder)
+            *(trust.sources, trust.minutes, trust.latencies, self._recorder)
         ]
         self._panes: list[tuple[Any, Callable[[Hub], str]]] = [
             (style.html(css=style.HEAT_CSS), view) for view in views
@@ -63,4 +62,6 @@ class Health:
     def _recorder(self, hub: Hub) -> str:
         if hub is not self._shared.hub:
             return tables.table("Recorder", ["state"], [], "a replay records nothing")
-        return trust.stages(self._stages) + trust.recorder(self._shared.about())
+        standing = self._shared.standing()
+        why = standing.advice if standing else "not known yet"
+        return trust.stages(self._stages) + trust.recorder(self._shared.about(), why)

@@ -12,6 +12,7 @@ import numpy as np
 from monitor.hub import Hub, SourceStatus, Totals
 from monitor.incidents import Incident
 from monitor.quality import MINUTE_NS, SECOND_NS, Minute
+from monitor.rings import WINDOW_ROWS
 from monitor.stages import Stage
 from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
 
@@ -28,6 +29,9 @@ WORST = (
 )
 # Upper ends of the bins of latencies, in ms.
 BINS_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+SAMPLES = (
+    f"Quotes and trades with a time of the venue's, of the last {WINDOW_ROWS:,} of each at most"
+)
 STEPS = 5
 SHARES = (50, 95, 99)
 # What each number of a source is; a connection has those only that are counted by status rows.
@@ -135,13 +139,14 @@ def incidents(hub: Hub, most: int = INCIDENTS_A_PAGE) -> str:
     return table(title, names, rows, "none: no line broke and no book was wrong")
 
 
-def recorder(about: dict[str, Any]) -> str:
-    """The recorder, and the nodes of the collector's graph with what they passed on."""
+def recorder(about: dict[str, Any], why: str) -> str:
+    """The recorder, and the nodes of the collector's graph with what they passed on.
+
+    `why` says why nothing is known of it, where that is so.
+    """
     told = about.get("recorder")
     if told is None:
-        return table(
-            "Recorder", ["state"], [], "no collector: start one with monitor record SOURCE"
-        )
+        return table("Recorder", ["state"], [], escape(why))
     state = str(told["state"])
     shown = {"recording": "connected", "failed": "failed", "off": "stopped"}.get(state, "quiet")
     lost = int(told["unrecorded_rows"] or 0)
@@ -178,42 +183,23 @@ def stages(by_name: Mapping[str, Stage]) -> str:
     return table("Latency within the monitor", names, rows)
 
 
-class Latencies:
-    """The distribution of each source's latencies, counted as they come."""
-
-    def __init__(self) -> None:
-        self._seen: tuple[int, int] | None = None
-        self._cursors: dict[tuple[str, str, str], int] = {}
-        self._counts: dict[tuple[str, str], np.ndarray] = {}
-
-    def html(self, hub: Hub) -> str:
-        self._count(hub)
-        names = ["latency in ms", "&lt; 0", *(f"&lt; {end}" for end in BINS_MS[1:]), "more", "of"]
-        rows = []
-        followed = set(hub.instruments())
-        for (venue, symbol), counts in sorted(self._counts.items()):
-            if (venue, symbol) not in followed:
-                continue
-            total = int(counts.sum())
-            cells = [_share(count / total) if total else "" for count in counts.tolist()]
-            rows.append([f"<b>{escape(venue)}</b> {escape(symbol)}", *cells, f"{total:,}"])
-        title = "Latency, venue to receipt"
-        return table(title, names, rows, "none yet: the venues sent no time of theirs")
-
-    def _count(self, hub: Hub) -> None:
-        seen = (id(hub), hub.epoch)
-        if seen != self._seen:
-            self._seen, self._cursors, self._counts = seen, {}, {}
-        edges = np.array([-np.inf, *BINS_MS, np.inf])
-        for instrument in hub.instruments():
-            for kind in ("quote", "trade"):
-                key = (kind, *instrument)
-                self._cursors[key], rows = hub.since(kind, instrument, self._cursors.get(key, 0))
-                if not rows:
-                    continue
-                known = rows["latency_ms"][np.isfinite(rows["latency_ms"])]
-                counts = self._counts.setdefault(instrument, np.zeros(len(edges) - 1, int))
-                counts += np.histogram(known, edges)[0]
+def latencies(hub: Hub) -> str:
+    """The distribution of each source's latencies in the last minute."""
+    edges = np.array([-np.inf, *BINS_MS, np.inf])
+    rows = []
+    for instrument in hub.instruments():
+        ms = [hub.recent(kind, instrument, "latency_ms", MINUTE_NS) for kind in ("quote", "trade")]
+        known = np.concatenate(ms)
+        counts = np.histogram(known[np.isfinite(known)], edges)[0]
+        total = int(counts.sum())
+        if total:
+            cells = [_share(count / total) for count in counts.tolist()]
+            venue, symbol = map(escape, instrument)
+            rows.append([f"<b>{venue}</b> {symbol}", *cells, f"{total:,}"])
+    names = ["latency (ms)", "&lt; 0", *(f"&lt; {end}" for end in BINS_MS[1:]), "≥ 1000"]
+    names.append(f'<span title="{SAMPLES}">samples</span>')
+    title = "Latency, venue to receipt, last minute"
+    return table(title, names, rows, "none: no venue has sent a time of its own")
 
 
 def _place(place: tuple[str, str | None]) -> tuple[str, str]:
