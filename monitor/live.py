@@ -91,6 +91,7 @@ class Live:
             if number > MOST_ROWS:
                 raise ValueError(f"expected at most {MOST_ROWS:,} rows, found {number:,}")
             with open_recording(self._folder, recording) as opened:
+                opened.use_one_thread()
                 past = opened.past_below(number, from_ns)
         except (ValueError, requests.RequestException, *FILE_ERRORS) as error:
             why = str(error).splitlines()[0]

@@ -65,6 +65,11 @@ class Recording:
     def close(self) -> None:
         self._stack.close()
 
+    def use_one_thread(self) -> None:
+        """Leave the other cores to a collector that works meanwhile."""
+        for con, _ in self._files:
+            con.execute("SET threads = 1")
+
     def batches(
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
