@@ -203,7 +203,8 @@ class Monkey:
 
     def lose_the_connection(self) -> None:
         """Cut the page's connection; it comes back by itself."""
-        self.page.evaluate("window.sockets.forEach((socket) => socket.close())")
+        self.page.evaluate("window.isOld = true; window.sockets.forEach((one) => one.close())")
+        self.page.wait_for_function("!window.isOld", timeout=90_000)
         self.page.wait_for_selector("text=/(LIVE|REPLAY) .*updates/", timeout=90_000)
 
     def look_again(self) -> None:

@@ -37,14 +37,15 @@ def main() -> None:
             name = monkey.act()
             try:
                 monkey.check()
+                found = monkey.compare() if actions % COMPARE_EVERY == 0 else []
             except AssertionError as error:
                 broken.append(f"after {actions} actions ({name}): {error}")
                 print(broken[-1], flush=True)
+                monkey.page.screenshot(path=home / f"{actions}.png")
                 watched.wrong.clear()
-            if actions % COMPARE_EVERY == 0:
-                found = monkey.compare()
-                monkey.differences += found
-                print("\n".join(found), end="\n" if found else "", flush=True)
+                continue
+            monkey.differences += found
+            print("\n".join(found), end="\n" if found else "", flush=True)
         done = ", ".join(f"{name} {count}" for name, count in sorted(monkey.done.items()))
         print(f"{actions} actions in {minutes:g} min with seed {seed}: {done}")
         print(f"{len(monkey.differences)} differences from SQL, {len(broken)} broken rules")
