@@ -21,6 +21,7 @@ from monitor.present import UP
 PATHS = ("/health", "/metrics")
 # A collector that hangs answers nothing; a client of ours waits longer than this.
 ANSWER_S = 2.0
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Passing(RequestHandler):
@@ -69,6 +70,9 @@ def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
         with contextlib.suppress(requests.RequestException):
             answer = requests.get(f"http://{held.address}{path}", timeout=ANSWER_S)
             return answer.status_code, answer.headers["Content-Type"], answer.content
+    if path == "/metrics":
+        # What the page counts itself follows.
+        return 503, METRICS, b""
     found = "none that answers" if held else "none"
     sources = [
         {

@@ -11,6 +11,7 @@ import pytest
 import requests
 from conftest import until
 from playwright.sync_api import Page
+from prometheus_client.parser import text_string_to_metric_families
 from served_page import Served, serving
 
 from monitor import lock
@@ -97,5 +98,8 @@ def test_a_killed_collector_is_told_from_a_frozen_one(served: Served) -> None:
     page.wait_for_selector("text=/the collector has stopped: no row for [0-9]+ s/")
     until(lambda: states(page) == {"stale"}, "sources that are stale")
     assert page.get_by_role("button", name="for everyone").is_disabled()
+    answer = requests.get(f"http://127.0.0.1:{served.port}/metrics", timeout=30)
+    names = [family.name for family in text_string_to_metric_families(answer.text)]
+    assert (answer.status_code, names[0]) == (503, "monitor_page_viewers")
     page.close()
     assert served.wrong == []
