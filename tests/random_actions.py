@@ -89,6 +89,8 @@ class Monkey:
             return self._judged(seen, chosen, False)
         if "STOPPED" in seen.header:
             return []
+        # A page whose server attached anew says since when it counts until it has read the rest.
+        until(lambda: "counted since" not in shown(self.page).header, "all counts")
         with self.watched.frozen(self.page) as seen:
             pass
         until(lambda: "NO ROWS" not in shown(self.page).header, "rows again")
