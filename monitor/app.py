@@ -41,8 +41,6 @@ TIMEOUT_S = 10.0
 ANSWER_S = 2.0
 # Answers older than this are no longer shown: one is asked for every second.
 KNOWN_S = 4.0
-# What is older when it comes was not carried here just now.
-OLD_NS = 5_000_000_000
 SERVICE_UNAVAILABLE = 503
 # Adding a source takes a look at its venue's list.
 CONTROL_TIMEOUT_S = 60.0
@@ -72,9 +70,10 @@ class Shared:
         self._graph = Graph({"hub": self._live.take}, [])
         self._about: dict[str, Any] = {}
         self._held: lock.Held | None = None
+        self._attached_ns = 0
         self._answered_s = time.monotonic()
         self._closing = threading.Event()
-        self._follower = Follower(self._locate, self._take, self._attach, skips=True)
+        self._follower = Follower(self._locate, self._take, self._attach, leads_to_now=True)
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
@@ -89,7 +88,8 @@ class Shared:
         answer_ms = (time.monotonic() - self._answered_s) * 1e3
         arrival_ms = self.present.arrival_ns() / 1e6
         pid = held.pid if held else None
-        return judge(Seen(pid, self.hub.silence_ms, arrival_ms, answer_ms))
+        seen = Seen(pid, self.hub.silence_ms, arrival_ms, answer_ms, self._live.is_attaching)
+        return judge(seen)
 
     def about(self) -> dict[str, Any]:
         """Return what the collector says of itself; what may have changed since is left out."""
@@ -138,12 +138,13 @@ class Shared:
         with contextlib.suppress(requests.RequestException, ConnectionError):
             alerts = self._call("GET", "/alerts", timeout_s=TIMEOUT_S)
         self._live.attach(held.recording, alerts)
+        self._attached_ns = time.time_ns()
 
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)
         now_ns, first_ns = time.time_ns(), batch.first_ns
         # At first come minutes of before.
-        if first_ns is not None and now_ns - first_ns < OLD_NS:
+        if first_ns is not None and first_ns > self._attached_ns:
             self.carried.add(now_ns, (now_ns - first_ns) / 1e6)
         self.arrivals.tell()
 

@@ -267,7 +267,7 @@ def from_wire(record: pa.RecordBatch) -> Batch:
     """Unpack what `to_wire` packed."""
     kinds = {}
     for kind in KINDS:
-        rows = pa.RecordBatch.from_struct_array(record.column(kind).flatten())
-        if rows.num_rows:
-            kinds[kind] = rows
+        rows = record.column(kind).flatten()
+        if len(rows):
+            kinds[kind] = pa.RecordBatch.from_struct_array(rows)
     return Batch(kinds)

@@ -12,7 +12,7 @@ import tornado.web
 from tornado.iostream import StreamClosedError
 
 from monitor.alerting import Alerting
-from monitor.publisher import Publisher, Stream
+from monitor.publisher import BehindError, Publisher, Stream
 
 JSON = "application/json; charset=utf-8"
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
@@ -72,8 +72,8 @@ class _Metrics(_Handler):
 class _Tail(_Guarded):
     async def get(self) -> None:
         publisher = self.collector.publisher
-        # A page wants the present; what writes rows down wants them all.
-        stream = Stream(publisher, skips=self.get_query_argument("skip", "") == "1")
+        # A page shows the present; what writes rows down wants them all.
+        stream = Stream(publisher, leads_to_now=self.get_query_argument("now", "") == "1")
         publisher.followers += 1
         self.set_header("Content-Type", "application/vnd.apache.arrow.stream")
         try:
@@ -86,7 +86,8 @@ class _Tail(_Guarded):
                 await self.flush()
                 if not data:
                     await publisher.packed.wait()
-        except StreamClosedError:
+        except (StreamClosedError, BehindError):
+            # The follower has gone, or is to come again.
             return
         finally:
             publisher.followers -= 1

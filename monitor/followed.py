@@ -108,6 +108,8 @@ class Followed:
 
     def book(self, now_ns: int) -> str:
         """Return the health of the book; nothing where none is known to stand."""
+        if self.state in ENDED:
+            return ""
         health = [row["book_health"] for row in self._current(now_ns) if row["channel"] == "book"]
         return health[0] or "" if health else ""
 
@@ -153,6 +155,18 @@ def updates(batch: Batch) -> Iterator[tuple[Instrument, int, dict[int, int]]]:
         for instrument, last_ns, row in zip(instruments, latest.tolist(), rows, strict=True):
             if last_ns:
                 yield instrument, last_ns, {first + at: n for at, n in enumerate(row) if n}
+
+
+def in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
+    found: list[tuple[int, dict[str, Any], int]] = []
+    for kind, names in (("status", STATUS), ("stat", STAT)):
+        if kind in batch:
+            rows = batch[kind]
+            times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
+            found += zip(ords, rows.select(names).to_pylist(), times, strict=True)
+    for _, row, at_ns in sorted(found, key=lambda one: one[0]):
+        yield row, at_ns
 
 
 def _is_known(value: float | None) -> bool:

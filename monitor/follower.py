@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from monitor.batches import Batch, from_wire
+from monitor.batches import Batch, concat, from_wire
 from monitor.lock import Held
+from monitor.present import SILENT_NS
 
 RETRY_S = 0.5
 TIMEOUT_S = 10.0
+# Old batches that are joined into one.
+JOINED = 200
 
 # What a collector that goes away, or is not there yet, makes of a read.
 LINE_ERRORS = (OSError, http.client.HTTPException, pa.ArrowException)
@@ -27,11 +31,11 @@ class Follower:
         locate: Callable[[], Held | None],
         emit: Callable[[Batch], None],
         on_attach: Callable[[Held], None] = lambda _: None,
-        skips: bool = False,
+        leads_to_now: bool = False,
     ) -> None:
-        """With `skips` rows are left out, and counted, when this follower falls far behind."""
+        """One that `leads_to_now` attaches anew when it falls far behind, and joins old batches."""
         self._locate, self._emit, self._on_attach = locate, emit, on_attach
-        self._path = "/tail?skip=1" if skips else "/tail"
+        self._leads_to_now = leads_to_now
         self._closing = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
@@ -60,15 +64,33 @@ class Follower:
         connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
         self._connection = connection
         try:
-            connection.request("GET", self._path, headers={"Authorization": f"Bearer {held.token}"})
+            path = "/tail?now=1" if self._leads_to_now else "/tail"
+            connection.request("GET", path, headers={"Authorization": f"Bearer {held.token}"})
             response = connection.getresponse()
             if response.status != http.client.OK:
                 return
             self._on_attach(held)
             with pa.ipc.open_stream(response) as stream:
-                for record in stream:
-                    if self._closing.is_set():
-                        return
-                    self._emit(from_wire(record))
+                self._read(from_wire(record) for record in stream)
         finally:
             connection.close()
+
+    def _read(self, batches: Iterator[Batch]) -> None:
+        """Emit batches: the minutes that come first in few large ones, which takes a fraction."""
+        held: list[Batch] = []
+        try:
+            for batch in batches:
+                if self._closing.is_set():
+                    return
+                held.append(batch)
+                if self._leads_to_now and len(held) < JOINED and _is_old(batch):
+                    continue
+                self._emit(concat(held))
+                held.clear()
+        finally:
+            if held:
+                self._emit(concat(held))
+
+
+def _is_old(batch: Batch) -> bool:
+    return batch.now_ns is not None and time.time_ns() - batch.now_ns > SILENT_NS

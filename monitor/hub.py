@@ -6,7 +6,6 @@ import itertools
 import math
 import threading
 from collections import deque
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from monitor.alerts import Alerts
 from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column
 from monitor.candles import Candles
-from monitor.followed import Followed, updates
+from monitor.followed import Followed, in_order, updates
 from monitor.incidents import Incident, Place
 from monitor.past import Past
 from monitor.present import SILENT_NS, UP, Present
@@ -151,7 +150,7 @@ class Hub:
                     self._take(kind, batch[kind], *batch.by_instrument(kind))
             for instrument, last_ns, by_tenth in updates(batch):
                 self._source(instrument).count(last_ns, by_tenth)
-            for row, at_ns in _in_order(batch):
+            for row, at_ns in in_order(batch):
                 if "scope" in row:
                     self._follow(row, at_ns)
                 else:
@@ -199,12 +198,15 @@ class Hub:
     def recent(
         self, kind: str, instrument: Instrument, name: str, span_ns: int
     ) -> npt.NDArray[np.float64]:
-        """Return one column of the kept rows of the last `span_ns` of the rows' time."""
+        """Return one column of the kept rows of the last `span_ns`."""
         with self._lock:
             ring = self._rings.get((kind, *instrument))
             if ring is None:
                 return np.empty(0)
-            return ring.column(name)[ring.column("ts_recv") > self.now_ns - span_ns]
+            now_ns = self.now_ns
+            if self._present and self.is_silent:
+                now_ns = max(now_ns, self._present.now_ns())
+            return ring.column(name)[ring.column("ts_recv") > now_ns - span_ns]
 
     def candles(self, instrument: Instrument, interval_s: int, cursor: int) -> tuple[int, Columns]:
         """Return the next cursor, and the bars that changed behind `cursor`: see `Candles`."""
@@ -370,18 +372,6 @@ class Hub:
 
 def _time_of(mark: Mark) -> int:
     return mark.ts_recv
-
-
-def _in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
-    found: list[tuple[int, dict[str, Any], int]] = []
-    for kind, names in (("status", STATUS), ("stat", STAT)):
-        if kind in batch:
-            rows = batch[kind]
-            times, ords = column(rows, "ts_recv").tolist(), column(rows, "ord").tolist()
-            found += zip(ords, rows.select(names).to_pylist(), times, strict=True)
-    for _, row, at_ns in sorted(found, key=lambda one: one[0]):
-        yield row, at_ns
 
 
 def _unknown(source: SourceStatus) -> SourceStatus:

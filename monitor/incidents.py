@@ -151,6 +151,10 @@ class Incidents:
         elif kind == "handback":
             self._close_all(own, "rest", at_ns, "the stream again")
         elif row["scope"] == "symbol" and state in GOOD and kind not in OUTAGES:
+            falls_back = kind == "fallback" or any((*of, "rest") in self._open for of in both)
+            if state == "polling" and falls_back:
+                # Whether REST brings anything is not known yet, and the line is still down.
+                return
             over = "REST instead" if state == "polling" else "data again"
             self._close_all(both, "line", at_ns, over)
             self._close_all(both, "refusal", at_ns, over)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,9 @@ from monitor.segments import FILE_ERRORS
 
 # Rows that come while earlier ones are read; of more, the page counts since it attached.
 KEPT_BYTES = 256 << 20
-# To count the ticks of a longer recording would take the machine from its collector for long.
-MOST_ROWS = 50_000_000
+# To count the ticks of a longer recording would take the machine from its collector for long, as
+# would to count them each time that a page is too slow.
+MOST_ROWS, READ_EVERY_S = 50_000_000, 60.0
 CLOSE_S = 10.0
 
 log = logging.getLogger(__name__)
@@ -38,8 +40,11 @@ class Live:
         self._recording, self._alerts = "", dict[str, Any]()
         # Of this attachment all that came, while earlier rows are still to be read.
         self._kept: list[Batch] | None = None
-        self._kept_bytes = 0
+        self._kept_bytes, self._has_first = 0, False
         self._reader: threading.Thread | None = None
+        self._read_s = -READ_EVERY_S
+        # Since it attached no row of now has come yet.
+        self.is_attaching = False
 
     def attach(self, recording: str, alerts: dict[str, Any]) -> None:
         """Begin anew: rows of a collector follow that writes this recording, if any.
@@ -48,26 +53,25 @@ class Live:
         """
         with self._lock:
             self._recording, self._alerts = recording, alerts
-            self._kept, self._kept_bytes = [], 0
+            self._kept, self._kept_bytes, self._has_first = [], 0, False
+            self.is_attaching = True
+            self._present.arrived()
             self.hub = self._begun()
 
     def take(self, batch: Batch) -> None:
         """Take the next batch."""
         with self._lock:
             self.hub(batch)
+            self.is_attaching &= self.hub.is_silent
             if self._kept is None:
                 return
-            is_first, ords = not self._kept, batch.ords
             self._kept.append(batch)
             self._kept_bytes += batch.nbytes
-            if self._kept_bytes > KEPT_BYTES or (is_first and not self._lacks(ords)):
+            if self._kept_bytes > KEPT_BYTES:
                 self._kept = None
-            elif is_first and ords:
-                place = (self._recording, ords[0], batch.first_ns or 0)
-                self._reader = threading.Thread(
-                    target=self._read, args=(self._kept, *place), name="past", daemon=True
-                )
-                self._reader.start()
+            elif batch.ords and not self._has_first:
+                self._has_first = True
+                self._read_before(batch.ords[0], batch.first_ns or 0)
 
     def close(self) -> None:
         with self._lock:
@@ -75,9 +79,16 @@ class Live:
         if self._reader:
             self._reader.join(CLOSE_S)
 
-    def _lacks(self, ords: tuple[int, int] | None) -> bool:
-        """Whether rows came before these that can be read."""
-        return bool(self._recording) and ords is not None and ords[0] > 0
+    def _read_before(self, number: int, from_ns: int) -> None:
+        """Have the rows before the first one read, if there are any that can be."""
+        now_s = time.monotonic()
+        if not self._recording or number == 0 or now_s - self._read_s < READ_EVERY_S:
+            self._kept = None
+            return
+        self._read_s = now_s
+        arguments = (self._kept, self._recording, number, from_ns)
+        self._reader = threading.Thread(target=self._read, args=arguments, name="past", daemon=True)
+        self._reader.start()
 
     def _begun(self) -> Hub:
         hub = Hub(self._present)

@@ -9,10 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
-from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, from_wire, to_wire
+from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, to_wire
 
 # Without a follower what comes is packed so often; for one, at once.
 CHUNK_EVERY_S = 0.1
@@ -20,18 +19,19 @@ RING_BYTES = 128 << 20
 RING_S = 300.0
 # What may wait to be packed; beyond it the oldest batches are dropped and told of.
 PENDING_BYTES = 64 << 20
-# A follower that wants the present skips forward once it is this far behind, up to this close.
-BEHIND_S, NEAR_S = 10.0, 1.0
-# Of skipped rows the last one per instrument is kept of these kinds, all of those named next.
-LAST_KEPT = ("quote", "trade", "depth")
-ALL_KEPT = ("instrument", "status", "clock", "stat", "signal")
+# A follower that shows the present attaches anew once it is this far behind.
+BEHIND_S = 10.0
 
 
 class Chunk(NamedTuple):
-    """A packed piece of the stream; `rows_before` counts the rows of all chunks before it."""
+    """A packed piece of the stream; `rows_before` counts the rows of all chunks before it.
+
+    `now_ns` is the latest `ts_recv` of its rows, None without any.
+    """
 
     number: int
     packed_s: float
+    now_ns: int | None
     rows: int
     rows_before: int
     ords: tuple[int, int] | None
@@ -81,7 +81,10 @@ class Publisher:
             batch = concat([*dropped.told(pending[0].now_ns), *pending])
             data = to_wire(batch).serialize()
             self._ring.append(
-                Chunk(self._next, now_s, batch.row_count, self._rows, batch.ords, data)
+                Chunk(
+                    *(self._next, now_s, batch.now_ns, batch.row_count),
+                    *(self._rows, batch.ords, data),
+                )
             )
             self._rows += batch.row_count
             self._ring_bytes += data.size
@@ -132,16 +135,19 @@ class Dropped(NamedTuple):
         return [Batch({"status": pa.RecordBatch.from_pylist([row], schema=SCHEMAS["status"])})]
 
 
+class BehindError(Exception):
+    """A follower is too far behind to be brought to the present row by row."""
+
+
 class Stream:
     """One follower's way through the ring: `head`, then `next_bytes` again and again.
 
-    With `skips` a follower that has fallen 10 s behind goes on near the present. Of what it skips
-    it still gets the last quote, trade and depth row of each instrument, and every row that says
-    what state a source is in; an `overflow` row counts the rest.
+    One that `leads_to_now` gets a BehindError instead of rows that are 10 s late, or of a hole: it
+    attaches anew, and so begins near the present.
     """
 
-    def __init__(self, publisher: Publisher, skips: bool = False) -> None:
-        self._publisher, self._skips = publisher, skips
+    def __init__(self, publisher: Publisher, leads_to_now: bool = False) -> None:
+        self._publisher, self._leads_to_now = publisher, leads_to_now
         self._last: Chunk | None = None
         self.head = WIRE_SCHEMA.serialize()
 
@@ -152,52 +158,18 @@ class Stream:
         if not chunks:
             return []
         self._last = chunks[-1]
-        if last is None:
-            return [chunk.data for chunk in chunks]
         data = [chunk.data for chunk in chunks]
-        now_s = self._publisher.clock()
-        if self._skips and now_s - chunks[0].packed_s > BEHIND_S:
-            data = _skipped(chunks, now_s - NEAR_S)
-        if chunks[0].number == last.number + 1:
+        if last is None:
+            return data
+        has_hole = chunks[0].number != last.number + 1
+        if self._leads_to_now:
+            late_s = self._publisher.clock() - chunks[0].packed_s
+            if has_hole or late_s > BEHIND_S:
+                raise BehindError(f"expected a follower at most {BEHIND_S:g} s behind")
+        if not has_hole:
             return data
         rows = chunks[0].rows_before - last.rows_before - last.rows
         first = last.ords[1] + 1 if last.ords else None
         until = chunks[0].ords[0] - 1 if chunks[0].ords else None
-        (told,) = Dropped(rows, first, until).told(None)
+        (told,) = Dropped(rows, first, until).told(chunks[0].now_ns)
         return [to_wire(told).serialize(), *data]
-
-
-def _skipped(chunks: list[Chunk], near_s: float) -> list[pa.Buffer]:
-    """Return the chunks, those packed before `near_s` without the rows that newer ones replace."""
-    data: list[pa.Buffer] = []
-    dropped = Dropped()
-    for chunk in chunks:
-        if chunk.packed_s >= near_s:
-            data += [to_wire(told).serialize() for told in dropped.told(None)]
-            dropped = Dropped()
-            data.append(chunk.data)
-            continue
-        batch = from_wire(pa.ipc.read_record_batch(chunk.data, WIRE_SCHEMA))
-        kept = _kept(batch)
-        data.append(to_wire(kept).serialize())
-        dropped = dropped.add(batch.row_count - kept.row_count, batch.ords)
-    return data + [to_wire(told).serialize() for told in dropped.told(None)]
-
-
-def _kept(batch: Batch) -> Batch:
-    kinds = {kind: batch[kind] for kind in ALL_KEPT if kind in batch}
-    for kind in LAST_KEPT:
-        if kind in batch:
-            kinds[kind] = _lasts(kind, batch)
-    return Batch(kinds)
-
-
-def _lasts(kind: str, batch: Batch) -> pa.RecordBatch:
-    """Return the last row of each instrument, of quotes the last one of each origin."""
-    rows = batch[kind]
-    codes = batch.by_instrument(kind).codes.astype(np.int64)
-    if kind == "quote":
-        origins = rows["origin"].dictionary_encode()
-        codes = codes * len(origins.dictionary) + origins.indices.to_numpy(zero_copy_only=False)
-    _, from_end = np.unique(codes[::-1], return_index=True)
-    return rows.take(pa.array(np.sort(len(codes) - 1 - from_end)))

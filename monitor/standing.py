@@ -14,7 +14,8 @@ class Standing(NamedTuple):
     """What keeps the page from showing the present: words for a badge, and advice beside it.
 
     `kind` is `missing` (no collector runs), `hung` (it neither sends nor answers), `mute` (it
-    answers, but sends no rows) or `behind` (rows come late).
+    answers, but sends no rows), `attaching` (the page is being sent the last minutes) or `behind`
+    (rows come late).
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Seen(NamedTuple):
     silence_ms: float
     arrival_ms: float
     answer_ms: float
+    is_attaching: bool = False
 
 
 def judge(seen: Seen) -> Standing | None:
@@ -45,7 +47,9 @@ def judge(seen: Seen) -> Standing | None:
     badge = f"NO ROWS FOR {span(seen.silence_ms)}"
     if seen.arrival_ms <= SILENT_MS:
         late = span(seen.silence_ms)
-        advice = "this machine is too busy; the page leaves rows out to catch up"
+        if seen.is_attaching:
+            return Standing("attaching", "ATTACHING", f"reading the last {late} from the collector")
+        advice = "this machine is too busy; the page attaches anew if they come later than 10 s"
         return Standing("behind", f"{late} BEHIND", f"rows reach this page {late} late: {advice}")
     if seen.answer_ms <= SILENT_MS:
         advice = f"the collector (PID {seen.pid}) answers but sends no rows: restart it"

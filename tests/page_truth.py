@@ -157,6 +157,8 @@ class Truth:
 
     def _latencies(self, shown: Shown) -> Iterator[str]:
         """The number of latencies of each source in the last minute."""
+        if self._is_silent:
+            return
         timed = " UNION ALL ".join(
             f"SELECT venue, symbol, ts_recv FROM {table}"
             f" WHERE flags & {UNTIMED} = 0 AND coalesce(ts_event, ts_sent) IS NOT NULL"

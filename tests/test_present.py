@@ -118,6 +118,7 @@ def test_the_page_tells_a_hung_collector_from_a_missing_one() -> None:
             "hung": well._replace(silence_ms=12_400.0, arrival_ms=12_400.0, answer_ms=12_900.0),
             "mute": well._replace(silence_ms=12_400.0, arrival_ms=12_400.0),
             "behind": well._replace(silence_ms=185_000.0),
+            "attaching": well._replace(silence_ms=185_000.0, is_attaching=True),
         }.items()
     }
     assert {name: told and told.kind for name, told in found.items()} == {n: n for n in found}
@@ -127,6 +128,7 @@ def test_the_page_tells_a_hung_collector_from_a_missing_one() -> None:
         "hung": "NO ROWS FOR 12 s",
         "mute": "NO ROWS FOR 12 s",
         "behind": "3 min 5 s BEHIND",
+        "attaching": "ATTACHING",
     }
     advice = {name: told.advice for name, told in found.items() if told}
     assert "no row for 34 s" in advice["missing"] and "monitor serve" in advice["missing"]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from made_recording import Made
 
 from monitor.batches import WIRE_SCHEMA, Batch, from_wire
-from monitor.publisher import Publisher, Stream
+from monitor.publisher import BehindError, Publisher, Stream
 
 ASK = ("ask", 101.0, 1.0)
 
@@ -28,9 +29,8 @@ class Line:
         self._published = self.made.order
         self.publisher.pack()
 
-    def quote(self, bid: float, symbol: str = "BTC-USDT", origin: str = "native") -> None:
-        self.made.symbol = symbol
-        self.made.quote(self.now_s, ("bid", bid, 1.0), ASK, origin)
+    def quote(self, bid: float) -> None:
+        self.made.quote(self.now_s, ("bid", bid, 1.0), ASK, "native")
 
 
 def read(stream: Stream) -> list[Batch]:
@@ -44,64 +44,31 @@ def rows(batches: list[Batch], kind: str, *names: str) -> list[tuple[Any, ...]]:
 
 
 def fall_behind(line: Line) -> None:
-    """Twelve seconds of quotes a second, with a failure and another instrument in between."""
+    """Twelve seconds of a quote a second, with a failure in between."""
     for second in range(12):
         line.now_s = 1.0 + second
         line.quote(100.0 + second)
-        line.quote(100.5 + second, origin="book")
         if second == 3:
-            line.quote(7.0, "ETH-USDT")
             line.made.told(line.now_s, "disconnected", scope="symbol", state="failed")
             line.made.change(line.now_s, [("bid", 7.0, 1.0), ("ask", 8.0, 1.0)])
         line.publish()
 
 
-def test_a_slow_follower_that_wants_the_present_skips_forward() -> None:
+def test_a_slow_follower_that_shows_the_present_is_sent_to_attach_anew() -> None:
     line = Line()
     line.quote(99.0)
     line.publish()
-    stream = Stream(line.publisher, skips=True)
+    stream = Stream(line.publisher, leads_to_now=True)
     assert len(read(stream)) == 1
     fall_behind(line)
-    got = read(stream)
-    # Of each second of before the last quote of each origin, here all of them; no book rows.
-    assert rows(got, "book", "ord") == []
-    assert rows(got, "status", "kind")[0] == ("disconnected",)
-    assert ("ETH-USDT", 7.0) in rows(got, "quote", "symbol", "bid")
-    assert rows(got, "quote", "bid")[-2:] == [(111.0,), (111.5,)]
-    overflow = [row for row in rows(got, "status", "kind", "count") if row[0] == "overflow"]
-    assert overflow == [("overflow", 2)]
-    # It is at the present again: the next chunk comes whole.
+    with pytest.raises(BehindError):
+        stream.next_bytes()
+    # It gets all that is kept when it attaches, and what comes from then on.
+    again = Stream(line.publisher, leads_to_now=True)
+    assert rows(read(again), "quote", "bid")[-1] == (111.0,)
     line.quote(120.0)
     line.publish()
-    assert rows(read(stream), "quote", "bid") == [(120.0,)]
-
-
-def test_of_skipped_rows_the_last_of_each_instrument_and_origin_is_kept() -> None:
-    line = Line()
-    line.quote(1.0)
-    line.publish()
-    stream = Stream(line.publisher, skips=True)
-    assert len(read(stream)) == 1
-    line.now_s = 1.0
-    for bid in (10.0, 11.0, 12.0):
-        line.quote(bid)
-        line.quote(bid + 100, "ETH-USDT")
-    line.quote(12.5, origin="book")
-    first = line.made.order - 7
-    line.publish()
-    line.now_s = 15.0
-    line.quote(13.0)
-    line.publish()
-    got = read(stream)
-    assert rows(got, "quote", "symbol", "bid") == [
-        ("BTC-USDT", 12.0),
-        ("ETH-USDT", 112.0),
-        ("BTC-USDT", 12.5),
-        ("BTC-USDT", 13.0),
-    ]
-    told = rows(got, "status", "kind", "expected", "got", "count")
-    assert told == [("overflow", first, first + 7, 4)]
+    assert rows(read(again), "quote", "bid") == [(120.0,)]
 
 
 def test_one_that_wants_all_rows_gets_them_however_slow_it_is() -> None:
@@ -120,14 +87,19 @@ def test_what_has_left_the_ring_is_counted() -> None:
     line = Line()
     line.quote(99.0)
     line.publish()
-    stream = Stream(line.publisher)
+    stream, present = Stream(line.publisher), Stream(line.publisher, leads_to_now=True)
     read(stream)
+    read(present)
     line.quote(100.0)
     line.publish()
     # Five minutes later the ring has let go of it.
     line.now_s = 400.0
     line.quote(101.0)
     line.publish()
+    with pytest.raises(BehindError):
+        present.next_bytes()
     got = read(stream)
     assert rows(got, "status", "kind", "expected", "got", "count") == [("overflow", 1, 2, 1)]
+    # The loss is told at the time of the rows after it.
+    assert rows(got, "status", "ts_recv") == rows(got, "quote", "ts_recv")
     assert rows(got, "quote", "bid") == [(101.0,)]

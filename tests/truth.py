@@ -88,8 +88,9 @@ NUMBERS: dict[str, str] = {
     "latency_p50_ms": _slowest("latency_p50_ms"),
     "latency_p99_ms": _slowest("latency_p99_ms"),
     "book_health": f"""
-        SELECT venue, symbol, last(book_health ORDER BY ord) AS value FROM ({STATS})
-        WHERE channel = 'book' GROUP BY ALL""",
+        SELECT venue, symbol, last(book_health ORDER BY stat.ord) AS value FROM ({STATS}) AS stat
+        JOIN ({STATE}) AS state USING (venue, symbol)
+        WHERE channel = 'book' AND state.value NOT IN ('failed', 'stopped') GROUP BY ALL""",
     # Of the instrument and of its venue's connection.
     "losses": f"""
         SELECT venue, symbol, coalesce(own.value, 0) + coalesce(line.value, 0) AS value

@@ -37,7 +37,8 @@ def legs(
     one = quote_assets.compared(symbol, taken_for)
     same = [owner for owner in owners if quote_assets.compared(owner[1], taken_for) == one]
     seconds, found = shares(hub, same, int(fresh_ms * 1e6))
-    share = dict(zip(same, found, strict=True))
+    # Where no row comes, the last minute is not that of now.
+    share = {} if hub.is_silent else dict(zip(same, found, strict=True))
     fresh = [quotes[o] for o in same if o in quotes and not _is_stale(quotes[o], fresh_ms)]
     best_bid = max((q.bid for q in fresh if not math.isnan(q.bid)), default=math.nan)
     best_ask = min((q.ask for q in fresh if not math.isnan(q.ask)), default=math.nan)
@@ -53,6 +54,8 @@ def legs(
             ]
         )
     told = _alone(hub, same[0]) if len(same) == 1 else _sentence(seconds, share)
+    if hub.is_silent:
+        told = '<span class="muted">no rows come: which venue is best is not known</span>'
     name = quote_assets.compound((of[1] for of in owners), symbol, taken_for)
     title = f"Legs of {escape(name)} — {told}"
     return tables.table(title, NAMES, rows)
