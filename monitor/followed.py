@@ -25,6 +25,11 @@ STAT_NS = 3 * SECOND_NS
 MIDS = 60
 # The line is gone: nothing that it brought is current.
 ENDED = frozenset(("failed", "stopped"))
+# What is read of rows of kinds `status` and `stat`.
+STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind", "detail"]
+STATUS += ["expected", "got", "count"]
+STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
+STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
 # The detail of the last status row of an instrument that is followed no longer.
 REMOVED = "removed on request"
 

@@ -37,12 +37,6 @@ MARK_KINDS = frozenset(
 # Signals of these levels stand there too, under their level.
 ALERT_LEVELS = frozenset(("warn", "alert"))
 
-# What is read of rows of kinds `status` and `stat`.
-STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind", "detail"]
-STATUS += ["expected", "got", "count"]
-STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
-STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
-
 Instrument = tuple[str, str]
 
 
