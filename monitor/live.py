@@ -42,6 +42,7 @@ class Live:
         self._kept: list[Batch] | None = None
         self._kept_bytes, self._has_first = 0, False
         self._reader: threading.Thread | None = None
+        self._closing = threading.Event()
         self._read_s = -READ_EVERY_S
         # Since it attached no row of now has come yet.
         self.is_attaching = False
@@ -74,6 +75,7 @@ class Live:
                 self._read_before(batch.ords[0], batch.first_ns or 0)
 
     def close(self) -> None:
+        self._closing.set()
         with self._lock:
             self._kept = None
         if self._reader:
@@ -81,12 +83,13 @@ class Live:
 
     def _read_before(self, number: int, from_ns: int) -> None:
         """Have the rows before the first one read, if there are any that can be."""
-        now_s = time.monotonic()
-        if not self._recording or number == 0 or now_s - self._read_s < READ_EVERY_S:
+        if not self._recording or number == 0:
             self._kept = None
             return
-        self._read_s = now_s
-        arguments = (self._kept, self._recording, number, from_ns)
+        now_s = time.monotonic()
+        wait_s = max(0.0, self._read_s + READ_EVERY_S - now_s)
+        self._read_s = now_s + wait_s
+        arguments = (self._kept, self._recording, number, from_ns, wait_s)
         self._reader = threading.Thread(target=self._read, args=arguments, name="past", daemon=True)
         self._reader.start()
 
@@ -96,8 +99,12 @@ class Live:
             hub.alerts.seed(self._alerts)
         return hub
 
-    def _read(self, kept: list[Batch], recording: str, number: int, from_ns: int) -> None:
+    def _read(
+        self, kept: list[Batch], recording: str, number: int, from_ns: int, wait_s: float
+    ) -> None:
         """Exchange the hub for one that knows the rows below `number`, at `from_ns`, too."""
+        if self._closing.wait(wait_s) or self._kept is not kept:
+            return
         try:
             if number > MOST_ROWS:
                 raise ValueError(f"expected at most {MOST_ROWS:,} rows, found {number:,}")
