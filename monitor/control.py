@@ -94,8 +94,8 @@ class _Tail(_Guarded):
 
 
 class _Sources(_Guarded):
-    def get(self) -> None:
-        self.answer(self.collector.about())
+    async def get(self) -> None:
+        self.answer(await _in_thread(self.collector.about))
 
     async def post(self) -> None:
         try:
@@ -105,7 +105,7 @@ class _Sources(_Guarded):
         except (ValueError, KeyError, TypeError, OSError) as error:
             self.answer({"error": f"{error}"}, 400)
             return
-        self.answer({**self.collector.about(), "note": note})
+        self.answer({**await _in_thread(self.collector.about), "note": note})
 
 
 class _Hooks(_Guarded):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import time
 from pathlib import Path
@@ -16,7 +17,7 @@ from monitor.feeds.feeds import Feeds
 from monitor.hub import Hub
 from monitor.sources import parse
 
-# The lists are looked at after so many rows.
+# The lists are looked at after so many rows, and after each row of a symbol's state.
 ROWS = 20
 
 
@@ -41,8 +42,10 @@ def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
         seen = []
         whole = concat(list(recording.batches()))
         first, last = whole.ords or (0, 0)
-        for start in range(first, last + 1, ROWS):
-            hub(whole.between(start, start + ROWS))
+        ends = {row["ord"] + 1 for row in whole["status"].to_pylist() if row["symbol"]}
+        ends |= {*range(first, last + 1, ROWS), last + 1}
+        for start, end in itertools.pairwise(sorted(ends)):
+            hub(whole.between(start, end))
             listed_now = [(one.symbol, one.state == "stopped") for one in hub.sources()]
             seen += [listed_now] if listed_now not in seen else []
     both, one = sorted([(kept, False), (removed, False)]), [(kept, False)]

@@ -46,7 +46,9 @@ class Feeds:
         capacity_rows: int = CAPACITY_ROWS,
         raw: bool = False,
     ) -> None:
-        self._lock = threading.Lock()
+        # One change at a time, and it may wait for a venue that hangs; what is read meanwhile is
+        # guarded by the second lock, which is never held for long.
+        self._changing, self._lock = threading.Lock(), threading.Lock()
         self._sources = list(sources)
         self._endpoints, self._settings = endpoints, settings
         self._raw = raw
@@ -74,13 +76,16 @@ class Feeds:
 
     def start(self) -> None:
         """Connect to every venue of the sources."""
-        with self._lock:
-            self._running, self._stopped = True, {}
+        with self._changing, self._lock:
+            stopped, self._stopped = self._stopped, {}
+            self._running = True
+            for supervisor in stopped.values():
+                supervisor.go_on()
             self._open_all({source.venue for source in self._sources})
 
     def stop(self) -> None:
         """Leave every venue; the sources become `stopped`."""
-        with self._lock:
+        with self._changing:
             self._running = False
             self._stopped |= self._leave({way.venue for way, _ in self._supervisors})
 
@@ -115,21 +120,21 @@ class Feeds:
     def add(self, source: Source) -> None:
         """Follow one more source, or one in another way; its venue is connected to anew."""
         self._check_raw(source)
-        with self._lock:
+        with self._changing:
             before = self._followed(source)
             if [self._way(one) for one in before] == [self._way(source)]:
                 return
-            self._sources = [one for one in self._sources if one not in before] + [source]
+            self._follow([one for one in self._sources if one not in before] + [source])
             self._reopen(source.venue)
 
     def remove(self, source: Source) -> None:
         """Follow a source no longer; what is left of its venue is connected to anew."""
-        with self._lock:
+        with self._changing:
             before = self._followed(source)
             if not before:
                 followed = ", ".join(map(str, self._sources)) or "none"
                 raise ValueError(f"expected one of the sources {followed}, found {source}")
-            self._sources = [one for one in self._sources if one not in before]
+            self._follow([one for one in self._sources if one not in before])
             self._reopen(source.venue)
 
     def drain(self, wait_ms: int, linger_ms: int) -> Batch | None:
@@ -165,6 +170,10 @@ class Feeds:
         """Leave every venue and wake whoever drains; what is buffered can still be drained."""
         self.stop()
         self._feed.close()
+
+    def _follow(self, sources: list[Source]) -> None:
+        with self._lock:
+            self._sources = sources
 
     def _followed(self, source: Source) -> list[Source]:
         return [one for one in self._sources if str(one) == str(source)]
@@ -235,19 +244,24 @@ class Feeds:
         supervisor.start()
 
     def _open_parts(self) -> None:
-        if not self._parts:
+        # While connections are left none is opened: that is tried again with the next tick.
+        if not self._parts or not self._changing.acquire(blocking=False):
             return
-        with self._lock:
-            parts, self._parts = self._parts, {}
-            for way, count in parts.items():
-                for part in range(1, count if self._running else 0):
-                    self._open(way, part)
+        try:
+            with self._lock:
+                parts, self._parts = self._parts, {}
+                for way, count in parts.items():
+                    for part in range(1, count if self._running else 0):
+                        self._open(way, part)
+        finally:
+            self._changing.release()
 
     def _reopen(self, venue: str) -> None:
         kept = [source.symbol for source in self._sources if source.venue == venue]
         if self._running:
             self._leave({venue}, kept)
-            self._open_all({venue})
+            with self._lock:
+                self._open_all({venue})
             return
         for (way, _), supervisor in self._stopped.items():
             if way.venue == venue:
@@ -258,16 +272,18 @@ class Feeds:
     ) -> dict[tuple[Way, int], Supervisor]:
         """Leave the venues, all their connections together, and their REST sessions last.
 
-        The rows tell of symbols that are not `kept` that they were removed.
+        The rows say that symbols in `kept` go on, and that others were removed.
         """
-        keys = [key for key in self._supervisors if key[0].venue in names]
-        leaving = {key: self._supervisors.pop(key) for key in keys}
+        with self._lock:
+            keys = [key for key in self._supervisors if key[0].venue in names]
+            leaving = {key: self._supervisors.pop(key) for key in keys}
+            rests = [self._rests.pop(venue) for venue in names & self._rests.keys()]
         for supervisor in leaving.values():
             supervisor.stop(kept)
         for supervisor in leaving.values():
             supervisor.join(JOIN_S)
-        for venue in names & self._rests.keys():
-            self._rests.pop(venue).close(JOIN_S)
+        for rest in rests:
+            rest.close(JOIN_S)
         return leaving
 
 

@@ -62,6 +62,8 @@ class Supervisor:
         self._next_conn, self._on_parts = next_conn, on_parts
         self._policy = policy
         self._stopping = threading.Event()
+        # The end was written while the thread hung.
+        self._is_left = False
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._conn = 0
         self._list_asked_s = -LIST_TRIES_EVERY_S
@@ -77,18 +79,29 @@ class Supervisor:
         self._thread.start()
 
     def stop(self, kept: list[str] | None = None) -> None:
-        """Ask the thread to end; `join` waits for it. Symbols that are not `kept` are removed."""
+        """Ask the thread to end; `join` waits for it.
+
+        Symbols that are `kept` go on with another connection; others are removed.
+        """
         if kept is not None:
-            self._session.keep(kept)
+            self._session.keep(kept, goes_on=True)
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
         self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            # Its end must not come after the rows of the connection that follows.
+            self._is_left = True
+            self._write_end("stopped", "stopped on request")
 
     def remove_all_but(self, kept: list[str]) -> None:
-        """Write, after the thread has ended, that other symbols than these were removed."""
-        self._session.keep(kept)
-        self._end("stopped", "stopped on request")
+        """Write, after the end, that other symbols than these were removed."""
+        self._session.keep(kept, goes_on=False)
+        self._write_end("stopped", "stopped on request")
+
+    def go_on(self) -> None:
+        """Write, after the end, that another connection to the symbols is being opened."""
+        self._session.go_on(self._clock.now_ns())
 
     def announce(self) -> None:
         """Write this connection's instruments and whole books anew."""
@@ -126,6 +139,10 @@ class Supervisor:
         self._end("stopped", "stopped on request")
 
     def _end(self, kind: str, why: str) -> None:
+        if not self._is_left:
+            self._write_end(kind, why)
+
+    def _write_end(self, kind: str, why: str) -> None:
         self._session.closed(self._conn, self._clock.now_ns(), kind, why)
 
     def _lived_s(self) -> float:

@@ -151,8 +151,12 @@ impl Session {
         to_python(py, py.detach(|| self.lock().opened(conn, now_ns, address)))
     }
 
-    fn keep(&self, py: Python<'_>, symbols: Vec<String>) {
-        py.detach(|| self.lock().keep(symbols));
+    fn keep(&self, py: Python<'_>, symbols: Vec<String>, goes_on: bool) {
+        py.detach(|| self.lock().keep(symbols, goes_on));
+    }
+
+    fn go_on(&self, py: Python<'_>, now_ns: i64) {
+        py.detach(|| self.lock().go_on(now_ns));
     }
 
     fn closed(&self, py: Python<'_>, conn: u32, now_ns: i64, kind: &str, why: &str) {

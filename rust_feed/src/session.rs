@@ -76,6 +76,8 @@ pub struct Session {
     shown: Vec<Shown>,
     /// The symbols that are still followed after this session; None if all of its own are.
     kept: Option<Vec<String>>,
+    /// Another session connects to what is still followed.
+    goes_on: bool,
 }
 
 /// When what was last seen on the connection that is open now.
@@ -131,6 +133,7 @@ impl Session {
             watch: Watch::default(),
             shown: Vec::new(),
             kept: None,
+            goes_on: false,
         })
     }
 
@@ -181,9 +184,23 @@ impl Session {
         self.finish()
     }
 
-    /// Sources were removed: only these symbols are still followed after this session is closed.
-    pub fn keep(&mut self, symbols: Vec<String>) {
-        self.kept = Some(symbols);
+    /// Only these symbols are still followed after this session is closed.
+    ///
+    /// If it `goes_on`, another session connects to them: nobody stopped them.
+    pub fn keep(&mut self, symbols: Vec<String>, goes_on: bool) {
+        (self.kept, self.goes_on) = (Some(symbols), goes_on);
+    }
+
+    /// What was stopped on request is started again: another session connects to it.
+    pub fn go_on(&mut self, now_ns: i64) {
+        self.market.now_ns = now_ns;
+        for at in 0..self.shown.len() {
+            let Shown { state, detail } = &self.shown[at];
+            if *state == "stopped" && detail.as_deref() != Some(REMOVED) {
+                self.show(at, "initialising", "initialising", None);
+            }
+        }
+        self.market.flush();
     }
 
     /// The connection ended, or could not be had; `kind` is `stopped` if it was on request.
@@ -213,13 +230,7 @@ impl Session {
             self.resolve();
         }
         if self.polling.is_none() {
-            let kept = self.kept_raw_symbols();
-            for at in 0..self.market.followed.len() {
-                let raw_symbol = &self.market.followed[at].instrument.raw_symbol;
-                let goes_on = kept.as_ref().is_none_or(|kept| kept.contains(raw_symbol));
-                let why = if goes_on { why } else { REMOVED };
-                self.show(at, state, kind, Some(why.into()));
-            }
+            self.show_end(state, kind, why);
         }
         self.market.flush();
     }

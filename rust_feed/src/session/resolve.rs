@@ -80,11 +80,27 @@ impl Session {
         }
     }
 
+    /// Show the end of each symbol: of one that goes on elsewhere, that it is connected to anew.
+    pub(super) fn show_end(&mut self, state: &'static str, kind: &str, why: &str) {
+        let is_last = state == "stopped";
+        let kept = if is_last { self.kept_raw_symbols() } else { None };
+        for at in 0..self.market.followed.len() {
+            let raw_symbol = &self.market.followed[at].instrument.raw_symbol;
+            if kept.as_ref().is_some_and(|kept| !kept.contains(raw_symbol)) {
+                self.show(at, state, kind, Some(super::REMOVED.into()));
+            } else if is_last && self.goes_on {
+                self.show(at, "initialising", "initialising", None);
+            } else {
+                self.show(at, state, kind, Some(why.into()));
+            }
+        }
+    }
+
     /// The raw symbols that are still followed after this session; None if all of its own are.
     ///
     /// A removed source that the venue did not have is stopped here: it has no raw symbol.
-    pub(super) fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
-        let kept = self.kept.take()?;
+    fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
+        let kept = self.kept.clone()?;
         for source in self.options.sources.clone() {
             let is_unknown = self.spellings(&source.symbol).is_empty();
             if is_unknown && self.options.part == 0 && !kept.contains(&source.symbol) {
