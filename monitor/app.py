@@ -232,4 +232,8 @@ def build() -> None:
 
 
 if pn.state.served:
-    build()
+    # Panel runs this file as a module of the one viewer's, which is emptied when that viewer is
+    # gone. What all viewers share has to outlive it.
+    from monitor import app  # noqa: PLW0406
+
+    app.build()

@@ -76,7 +76,7 @@ def sql(
             queries.write(result.table, form, sys.stdout.buffer)
             sys.stdout.buffer.flush()
         else:
-            with out.open("wb") as file:
+            with cli_support.replacing(out) as file:
                 queries.write(result.table, "csv" if form == "table" else form, file)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import islice, pairwise
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def shown(table: pa.Table) -> list[tuple[str | None, ...]]:
@@ -15,12 +18,15 @@ def shown(table: pa.Table) -> list[tuple[str | None, ...]]:
 
     A number is the shortest that reads back as the same, without an exponent.
     """
-    return _rows(table, "-")
+    return _rows(table, "-", only_finite=False)
 
 
 def written(table: pa.Table) -> list[tuple[str | None, ...]]:
-    """Return the same for files, where a whole double keeps its point: readers go by it."""
-    return _rows(table, "0")
+    """Return the same for files, where a whole double keeps its point: readers go by it.
+
+    Numbers that JSON has no word for are null within what is nested.
+    """
+    return _rows(table, "0", only_finite=True)
 
 
 def text(value: Any) -> str:
@@ -33,14 +39,99 @@ def text(value: Any) -> str:
     return _nested(value) if isinstance(value, list | dict) else str(value)
 
 
-def _rows(table: pa.Table, trim: Literal["-", "0"]) -> list[tuple[str | None, ...]]:
-    return list(zip(*(_texts(column, trim) for column in table.columns), strict=True))
+def flat(column: Any, *, only_finite: bool) -> Any:
+    """Turn times into ISO 8601 texts in UTC, decimals into texts; leave what is nested as it is.
+
+    Numbers that JSON has no word for become null, if `only_finite`.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        whole = pc.strftime(column.cast(pa.timestamp(kind.unit)))
+        return pc.binary_join_element_wise(whole, "Z", "")
+    if pa.types.is_interval(kind):
+        return pa.array(map(_interval, column.to_pylist()), pa.string())
+    if pa.types.is_temporal(kind):
+        return column.cast(pa.string())
+    if pa.types.is_decimal(kind):
+        texts = (None if value is None else text(value) for value in column.to_pylist())
+        return pa.array(texts, pa.string())
+    if pa.types.is_floating(kind) and only_finite:
+        return pc.if_else(pc.is_finite(column), column, None)
+    return column
 
 
-def _texts(column: pa.ChunkedArray, trim: Literal["-", "0"]) -> list[str | None]:
-    values = column.to_pylist()
+def values(
+    column: pa.Array | pa.ChunkedArray, *, only_finite: bool, keeps_decimals: bool = False
+) -> list[Any]:
+    """Return the values as JSON has them, nested ones with all that `flat` does within them.
+
+    A map becomes an object, a single the double with the same digits. Decimals are texts, or stay
+    what they are.
+    """
+
+    def within(part: Any) -> list[Any]:
+        return values(part, only_finite=only_finite, keeps_decimals=keeps_decimals)
+
+    if isinstance(column, pa.ChunkedArray):
+        return [value for chunk in column.chunks for value in within(chunk)]
+    kind = column.type
+    if pa.types.is_map(kind):
+        return _maps(column, within)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        items = iter(within(column.flatten()))
+        lengths = pc.list_value_length(column).to_pylist()
+        return [None if length is None else list(islice(items, length)) for length in lengths]
+    if pa.types.is_struct(kind):
+        names = [field.name for field in kind]
+        rows = zip(*map(within, column.flatten()), strict=True)
+        has = column.is_valid().to_pylist()
+        return [
+            dict(zip(names, row, strict=True)) if is_there else None
+            for row, is_there in zip(rows, has, strict=True)
+        ]
+    if pa.types.is_union(kind):
+        kept = [within(column.field(number)) for number in range(kind.num_fields)]
+        # Arrow's own `type_codes` are those of the first rows, of a slice too.
+        codes = np.frombuffer(column.buffers()[1], np.int8)[column.offset :]
+        return [kept[code][at] for at, code in enumerate(codes[: len(column)])]
+    if pa.types.is_decimal(kind) and keeps_decimals:
+        return list(column.to_pylist())
+    found = flat(column, only_finite=only_finite)
+    if pa.types.is_floating(kind) and not pa.types.is_float64(kind):
+        # A single as Python's own number would have digits that nobody gave it.
+        single = kind.to_pandas_dtype()
+        return [None if v is None else float(str(single(v))) for v in found.to_pylist()]
+    return list(found.to_pylist())
+
+
+def _maps(column: Any, within: Callable[[Any], list[Any]]) -> list[dict[str, Any] | None]:
+    offsets = column.offsets.to_pylist()
+    first, count = offsets[0], offsets[-1] - offsets[0]
+    names = map(_name, within(column.keys.slice(first, count)))
+    pairs = list(zip(names, within(column.items.slice(first, count)), strict=True))
+    return [
+        dict(pairs[start - first : end - first]) if is_there else None
+        for (start, end), is_there in zip(
+            pairwise(offsets), column.is_valid().to_pylist(), strict=True
+        )
+    ]
+
+
+def _name(key: Any) -> str:
+    return key if isinstance(key, str) else _nested(key)
+
+
+def _rows(
+    table: pa.Table, trim: Literal["-", "0"], *, only_finite: bool
+) -> list[tuple[str | None, ...]]:
+    columns = (_texts(column, trim, only_finite) for column in table.columns)
+    return list(zip(*columns, strict=True))
+
+
+def _texts(column: pa.ChunkedArray, trim: Literal["-", "0"], only_finite: bool) -> list[str | None]:
     if not pa.types.is_floating(column.type):
-        return [None if value is None else text(value) for value in values]
+        found = values(column, only_finite=only_finite, keeps_decimals=True)
+        return [None if value is None else text(value) for value in found]
     # A single as Python's own number would have digits that nobody gave it.
     kind = column.type.to_pandas_dtype()
     return [
@@ -49,7 +140,7 @@ def _texts(column: pa.ChunkedArray, trim: Literal["-", "0"]) -> list[str | None]
         else np.format_float_positional(kind(value), trim=trim)
         if np.isfinite(value)
         else repr(value)
-        for value in values
+        for value in column.to_pylist()
     ]
 
 
@@ -64,3 +155,14 @@ def _nested(value: Any) -> str:
     if isinstance(value, float | Decimal) and np.isfinite(float(value)):
         return text(value)
     return json.dumps(str(value), ensure_ascii=False)
+
+
+def _interval(value: pa.MonthDayNano | None) -> str | None:
+    """Write an interval as DuckDB does, to the ns."""
+    if value is None:
+        return None
+    seconds, ns = divmod(abs(value.nanoseconds), 1_000_000_000)
+    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ns:09d}"
+    sign = "-" if value.nanoseconds < 0 else ""
+    counts = ((value.months, "months"), (value.days, "days"))
+    return " ".join([*(f"{count} {unit}" for count, unit in counts if count), sign + clock])

@@ -243,7 +243,9 @@ def write(table: pa.Table, form: str, out: BinaryIO) -> None:
         pq.write_table(table, out, compression="zstd")
         return
     if form == "json":
-        rows = texts(table).to_pylist()
+        columns = [exact.values(column, only_finite=True) for column in table.columns]
+        names = table.column_names
+        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
         out.write(json.dumps(rows, ensure_ascii=False, default=str).encode() + b"\n")
         return
     lines = [_line(table.column_names), *map(_line, exact.written(texts(table)))]
@@ -268,35 +270,7 @@ def _quoted(cell: str) -> str:
 def texts(table: pa.Table, *, only_finite: bool = True) -> pa.Table:
     """Turn times into ISO 8601 texts in UTC, decimals into texts with all their digits.
 
-    Numbers that JSON has no word for become null, if `only_finite`.
+    Numbers that JSON has no word for become null, if `only_finite`. What is nested stays.
     """
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        if pa.types.is_timestamp(column.type):
-            zone = "" if column.type.tz is None else "Z"
-            whole = pa.compute.strftime(column.cast(pa.timestamp(column.type.unit)))
-            columns[name] = pa.compute.binary_join_element_wise(whole, zone or "Z", "")
-        elif pa.types.is_interval(column.type):
-            columns[name] = pa.array(map(_interval, column.to_pylist()), pa.string())
-        elif pa.types.is_temporal(column.type):
-            columns[name] = column.cast(pa.string())
-        elif pa.types.is_decimal(column.type):
-            written = (None if v is None else exact.text(v) for v in column.to_pylist())
-            columns[name] = pa.array(written, pa.string())
-        elif pa.types.is_floating(column.type) and only_finite:
-            finite = pa.compute.is_finite(column)
-            columns[name] = pa.compute.if_else(finite, column, None)
-        else:
-            columns[name] = column
-    return pa.table(columns)
-
-
-def _interval(value: pa.MonthDayNano | None) -> str | None:
-    """Write an interval as DuckDB does, to the ns."""
-    if value is None:
-        return None
-    seconds, ns = divmod(abs(value.nanoseconds), 1_000_000_000)
-    clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}.{ns:09d}"
-    sign = "-" if value.nanoseconds < 0 else ""
-    counts = ((value.months, "months"), (value.days, "days"))
-    return " ".join([*(f"{count} {unit}" for count, unit in counts if count), sign + clock])
+    columns = [exact.flat(column, only_finite=only_finite) for column in table.columns]
+    return pa.table(columns, names=table.column_names)

@@ -174,6 +174,11 @@ class Truth:
     def _ladder(self, shown: Shown, instrument: tuple[str, ...]) -> Iterator[str]:
         tables = [t for t in shown.tables if t.title.startswith("Ladder")]
         bid_prices, bid_sizes, ask_prices, ask_sizes = self._sql.last_depth(instrument)
+        if not tables:
+            # The page says so in words where there is no book yet.
+            if bid_prices or ask_prices:
+                yield "ladder: found none, SQL has a book"
+            return
         asks = [
             row
             for table in tables[:2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -31,16 +32,17 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Itera
 
 
 @contextmanager
-def plainly(folder: Path, *arguments: object) -> Iterator[int]:
-    """Have Panel serve the page's file; yields the port."""
+def plainly(folder: Path, *arguments: object, log: Path = Path(os.devnull)) -> Iterator[int]:
+    """Have Panel serve the page's file; yields the port. What it complains of goes to `log`."""
     port = free_port()
     command = [sys.executable, "-m", "panel", "serve", ROOT / "monitor" / "app.py"]
-    process = subprocess.Popen(
-        [str(part) for part in (*command, "--port", port, *arguments)],
-        env={**os.environ, "MONITOR_RECORDINGS": str(folder)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with log.open("wb") as complaints:
+        process = subprocess.Popen(
+            [str(part) for part in (*command, "--port", port, *arguments)],
+            env={**os.environ, "MONITOR_RECORDINGS": str(folder)},
+            stdout=subprocess.DEVNULL,
+            stderr=complaints,
+        )
 
     def listens() -> bool:
         with socket.socket() as probe:
@@ -138,6 +140,35 @@ def test_nobody_elsewhere_gets_a_page_on_which_one_may_act(served: Served) -> No
             near = {"Host": f"localhost:{port}"}
             lying = requests.get(f"http://{address}:{port}/app", headers=near, timeout=DEADLINE_S)
             assert (far.status_code, lying.status_code) == (403, 403)
+
+
+def test_the_page_goes_on_when_the_first_viewer_is_gone(served: Served, tmp_path: Path) -> None:
+    log = tmp_path / "panel.log"
+    # The answer to the first request has the browser ask again: nothing ever connects to it.
+    soon = ("--check-unused-sessions", "500", "--unused-session-lifetime", "10000")
+    with plainly(served.folder, *soon, log=log) as port:
+        page = opened(served.browser, f"http://localhost:{port}/app", served.wrong)
+        until(lambda: pages_kept(port) == 1, "the end of the first session")
+        health = requests.get(f"http://127.0.0.1:{port}/health", timeout=DEADLINE_S).json()
+        told = sum(source["updates"] for source in health["sources"])
+        until(lambda: updates(page) > told, "updates")
+        page.get_by_text("Recordings", exact=True).click()
+        page.locator("tr", has_text=served.recording).wait_for()
+        page.close()
+    assert "Traceback" not in log.read_text()
+    assert served.wrong == []
+
+
+def pages_kept(port: int) -> int:
+    answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE_S)
+    (count,) = re.findall(r"^monitor_page_sessions (\d+)$", answer.text, re.MULTILINE)
+    return int(count)
+
+
+def updates(page: Page) -> int:
+    header = page.locator("text=/LIVE .*updates/").inner_text()
+    (count,) = re.findall(r"([\d,]+) updates", header)
+    return int(count.replace(",", ""))
 
 
 def _other_address() -> str | None:

@@ -37,6 +37,9 @@ UPDATES = f"""
     UNION ALL SELECT venue, symbol, ts_recv FROM {{trade}}
     UNION ALL SELECT venue, symbol, ts_recv FROM {{book}} WHERE flags & {LAST} <> 0"""
 
+# A recording that was ingested may have no row of a source's state.
+SOURCES = f"SELECT venue, symbol FROM ({STATE}) UNION SELECT venue, symbol FROM ({UPDATES})"
+
 # What `stat` rows of the last 3 s said since the line was last lost.
 STATS = f"""
     SELECT stat.* FROM {{stat}} AS stat LEFT JOIN (
@@ -75,13 +78,14 @@ NUMBERS: dict[str, str] = {
     "ask": f"SELECT venue, symbol, last(ask ORDER BY ord) AS value FROM ({QUOTES}) GROUP BY ALL",
     "updates": f"""
         SELECT venue, symbol, count(ts_recv) AS value
-        FROM ({STATE}) AS followed LEFT JOIN ({UPDATES}) USING (venue, symbol) GROUP BY ALL""",
+        FROM ({SOURCES}) LEFT JOIN ({UPDATES}) USING (venue, symbol) GROUP BY ALL""",
     # Of the last ten tenths of a second that are over.
     "updates_s": f"""
         SELECT venue, symbol, count(*) FILTER (
             epoch_ns(ts_recv) // 100_000_000 - {{now}} // 100_000_000 BETWEEN -10 AND -1) AS value
-        FROM ({STATE}) AS state LEFT JOIN ({UPDATES}) USING (venue, symbol)
-        WHERE state.value NOT IN ('failed', 'stopped') GROUP BY ALL""",
+        FROM ({SOURCES}) LEFT JOIN ({STATE}) AS state USING (venue, symbol)
+        LEFT JOIN ({UPDATES}) USING (venue, symbol)
+        WHERE coalesce(state.value, '') NOT IN ('failed', 'stopped') GROUP BY ALL""",
     "age_ms": f"""
         SELECT venue, symbol, ({{now}} - max(epoch_ns(ts_recv))) / 1e6 AS value
         FROM ({UPDATES}) GROUP BY ALL""",
