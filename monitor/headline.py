@@ -29,6 +29,12 @@ def of_replay(hub: Hub, replaying: Replaying, note: str) -> str:
     return _bar(("replay", text), muted=" · ".join(notes) + note, kind="replaying")
 
 
+def of_opening(names: Sequence[str], note: str) -> str:
+    """Write the banner while a replay is being opened; `note` is HTML."""
+    text = f"REPLAY — opening {escape(' + '.join(names))} …"
+    return _bar(("replay", text), muted=f"not live{note}", kind="replaying")
+
+
 def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note: str) -> str:
     """Write the line of the live page; `about` is the collector's own report, `note` HTML."""
     badges = [("simulated", "SIMULATED")] if about.get("simulated") else []
@@ -37,11 +43,13 @@ def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note:
         return _bar(*badges, muted=f"{escape(standing.advice)}{note}")
     states = [source.state for source in hub.sources()]
     up = sum(state in UP for state in states)
-    badges.append(_live_badge(states, bool(about.get("running")), f"{hub.updates:,} updates"))
+    badges.append(_live_badge(states, about, f"{hub.updates:,} updates"))
     if about.get("trouble"):
         badges.append(("waiting", escape(about["trouble"])))
     recording = about.get("recording")
     notes = [f"{up} of {len(states)} sources connected"]
+    if _is_without_sources(states, about):
+        notes = ["no source is followed (Settings adds one)"]
     notes.append(f"recording {escape(recording)}" if recording else "not recording")
     if hub.since_ns:
         # What the collector sent before this page's server attached to it is not counted.
@@ -49,9 +57,17 @@ def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note:
     return _bar(*badges, muted=" · ".join(notes) + note)
 
 
-def _live_badge(states: Sequence[str], is_running: bool, updates: str) -> tuple[str, str]:
+def _is_without_sources(states: Sequence[str], about: Mapping[str, Any]) -> bool:
+    """Whether nothing is followed; before the collector has answered that is not known."""
+    return not states and "followed" in about and not about["followed"]
+
+
+def _live_badge(states: Sequence[str], about: Mapping[str, Any], updates: str) -> tuple[str, str]:
     """Return the look and the text of the badge; it is green only if a source is connected."""
-    if not is_running:
+    if _is_without_sources(states, about):
+        return "waiting", f"NO SOURCES — {updates}"
+    # Until the collector has answered nobody has stopped it.
+    if not about.get("running", True):
         return "stopped", f"STOPPED for everyone — {updates}"
     up = [state for state in states if state in UP]
     if not up:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import panel as pn
 
 from monitor.hub import Hub, Instrument
@@ -19,13 +21,15 @@ class Instruments:
     viewer chooses counts from then on.
     """
 
-    def __init__(self, wanted: str) -> None:
+    def __init__(self, wanted: str, on_choose: Callable[[], None] = lambda: None) -> None:
+        """`on_choose` is called when a viewer has chosen."""
+        self._on_choose = on_choose
         self.view = pn.widgets.Select(
             label="Instrument", options=[], width=200, stylesheets=[style.WIDGET_CSS]
         )
         self.view.param.watch(lambda _: self._take_choice(), "value")
         # What is to be said of a name that did not appear.
-        self.trouble = ""
+        self.trouble = self._missed = ""
         self._wanted, self._is_asked_for = wanted, bool(wanted)
         self._is_ours = False
         self._source: object = None
@@ -50,7 +54,15 @@ class Instruments:
             self._source, self._epoch, self._since_ns = source, hub.epoch, 0
             self._set(list(kept), self.view.value if kept else None)
         if not known:
+            if source is None and self._since_ns and self.view.options:
+                # All that there was is removed.
+                gone = self._wanted or self.view.value
+                self._miss(gone, f"{gone} is followed no longer")
+                self._wanted, self._is_asked_for = "", False
+                self._set([], None)
             return None
+        if self._missed in known:
+            self.trouble = self._missed = ""
         self._since_ns = self._since_ns or hub.now_ns
         appear = hub.now_ns - self._since_ns < APPEAR_NS
         before = self.view.options if appear or source is not None else []
@@ -58,7 +70,7 @@ class Instruments:
         value = self._wanted if self._wanted in names else self.view.value
         if value not in names:
             if value and not self._wanted:
-                self.trouble = f"{value} is followed no longer"
+                self._miss(value, f"{value} is followed no longer")
             value = next(name for name in names if name in known)
         if names != self.view.options or value != self.view.value:
             self._set(names, value)
@@ -73,8 +85,13 @@ class Instruments:
 
     def _settle(self, known: dict[str, Instrument]) -> None:
         if self._wanted and self._wanted not in known and self._is_asked_for:
-            self.trouble = f"expected the instrument {self._wanted}, found no such one here"
+            name = self._wanted
+            self._miss(name, f"expected the instrument {name}, found no such one here")
         self._wanted, self._is_asked_for = "", False
+
+    def _miss(self, name: str, told: str) -> None:
+        """Say of a name that it is not there, until it is."""
+        self._missed, self.trouble = name, told
 
     def _set(self, names: list[str], value: str | None) -> None:
         self._is_ours = True
@@ -83,4 +100,6 @@ class Instruments:
 
     def _take_choice(self) -> None:
         if not self._is_ours:
-            self._wanted, self._is_asked_for, self.trouble = "", False, ""
+            self._wanted, self._is_asked_for = "", False
+            self.trouble = self._missed = ""
+            self._on_choose()

@@ -26,8 +26,8 @@ from monitor.layouts.settings import Settings
 from monitor.layouts.sql import Sql
 from monitor.layouts.watch import Watch
 from monitor.recordings import paths_of
+from monitor.replay_choice import ReplayChoice
 from monitor.replaying import BEGINNING, Replaying, Start
-from monitor.segments import FILE_ERRORS
 from monitor.stages import Stage
 from monitor.tabs import Tabs
 from monitor.transport_bar import TransportBar
@@ -54,7 +54,8 @@ class Page:
         self._shared = shared
         self._document = pn.state.curdoc
         self._drawn = Stage()
-        self._replaying: Replaying | None = None
+        self._replay = ReplayChoice(self._document)
+        self._shown: tuple[Any, ...] = ()
         self._headline_s = self._filled_s = 0.0
         viewer = role.viewer()
         self._may_act = viewer.may_act
@@ -67,7 +68,7 @@ class Page:
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
         self._sql: Sql | None = None
-        self._instruments = Instruments(self._wanted.instrument)
+        self._instruments = Instruments(self._wanted.instrument, self._bring)
         self._tabs = Tabs(self._makers(viewer), self._wanted.layout)
         self._drawing = Drawing(shared, self._document, self._tabs, self._draw)
         self._make_controls()
@@ -114,22 +115,24 @@ class Page:
     def _end(self) -> None:
         self._beat.end()
         self._drawing.end()
-        self._stop_replay()
+        self._replay.close()
 
     @property
     def hub(self) -> Hub:
-        return self._replaying.hub if self._replaying else self._shared.hub
+        return self._shared.hub if self._replay.is_live else self._replay.hub
 
     def refresh(self) -> None:
         """Pull what is new; all changes of a tick reach the browser together.
 
         A browser that is behind gets less often what is new, instead of all of it ever later.
         """
-        if self._echo.is_behind:
-            return
-        hub = self.hub
+        if not self._echo.is_behind:
+            self._bring()
+
+    def _bring(self) -> None:
+        """Bring the page up to date, whether or not the browser is behind."""
         with set_curdoc(self._document), pn.io.hold(self._document):
-            instrument = self._instrument(hub)
+            hub, instrument = self._look()
             # A page that is still being drawn would cost the others more turns than its drawings.
             if self._tabs.is_whole or time.monotonic() - self._filled_s >= UNDRAWN_EVERY_S:
                 self._filled_s = time.monotonic()
@@ -142,10 +145,23 @@ class Page:
 
     def _draw(self) -> None:
         """Make the next of what is seen: that takes its time, which pages take in turn."""
-        hub = self.hub
         with set_curdoc(self._document), pn.io.hold(self._document):
-            self._tabs.refresh(hub, self._instrument(hub))
+            self._tabs.refresh(*self._look())
             self._echo.send()
+
+    def _look(self) -> tuple[Hub, Instrument | None]:
+        """Return what is shown now; what other tabs have of anything else is emptied.
+
+        A browser shows a tab as it was left until the server hears that it is seen.
+        """
+        hub = self.hub
+        instrument = self._instrument(hub)
+        shown = (id(hub), hub.epoch, instrument)
+        if shown != self._shown:
+            self._shown = shown
+            self._tabs.empty_unseen()
+            self._headline_s = self._filled_s = 0.0
+        return hub, instrument
 
     def _make_controls(self) -> None:
         select = partial(pn.widgets.Select, stylesheets=[style.WIDGET_CSS])
@@ -190,7 +206,7 @@ class Page:
         )
 
     def _instrument(self, hub: Hub) -> Instrument | None:
-        return self._instruments.of(hub, self._replaying)
+        return self._instruments.of(hub, self._replay.source)
 
     def _press(self, key: str) -> None:
         """Do what a key stands for; those of a replay do nothing without one."""
@@ -234,7 +250,7 @@ class Page:
         at_ns, first, last = (
             round(at_s * 1e9) for at_s in (wanted.at_s, *(wanted.loop_s or (0, 0)))
         )
-        self._replay(names, Start(at_ns, wanted.is_paused, (first, last) if last else None))
+        self._play(names, Start(at_ns, wanted.is_paused, (first, last) if last else None))
 
     def _state(self) -> permalink.State:
         return permalink.State(
@@ -253,25 +269,31 @@ class Page:
         html = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
         if self._bar.object != html:
             self._bar.object = html
-        self._bell.refresh(hub, is_live=self._replaying is None)
-        self._habits.address(permalink.query(self._state(), self._habits.theme, self._habits.zone))
-        if self._replaying:
+        self._bell.refresh(hub, is_live=self._replay.is_live)
+        if not self._replay.opening:
+            # Until then the address tells where it is to begin.
+            query = permalink.query(self._state(), self._habits.theme, self._habits.zone)
+            self._habits.address(query)
+        if not self._replay.is_live:
             self._transport.refresh()
         else:
-            running = self._shared.about().get("running", False)
+            standing = self._shared.standing()
+            # Until it has answered nobody has stopped it.
+            running = self._shared.about().get("running", standing is None)
             self._run.name = STOP if running else START
             # A collector that is not there or does not answer can be told nothing.
-            standing = self._shared.standing()
             is_deaf = standing is not None and standing.kind in ("missing", "hung")
             self._run.disabled = is_deaf or not self._may_act
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
-        self._habits.old = self._replaying is None and hub.is_silent
+        self._habits.old = self._replay.is_live and hub.is_silent
 
     def _headline(self, hub: Hub) -> str:
-        if self._replaying:
-            return headline.of_replay(hub, self._replaying, self._noted)
+        if self._replay.opening:
+            return headline.of_opening(self._replay.opening.names, self._noted)
+        if self._replay.current:
+            return headline.of_replay(hub, self._replay.current, self._noted)
         return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._noted)
 
     @property
@@ -288,26 +310,34 @@ class Page:
         """Return the recordings that are to be played; none of them is live."""
         return [] if self._source.value == LIVE else [self._source.value, *self._others.value]
 
-    def _show(self, name: str) -> None:
+    def _show(self, name: str, start: Start = BEGINNING) -> None:
         """Replay a recording that was chosen elsewhere on the page."""
         names = dict.fromkeys((LIVE, *self._recordings(), name))
-        self._source.param.update(options=list(names), value=name)
+        if self._source.value != name:
+            self._is_choosing = True
+            self._source.param.update(options=list(names), value=name)
+            self._is_choosing = False
+            self._begin_replay(start)
         self._tabs.see(0)
 
     def _see(self, at_ns: int) -> None:
         """Replay what is played, or else what is being recorded, from shortly before a moment."""
+        at_ns -= BEFORE_NS
         recording = str(self._shared.about().get("recording") or "")
-        if not self._replaying and not recording:
+        if self._replay.is_live and recording:
+            self._show(recording, Start(at_ns, base_ns=0))
+        elif self._replay.is_live:
             self._note.say("expected a recording to see it again, found that none is made")
-            return
-        if not self._replaying:
-            self._show(recording)
-        self._tabs.see(0)
-        self._transport.see(at_ns - BEFORE_NS)
+        else:
+            self._tabs.see(0)
+            self._transport.see(at_ns)
 
     def _choose_source(self, _: Any) -> None:
-        if self._is_choosing:
-            return
+        if not self._is_choosing:
+            self._begin_replay()
+
+    def _begin_replay(self, start: Start = BEGINNING) -> None:
+        """Play the one recording that is chosen; or go back to Live, if that is."""
         chosen = self._source.value
         self._note.say("")
         self._is_choosing = True
@@ -315,34 +345,47 @@ class Page:
             value=[], options=style.labels(n for n in self._recordings() if n != chosen)
         )
         self._is_choosing = False
-        self._replay(self._chosen())
+        self._play(self._chosen(), start)
 
     def _choose_others(self, _: Any) -> None:
         if not self._is_choosing:
             # It goes on where it is, with other rows beside those that were played.
-            self._replay(self._chosen(), self._replaying.start if self._replaying else BEGINNING)
+            self._play(self._chosen(), self._replay.start or BEGINNING)
 
-    def _replay(self, names: Sequence[str], start: Start = BEGINNING) -> None:
-        """Play what is chosen, instead of what was played."""
-        self._stop_replay()
+    def _play(self, names: Sequence[str], start: Start = BEGINNING) -> None:
+        """Play what is chosen, instead of what was played; of what was seen nothing stays."""
+        shared, about, standing = self._shared, self._shared.about(), self._shared.standing()
+        if standing and standing.kind == "hung" and about.get("recording") in names:
+            self._refuse(names[0], "its collector does not answer")
+            return
         if names:
-            try:
-                shared, rules = self._shared, rules_in_force(self._shared.about())
-                self._replaying = Replaying(shared.folder, names, shared.settings, rules, start)
-            except (ValueError, *FILE_ERRORS) as error:
-                self._source.value = LIVE
-                self._note.say(f"{names[0]} is not played: {str(error).splitlines()[0]}")
-                return
-        player = self._replaying.player if self._replaying else None
-        self._transport.attach(player, self._shared.folder, names)
-        self._others.visible = self._habits.replaying = self._replaying is not None
-        self._run.visible = self._replaying is None
+            parts = (shared.folder, list(names), shared.settings, rules_in_force(about), start)
+            opened = partial(self._take_opened, names)
+            self._replay.open(names, start, partial(Replaying, *parts), opened)
+        else:
+            self._replay.close()
+        self._attach(names)
+
+    def _take_opened(self, names: Sequence[str], trouble: str) -> None:
+        with set_curdoc(self._document):
+            if trouble:
+                self._refuse(names[0], trouble)
+            else:
+                self._attach(names)
+
+    def _refuse(self, name: str, why: str) -> None:
+        self._source.value = LIVE
+        self._note.say(f"{name} is not played: {why}")
         self._headline_s = 0.0
 
-    def _stop_replay(self) -> None:
-        if self._replaying:
-            self._replaying.close()
-            self._replaying = None
+    def _attach(self, names: Sequence[str]) -> None:
+        """Show and control what is played now; all of it reaches the browser together."""
+        with pn.io.hold(self._document):
+            self._transport.attach(self._replay.player, self._shared.folder, names)
+            self._run.visible = is_live = self._replay.is_live
+            self._others.visible = self._habits.replaying = not is_live
+            self._headline_s = 0.0
+            self._bring()
 
     def _start_or_stop(self, _: Any) -> None:
         # What the viewer saw on the button counts, not what has become of it since.

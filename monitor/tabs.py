@@ -22,6 +22,7 @@ class Tabs:
         """Make the layout that is `seen` at first, by its slug; else the first one."""
         self._makers = makers
         self._made: dict[str, Layout] = {}
+        self._nothing = Hub()
         self._titles = list(makers)
         self._slugs = [title.lower().replace(" ", "-") for title in makers]
         self.view = pn.Tabs(
@@ -70,6 +71,12 @@ class Tabs:
         if layout is not None:
             layout.refresh(hub, instrument)
         return layout
+
+    def empty_unseen(self) -> None:
+        """Empty what is made and not seen: a browser would show it when it is turned to."""
+        for title, layout in self._made.items():
+            if title != self._titles[self.view.active]:
+                layout.refresh(self._nothing, None)
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
         """Refresh what is seen, and make the next of what was not seen before."""

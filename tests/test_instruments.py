@@ -117,3 +117,39 @@ def test_a_live_source_that_is_gone_leaves_the_list_and_the_first_is_shown() -> 
     assert chooser.of(send(hub, 16, [ONE]), None) == ONE
     assert names(chooser) == ["binance BTC-USDT"]
     assert "coinbase BTC-USD" in chooser.trouble
+
+
+def tell(hub: Hub, seconds: float, instruments: Sequence[Instrument], kind: str) -> Hub:
+    """Have the collector remove sources (`stopped`), or follow them again (`connected`)."""
+    rows = []
+    for venue, symbol in instruments:
+        status = row("status", 2, START_NS + round(seconds * S))
+        status |= {"venue": venue, "symbol": symbol, "flags": 0, "scope": "symbol"}
+        status |= {"state": kind, "kind": kind}
+        status |= {"detail": "removed on request" if kind == "stopped" else None}
+        rows.append(("status", status))
+    hub(batch_of(rows))
+    return hub
+
+
+def test_a_name_that_comes_back_is_no_longer_said_to_be_gone() -> None:
+    chooser, hub = Instruments(""), send(Hub(), 0, [ONE, TWO])
+    chooser.of(hub, None)
+    chooser.choose(TWO)
+    chooser.of(send(hub, 10, [ONE]), None)
+    assert chooser.of(tell(hub, 11, [TWO], "stopped"), None) == ONE
+    assert "coinbase BTC-USD" in chooser.trouble
+    assert chooser.of(tell(hub, 12, [TWO], "connected"), None) == ONE
+    assert chooser.trouble == ""
+
+
+def test_nothing_is_chosen_once_all_sources_are_removed() -> None:
+    chooser, hub = Instruments(""), send(Hub(), 0, [ONE])
+    assert chooser.of(hub, None) == ONE
+    tell(hub, 10, [ONE], "stopped")
+    assert hub.instruments() == []
+    assert chooser.of(hub, None) is None
+    assert (names(chooser), chooser.view.value, chooser.name) == ([], None, "")
+    assert "binance BTC-USDT" in chooser.trouble
+    assert chooser.of(tell(hub, 12, [ONE], "connected"), None) == ONE
+    assert chooser.trouble == ""

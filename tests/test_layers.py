@@ -53,7 +53,7 @@ LAYERS = [
     "live replay ready_made queries query_worker overview views probe verify",
     "collector export clip api archive archive_worker",
     "layouts",
-    "drawing instruments permalink replaying tabs transport_bar headline page",
+    "drawing instruments permalink replaying replay_choice tabs transport_bar headline page",
     "app opening passing plain_serve",
     "login",
     "server simulate bench",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from html import escape
+from itertools import product
 from typing import Any
 
 import panel as pn
@@ -24,6 +25,8 @@ MODES = {"Auto (WebSocket, REST fallback)": "auto", "WebSocket only": "ws", "RES
 # None leaves it to the venue.
 LEAST_INTERVAL_S, MOST_INTERVAL_S = 0.1, 3600.0
 NONE: dict[str, str | None] = {"choose one …": None}
+# What Kraken calls assets, in its own spelling of a symbol.
+CANONICAL = {"XBT": "BTC", "XDG": "DOGE"}
 WORST_FIRST = ("failed", "stale", "polling", "initialising", "stopped", "quiet", "connected")
 
 
@@ -153,14 +156,26 @@ def _followed(followed: Sequence[dict[str, Any]], known: Sequence[SourceStatus])
 def states_of(source: str, known: Sequence[SourceStatus]) -> dict[str, int]:
     """Count the states of what a source written `venue:SYMBOL[+channel…]` stands for."""
     venue, _, rest = source.partition(":")
-    pattern = rest.split("+")[0].upper().replace("/", "-")
+    wanted = rest.split("+")[0].upper().replace("/", "-")
+    pattern = "-".join(CANONICAL.get(asset, asset) for asset in wanted.split("-"))
     counts: dict[str, int] = {}
     for status in known:
         # A pair may have several markets, told apart behind an @.
         names = (status.symbol.upper(), status.symbol.upper().partition("@")[0])
-        if status.venue == venue and any(fnmatchcase(name, pattern) for name in names):
+        fits = wanted in _joined(names[1]) or any(fnmatchcase(name, pattern) for name in names)
+        if status.venue == venue and fits:
             counts[status.state] = counts.get(status.state, 0) + 1
     return counts
+
+
+def _joined(symbol: str) -> set[str]:
+    """Return how venues write a canonical pair without a separator: `XBTUSD`, `XXBTZUSD`."""
+    base, _, quote = symbol.partition("-")
+    spelled = []
+    for asset in (base, quote):
+        old = next((name for name, of in CANONICAL.items() if of == asset), asset)
+        spelled.append((asset, old, f"X{old}", f"Z{asset}"))
+    return {"".join(pair) for pair in product(*spelled)}
 
 
 def _checked(findings: Sequence[Finding]) -> str:

@@ -184,7 +184,7 @@ export function render({model}) {
     none.hidden = shown > 0;
     none.textContent = rows.length
       ? "Nothing fits the filter: press Esc in it to see all."
-      : "No source yet. Start one: monitor record binance:BTC-USDT, or wait for the first rows.";
+      : "No source yet. Settings adds one; or start a collector: monitor record binance:BTC-USDT.";
   }
 
   filter.addEventListener("input", arrange);

@@ -153,6 +153,8 @@ class Plot:
     def _empty(self) -> None:
         for source in (*self._sources, self._marks):
             fill(source, None, 0, None)
+        # Their time would hold the axis of what is shown next where it was.
+        self._ends.data = {"time": [math.nan] * 2, "y": [math.nan] * 2}
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
         """Return what is shown: everything is sent anew when it is another."""
