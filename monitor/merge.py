@@ -37,7 +37,7 @@ class Merged:
     def batches(
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
-        """Yield all rows in order, signals at their cause; times bound `ts_recv`, inclusive."""
+        """Yield all rows in order, signals at their cause, from one time to another, inclusive."""
         readers = [
             _Reader(each.batches(from_ns, to_ns, batch_rows), each.ord_at(from_ns))
             for each in self._recordings
