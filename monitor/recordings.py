@@ -45,6 +45,8 @@ class Recording:
 
     def __init__(self, name: str, parts: list[Part]) -> None:
         self.name = name
+        # Files that cannot be read are left out.
+        self.left_out = sum(part.entry is None for part in parts)
         self._stack = ExitStack()
         self._files: list[tuple[duckdb.DuckDBPyConnection, Entry]] = []
         for part in parts:
@@ -61,6 +63,11 @@ class Recording:
     def sources(self) -> list[str]:
         """What was recorded, as it was asked for."""
         return list(dict.fromkeys(name for _, entry in self._files for name in entry.about.sources))
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether none of its files can be read."""
+        return bool(self.left_out) and not self._files
 
     def close(self) -> None:
         self._stack.close()
