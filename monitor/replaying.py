@@ -62,6 +62,7 @@ class Replaying:
                 raise ValueError(f"expected rows in {recording.name}, found none")
             self.name, self._left_out = recording.name, recording.left_out
             self._build()
+            stack.callback(self._close_graph)
             self.hub = self._filling
             self.player = Player(
                 recording,
@@ -89,7 +90,6 @@ class Replaying:
 
     def close(self) -> None:
         self._stack.close()
-        self._graph.close()
 
     def _begin(self, start: Start) -> None:
         player = self.player
@@ -113,8 +113,12 @@ class Replaying:
         self._of_hooks = f"hook {name} {why}"
 
     def _reset(self) -> None:
-        self._graph.close()
+        self._close_graph()
         self._build()
+
+    def _close_graph(self) -> None:
+        # Each seek has made another one.
+        self._graph.close()
 
     def _remember(self, past: Past) -> None:
         self._filling.remember(past)
