@@ -195,6 +195,8 @@ def _attend(player: Player) -> None:
         pass
     finally:
         player.close()
+    if player.trouble:
+        raise ValueError(player.trouble)
 
 
 def _act(player: Player, key: str) -> None:

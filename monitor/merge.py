@@ -29,6 +29,7 @@ class Merged:
         spans = [recording.span_ns for recording in self._recordings if any(recording.span_ns)]
         starts, ends = zip(*spans, strict=True) if spans else ((0,), (0,))
         self.span_ns = (min(starts), max(ends))
+        self.left_out = sum(recording.left_out for recording in self._recordings)
 
     @property
     def sources(self) -> list[str]:
@@ -37,7 +38,7 @@ class Merged:
     def batches(
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
-        """Yield all rows in order, signals at their cause; times bound `ts_recv`, inclusive."""
+        """Yield all rows in order, signals at their cause, from one time to another, inclusive."""
         readers = [
             _Reader(each.batches(from_ns, to_ns, batch_rows), each.ord_at(from_ns))
             for each in self._recordings
@@ -138,10 +139,16 @@ def _in_order(batch: Batch) -> Batch:
 
 @contextmanager
 def open_recordings(folder: Path, names: Sequence[str]) -> Iterator[Recording | Merged]:
-    """Open one recording, or several as one; ValueError if there is none or one is named twice."""
+    """Open one recording, or several as one.
+
+    ValueError if there is none, if one is named twice, or if no file of one can be read.
+    """
     found = [find(folder, name)[0] for name in names]
     if len(set(found)) < len(found):
         raise ValueError(f"expected each recording once, found {', '.join(names)}")
     with ExitStack() as stack:
         opened = [stack.enter_context(open_recording(folder, name)) for name in names]
+        for recording in opened:
+            if recording.is_lost:
+                raise ValueError(f"damaged: no file of {recording.name} can be read")
         yield opened[0] if len(opened) == 1 else Merged(opened)

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 LIVE = "live"
+# No recording is as long; a larger number would not fit the ns of a time.
+LONGEST_S = 1e9
 
 
 class State(NamedTuple):
@@ -64,12 +66,12 @@ def query(state: State, theme: str, zone: str) -> str:
 
 
 def _seconds(text: str) -> float | None:
-    """Read a time after the start; None if it makes no sense."""
+    """Read a time after the start, to the ms as it is written; None if it makes no sense."""
     try:
         found = float(text)
     except ValueError:
         return None
-    return found if 0 <= found < float("inf") else None
+    return round(found, 3) if 0 <= found < LONGEST_S else None
 
 
 def _loop(text: str) -> tuple[float, float] | None:

@@ -45,6 +45,8 @@ class Recording:
 
     def __init__(self, name: str, parts: list[Part]) -> None:
         self.name = name
+        # Files that cannot be read are left out.
+        self.left_out = sum(part.entry is None for part in parts)
         self._stack = ExitStack()
         self._files: list[tuple[duckdb.DuckDBPyConnection, Entry]] = []
         for part in parts:
@@ -62,6 +64,11 @@ class Recording:
         """What was recorded, as it was asked for."""
         return list(dict.fromkeys(name for _, entry in self._files for name in entry.about.sources))
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether none of its files can be read."""
+        return bool(self.left_out) and not self._files
+
     def close(self) -> None:
         self._stack.close()
 
@@ -73,14 +80,19 @@ class Recording:
     def batches(
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
-        """Yield rows in `ord` order, signals at their cause; times bound `ts_recv`, inclusive.
+        """Yield rows in `ord` order, signals at their cause, from one time to another, inclusive.
 
-        Of no kind a batch has more than `batch_rows`.
+        A row's time is the running maximum of `ts_recv`, so that what is read up to a time and
+        from the next ns on is each row once. Of no kind a batch has more than `batch_rows`.
         """
+        first = None if from_ns is None else self._first_from(from_ns)
+        below = None if to_ns is None else self._first_from(to_ns + 1)
         for con, entry in self._files:
-            if not _overlap(entry, from_ns, to_ns):
+            low, high = entry.ords
+            low = low if first is None else max(low, first)
+            high = high if below is None else min(high, below - 1)
+            if entry.span_ns is None or low > high:
                 continue
-            low, high = streams.ord_window(con, *entry.ords, from_ns, to_ns)
             # What a signal was caused by may stand in the segment before.
             signals_from = 0 if low == entry.ords[0] else low
             yield from streams.read(con, entry.rows, low, high, signals_from, batch_rows)
@@ -173,9 +185,20 @@ class Recording:
                 break
             number = entry.ords[1] + 1
             if entry.span_ns[1] >= from_ns:
-                first, _ = streams.ord_window(con, *entry.ords, from_ns, None)
-                last = streams.last_before(con, first)
+                first = streams.first_from(con, from_ns)
+                last = streams.last_before(con, number if first is None else first)
                 return entry.ords[0] if last is None else last + 1
+        return number
+
+    def _first_from(self, at_ns: int) -> int:
+        """Return the lowest `ord` at a time or later; without any, one that no row has."""
+        number = 0
+        for con, entry in self._files:
+            if entry.span_ns is not None and entry.span_ns[1] >= at_ns:
+                first = streams.first_from(con, at_ns)
+                if first is not None:
+                    return first
+            number = max(number, entry.ords[1] + 1)
         return number
 
     def select(self, query: str) -> Iterator[pa.Table]:

@@ -12,6 +12,7 @@ from monitor.batches import Batch
 from monitor.merge import Merged
 from monitor.past import Past
 from monitor.recordings import Recording
+from monitor.segments import FILE_ERRORS, line
 from monitor.slices import Slices, ahead
 
 STEP_NS = 100_000_000
@@ -29,8 +30,9 @@ CLOCK_S = 0.1
 # and said for `SAID_S`.
 HOLE_NS = 3_000_000_000
 SWEEP_S, SAID_S = 0.5, 5.0
-# Below this share of the speed that was asked for, after so long, the banner says what limits it.
-SLOW_SHARE, SLOW_AFTER_S = 0.9, 1.0
+# Below this share of the speed that was asked for, after so long, the banner says what limits it;
+# at the end, if it came so much later than it was due.
+SLOW_SHARE, SLOW_AFTER_S, LATE_S = 0.9, 1.0, 0.05
 
 
 class _Pace(NamedTuple):
@@ -78,11 +80,15 @@ class Player:
     ) -> None:
         self.span_ns = recording.span_ns
         self.position_ns = recording.span_ns[0] if from_ns is None else from_ns
-        self.achieved_speed = 0.0
+        # Not measured yet, or not since a seek or another speed.
+        self.achieved_speed: float | None = None
         self.playing = True
         self.ended = False
         self.speed = speed
         self.loop: tuple[int, int] | None = None
+        # Why it stopped; a seek starts it again.
+        self.trouble = ""
+        self._name = recording.name
         self._recording, self._emit, self._on_reset = recording, emit, on_reset
         self._on_past, self._on_filled = on_past, on_filled
         self._from_ns, self._to_ns = from_ns, to_ns
@@ -95,20 +101,24 @@ class Player:
         self._limited = ""
         # The length of the last hole, and when it was passed over.
         self._hole = (0.0, -SAID_S)
-        self._closing = False
+        self.is_closing = False
         self._lock = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="player", daemon=True)
 
     @property
     def told(self) -> str:
         """What it does, at what speed asked and achieved: paused once nothing more comes."""
+        if self.trouble:
+            return f"stopped: {self.trouble}"
         asked = "max" if self.speed is None else f"{self.speed:g}×"
         if self._aim_ns is not None:
             state = "seeking"
         else:
             state = "ended" if self.ended else "paused" if self._rests else "playing"
-        limited = self._limited if state == "playing" else ""
-        told = f"{state} {asked} (actual {self.achieved_speed:.1f}×{limited})"
+        told = f"{state} {asked}"
+        if self.achieved_speed is not None:
+            limited = self._limited if state in ("playing", "ended") else ""
+            told += f" (actual {self.achieved_speed:.1f}×{limited})"
         if self.loop:
             told += ", in a loop"
         hole_s, at_s = self._hole
@@ -150,6 +160,7 @@ class Player:
     def set_speed(self, speed: float | None) -> None:
         with self._lock:
             self.speed = speed
+            self._forget_speed()
             self._lock.notify()
 
     def seek(self, to_ns: int) -> None:
@@ -165,9 +176,15 @@ class Player:
             self.seek(self.aim_ns + by_ns)
 
     def repeat(self, loop: tuple[int, int] | None) -> None:
-        """Play from one time to another over and over; None to go on past the end of it."""
+        """Play from one time to another over and over; None to go on past the end of it.
+
+        What is not recorded is cut off: without anything left there is no loop.
+        """
         if loop is not None and loop[0] >= loop[1]:
             raise ValueError(f"expected a loop that ends after it starts, found {loop}")
+        if loop is not None:
+            first, last = (self._within(at_ns) for at_ns in loop)
+            loop = (first, last) if first < last else None
         with self._lock:
             self.loop = loop
             self._go_to(loop[0] if loop else self.aim_ns)
@@ -175,7 +192,7 @@ class Player:
     def close(self) -> None:
         """End the thread and wait for it; the recording stays the caller's to close."""
         with self._lock:
-            self._closing = True
+            self.is_closing = True
             self._lock.notify()
         if self._thread.is_alive():
             self._thread.join()
@@ -185,23 +202,39 @@ class Player:
         self._play(self._from_ns)
 
     def _go_to(self, to_ns: int) -> None:
-        self._seek_ns = self._aim_ns = min(max(to_ns, self.span_ns[0]), self.span_ns[1])
+        self._seek_ns = self._aim_ns = self._within(to_ns)
+        self._forget_speed()
         self._lock.notify()
 
+    def _within(self, at_ns: int) -> int:
+        """Return the time that is nearest of those that are recorded."""
+        return min(max(at_ns, self.span_ns[0]), self.span_ns[1])
+
+    def _forget_speed(self) -> None:
+        self.achieved_speed, self._limited = None, ""
+
     def _run(self) -> None:
-        start_ns: int | None = self._from_ns
-        while not self._closing:
-            self.ended = self._seek_ns is None and not self._play(start_ns)
+        start_ns, is_sought = self._from_ns, False
+        while not self.is_closing:
+            try:
+                self.ended = not self._go_on(start_ns, is_sought)
+            except (ValueError, *FILE_ERRORS) as error:
+                self.trouble, self.ended = f"cannot read {self._name}: {line(error)}", True
             with self._lock:
-                self._lock.wait_for(lambda: self._closing or self._seek_ns is not None)
+                self._lock.wait_for(self._is_broken_off)
                 start_ns, self._seek_ns = self._seek_ns, None
-            self.ended = False
-            if start_ns is not None and not self._closing:
-                self._fill(start_ns)
-                with self._lock:
-                    if self._seek_ns is None:
-                        self._aim_ns = None
-                start_ns += 1
+            if not self.is_closing:
+                is_sought, self.ended, self.trouble = True, False, ""
+
+    def _go_on(self, start_ns: int | None, is_sought: bool) -> bool:
+        """Play on from the start or from where somebody sought; return if it was broken off."""
+        if is_sought and start_ns is not None:
+            self._fill(start_ns)
+            with self._lock:
+                if self._seek_ns is None:
+                    self._aim_ns = None
+            start_ns += 1
+        return self._is_broken_off() or self._play(start_ns)
 
     def _fill(self, to_ns: int) -> None:
         self._on_reset()
@@ -215,6 +248,8 @@ class Player:
         with closing(ahead(self._recording.batches(from_ns, to_ns))) as batches:
             for batch in batches:
                 self._emit(batch)
+                if self._is_broken_off():
+                    return
         self.position_ns = to_ns
         self._on_filled()
 
@@ -236,6 +271,8 @@ class Player:
                 self.position_ns = max(self.position_ns, until_ns)
                 self._measure(pace)
         if loop is None:
+            if pace is not None:
+                self._measure(pace, is_end=True)
             return False
         with self._lock:
             self._lock.wait_for(self._is_broken_off, LOOP_PAUSE_S)
@@ -246,11 +283,16 @@ class Player:
     def _pace(self, at_ns: int) -> _Pace:
         return _Pace(time.monotonic(), at_ns, self.speed)
 
-    def _measure(self, pace: _Pace) -> None:
-        self.achieved_speed = pace.achieved(self.position_ns)
-        is_slow = pace.speed is not None and self.achieved_speed < SLOW_SHARE * pace.speed
+    def _measure(self, pace: _Pace, is_end: bool = False) -> None:
+        achieved = pace.achieved(self.position_ns)
+        is_slow = pace.speed is not None and achieved < SLOW_SHARE * pace.speed
         took_s = time.monotonic() - pace.began_s
-        self._limited = ": limited by this machine" if is_slow and took_s > SLOW_AFTER_S else ""
+        is_sure = took_s > SLOW_AFTER_S or (is_end and pace.wait_s(self.position_ns) < -LATE_S)
+        with self._lock:
+            # Of a speed that is no longer asked for nothing is said.
+            if pace.speed == self.speed and not self._is_broken_off() and achieved:
+                self.achieved_speed = achieved
+                self._limited = ": limited by this machine" if is_slow and is_sure else ""
 
     def _wait(self, slices: Slices, pace: _Pace) -> tuple[_Pace, int | None] | None:
         """Wait until the next slice is due, or is stepped to.
@@ -308,4 +350,4 @@ class Player:
         return self.playing or self._steps > 0 or self._is_broken_off()
 
     def _is_broken_off(self) -> bool:
-        return self._closing or self._seek_ns is not None
+        return self.is_closing or self._seek_ns is not None

@@ -37,9 +37,10 @@ class Replaying:
     """What is played, until it is closed; hooks run again, beside signals that were recorded.
 
     Those are the built-in ones with the alert rules given, and the user's own; `trouble` says
-    which of these could not be loaded, or were left out since. After a seek they have seen the
-    rows from `hooks_from_ns` on; None is all of them. `hub` is another one after each seek: the
-    one before is shown until the next is filled.
+    which of these could not be loaded, or were left out since, and how many damaged segments are
+    left out. After a seek they have seen the rows from `hooks_from_ns` on; None is all of them.
+    `hub` is another one after each seek: the one before is shown until the next is filled.
+    ValueError for a recording without rows, or one that is damaged as a whole.
     """
 
     def __init__(
@@ -50,26 +51,36 @@ class Replaying:
         rules: Sequence[Rule] = (),
         start: Start = BEGINNING,
     ) -> None:
-        self.trouble = ""
+        self._of_hooks = ""
         self.hooks_from_ns: int | None = None
-        self._stack = ExitStack()
-        recording = self._stack.enter_context(open_recordings(folder, names))
-        self.name = recording.name
-        self._settings, self._rules = settings, rules
         # What the hooks are to know and the hub knows already.
         self._primer = Batch({})
-        self._build()
-        self.hub = self._filling
-        self.player = Player(
-            recording,
-            self._emit,
-            self._reset,
-            on_past=self._remember,
-            on_filled=self._show,
-        )
-        self._stack.callback(self.player.close)
-        self._begin(start)
+        self._settings, self._rules = settings, rules
+        with ExitStack() as stack:
+            recording = stack.enter_context(open_recordings(folder, names))
+            if not any(recording.span_ns):
+                raise ValueError(f"expected rows in {recording.name}, found none")
+            self.name, self._left_out = recording.name, recording.left_out
+            self._build()
+            stack.callback(self._close_graph)
+            self.hub = self._filling
+            self.player = Player(
+                recording,
+                self._emit,
+                self._reset,
+                on_past=self._remember,
+                on_filled=self._show,
+            )
+            stack.callback(self.player.close)
+            self._begin(start)
+            self._stack = stack.pop_all()
         self.player.start()
+
+    @property
+    def trouble(self) -> str:
+        damaged = "segment" if self._left_out == 1 else "segments"
+        left_out = f"{self._left_out} damaged {damaged} left out" if self._left_out else ""
+        return "; ".join(text for text in (left_out, self._of_hooks) if text)
 
     @property
     def start(self) -> Start:
@@ -79,7 +90,6 @@ class Replaying:
 
     def close(self) -> None:
         self._stack.close()
-        self._graph.close()
 
     def _begin(self, start: Start) -> None:
         player = self.player
@@ -95,16 +105,20 @@ class Replaying:
     def _build(self) -> None:
         self._filling = Hub()
         own = user_hooks.load(self._settings.folder, "recomputed")
-        self.trouble = "; ".join(own.troubles)
+        self._of_hooks = "; ".join(own.troubles)
         every = [*hooks.load(self._settings, "recomputed", self._rules), *own.hooks]
         self._graph = Graph({"hub": self._take}, every, self._disabled)
 
     def _disabled(self, name: str, why: str) -> None:
-        self.trouble = f"hook {name} {why}"
+        self._of_hooks = f"hook {name} {why}"
 
     def _reset(self) -> None:
-        self._graph.close()
+        self._close_graph()
         self._build()
+
+    def _close_graph(self) -> None:
+        # Each seek has made another one.
+        self._graph.close()
 
     def _remember(self, past: Past) -> None:
         self._filling.remember(past)

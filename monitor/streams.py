@@ -98,24 +98,12 @@ class _Stream:
         self._before = int(self._ords[-1])
 
 
-def ord_window(
-    con: duckdb.DuckDBPyConnection, first: int, last: int, from_ns: int | None, to_ns: int | None
-) -> tuple[int, int]:
-    """Narrow an `ord` span to the rows of a time window; times bound `ts_recv`, inclusive."""
-    if from_ns is not None:
-        # In the order of writing the first is the lowest: nothing behind it is looked at.
-        at = f"SELECT ord FROM {{}} WHERE ts_recv >= make_timestamp_ns({from_ns}) LIMIT 1"
-        found = [con.sql(at.format(kind)).fetchall() for kind in TIMED]
-        first = min((int(rows[0][0]) for rows in found if rows), default=last + 1)
-    if to_ns is not None:
-        before = " UNION ALL ".join(
-            f"SELECT max(ord) AS o FROM {kind}"
-            f" WHERE ts_recv <= make_timestamp_ns({to_ns}) AND ord >= {first}"
-            for kind in TIMED
-        )
-        (row,) = con.sql(f"SELECT max(o) FROM ({before})").fetchall()
-        last = int(row[0]) if row[0] is not None else first - 1
-    return first, last
+def first_from(con: duckdb.DuckDBPyConnection, at_ns: int) -> int | None:
+    """Return the lowest `ord` of the rows at a time or later, or None if there is none."""
+    # In the order of writing the first is the lowest: nothing behind it is looked at.
+    at = f"SELECT ord FROM {{}} WHERE ts_recv >= make_timestamp_ns({at_ns}) LIMIT 1"
+    found = [con.sql(at.format(kind)).fetchall() for kind in TIMED]
+    return min((int(rows[0][0]) for rows in found if rows), default=None)
 
 
 def last_before(con: duckdb.DuckDBPyConnection, number: int) -> int | None:

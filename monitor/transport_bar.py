@@ -151,6 +151,7 @@ class TransportBar:
             self._loop_from_ns, self._loop.name = at_ns, LOOP_TO
         elif self._loop.name == LOOP_TO:
             first, last = sorted((self._loop_from_ns, at_ns))
+            first = min(first, player.span_ns[1] - STEP_NS)
             player.repeat((first, max(last, first + STEP_NS)))
             self._loop.name = LOOP_END
         else:

@@ -52,6 +52,16 @@ class Told:
         with recordings.open_recording(served.folder, served.recording) as recording:
             return [row for table in recording.select(statement) for row in table.to_pylist()]
 
+    def upto(self, at_ns: int) -> str:
+        """The condition for rows up to a moment: those before the first row that came later."""
+        kinds = " UNION ALL ".join(
+            f"SELECT min(ord) AS o FROM {kind} WHERE epoch_ns(ts_recv) > {at_ns}"
+            for kind in KINDS
+            if kind != "signal"
+        )
+        (row,) = self.rows(f"SELECT min(o) AS below FROM ({kinds})")
+        return "true" if row["below"] is None else f"ord < {row['below']}"
+
     def newest(self, at_ns: int) -> int:
         """When the last row up to a moment came."""
         kinds = " UNION ALL ".join(f"SELECT ts_recv FROM {kind}" for kind in KINDS)
@@ -64,7 +74,7 @@ class Told:
         """The last book snapshot up to a moment."""
         return self.rows(
             "SELECT epoch_ns(ts_recv) AS at, bid_prices, bid_sizes, ask_prices, ask_sizes"
-            f" FROM depth WHERE {HERE} AND epoch_ns(ts_recv) <= {at_ns} ORDER BY ord DESC LIMIT 1"
+            f" FROM depth WHERE {HERE} AND {self.upto(at_ns)} ORDER BY ord DESC LIMIT 1"
         )[0]
 
     def quote(self, at_ns: int, venue: str, symbol: str) -> dict[str, Any]:
@@ -72,14 +82,14 @@ class Told:
         return self.rows(
             "SELECT epoch_ns(ts_recv) AS at, bid, ask FROM quote WHERE origin = 'native'"
             f" AND venue = '{venue}' AND symbol = '{symbol}' AND flags & {DUPLICATE} = 0"
-            f" AND epoch_ns(ts_recv) <= {at_ns} ORDER BY ord DESC LIMIT 1"
+            f" AND {self.upto(at_ns)} ORDER BY ord DESC LIMIT 1"
         )[0]
 
     def trades(self, at_ns: int) -> list[dict[str, Any]]:
         """All trades up to a moment, the newest first."""
         return self.rows(
             f"SELECT epoch_ns(ts_recv) AS at, price, size, side FROM trade WHERE {HERE}"
-            f" AND epoch_ns(ts_recv) <= {at_ns} ORDER BY ord DESC"
+            f" AND {self.upto(at_ns)} ORDER BY ord DESC"
         )
 
 
@@ -232,9 +242,9 @@ def test_another_recording_beside_it_and_a_reload_leave_a_replay_where_it_is(
     assert position_ns(page) == at_ns
     # Every row comes twice: since the recordings' start, not since a minute before.
     (counted,) = told.rows(
-        "SELECT count(*) AS n FROM (SELECT ts_recv FROM quote UNION ALL SELECT ts_recv FROM trade"
-        f" UNION ALL SELECT ts_recv FROM book WHERE flags & {LAST} > 0)"
-        f" WHERE epoch_ns(ts_recv) <= {at_ns}"
+        "SELECT count(*) AS n FROM (SELECT ord FROM quote UNION ALL SELECT ord FROM trade"
+        f" UNION ALL SELECT ord FROM book WHERE flags & {LAST} > 0)"
+        f" WHERE {told.upto(at_ns)}"
     )
     page.wait_for_selector(f"text={2 * counted['n']:,} updates")
 

@@ -10,10 +10,12 @@ import pytest
 from conftest import DEADLINE_S, until
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import recordings
+from monitor import permalink, recordings
 from monitor.batches import Batch
+from monitor.config import HookSettings
 from monitor.hub import Hub
 from monitor.replay import Player
+from monitor.replaying import Replaying, Start
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000 * MS
@@ -233,4 +235,106 @@ def test_it_is_told_to_be_paused_only_where_it_rests(tmp_path: Path) -> None:
             assert player.position_ns == 40 * SECOND
             player.play()
         may_fill.release()
+        player.close()
+
+
+def test_a_file_that_cannot_be_read_any_more_stops_it_with_one_line(tmp_path: Path) -> None:
+    rows = [("quote", row("quote", n, START + n * MS)) for n in range(200_000)]
+    record(tmp_path / "x", [batch_of(rows)])
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, ignore)
+        player.pause()
+        player.start()
+        file = tmp_path / "x" / "000.duckdb"
+        content = file.read_bytes()
+        # All but the headers: what is known of the file already is that it has rows.
+        file.write_bytes(content[:12_288] + bytes(len(content) - 12_288))
+        player.seek(START + 150_000 * MS)
+        until(lambda: player.trouble, "the trouble")
+        assert player.told.startswith("stopped: cannot read x: ")
+        assert "\n" not in player.told
+        assert player.is_alive and player.ended
+        file.write_bytes(content)
+        player.close()
+
+
+def test_to_close_it_does_not_wait_until_the_views_are_filled(tmp_path: Path) -> None:
+    # Several batches are read of the minute before.
+    rows = [("quote", row("quote", n, START + n)) for n in range(300_000)]
+    record(tmp_path / "x", [batch_of(rows)])
+    seen: list[int] = []
+    is_closing = threading.Event()
+
+    def see(batch: Batch) -> None:
+        seen.append(batch["quote"].num_rows)
+        assert is_closing.wait(DEADLINE_S)
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see)
+        player.pause()
+        player.seek(START + 300_000)
+        player.start()
+        until(lambda: seen, "the first batch")
+        closer = threading.Thread(target=player.close, name="closer")
+        closer.start()
+        until(lambda: player.is_closing, "the wish to end it")
+        is_closing.set()
+        closer.join(DEADLINE_S)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("value", ["1e300", "1e30", "1e9", "inf", "nan", "-1", "x"])
+def test_an_address_with_a_time_that_makes_no_sense_is_as_without(value: str) -> None:
+    found = permalink.parse({"at": [value.encode()], "loop": [f"1,{value}".encode()]})
+    assert (found.at_s, found.loop_s) == (0.0, None)
+
+
+def test_a_loop_has_only_times_that_are_recorded(tmp_path: Path) -> None:
+    rows = [("quote", row("quote", n, n * SECOND)) for n in range(1, 11)]
+    record(tmp_path / "x", [batch_of(rows)])
+    asked = {(5, 900): (6 * SECOND, 10 * SECOND), (100, 200): None}
+    for (first, last), expected in asked.items():
+        start = Start(loop=(first * SECOND, last * SECOND))
+        replaying = Replaying(tmp_path, ["x"], HookSettings(), start=start)
+        assert replaying.player.loop == expected
+        replaying.close()
+    # A place beyond the end is the end.
+    replaying = Replaying(tmp_path, ["x"], HookSettings(), start=Start(10**18, True))
+    until(lambda: replaying.player.position_ns == 10 * SECOND, "the end")
+    replaying.close()
+
+
+def test_damaged_segments_are_told_of_and_nothing_else_is_not_played(tmp_path: Path) -> None:
+    record(tmp_path / "x", [batch_of([("quote", row("quote", 0, START))])])
+    (tmp_path / "x" / "001.duckdb").write_bytes(b"not a database")
+    replaying = Replaying(tmp_path, ["x"], HookSettings())
+    assert replaying.trouble == "1 damaged segment left out"
+    replaying.player.seek(START)
+    until(lambda: replaying.hub.updates == 1 and replaying.player.ended, "the one row")
+    assert replaying.trouble == "1 damaged segment left out"
+    replaying.close()
+    (tmp_path / "x" / "000.duckdb").write_bytes(b"not a database")
+    with pytest.raises(ValueError, match="damaged: no file of x can be read"):
+        Replaying(tmp_path, ["x"], HookSettings())
+
+
+def test_at_its_end_it_says_what_limited_it_until_another_speed_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    rows = [("quote", row("quote", n, START + n * 100 * MS)) for n in range(20)]
+    record(tmp_path / "x", [batch_of(rows)])
+
+    def see(_: Batch) -> None:
+        # A slow machine: two seconds at 1000x are over after 2 ms.
+        threading.Event().wait(0.2)
+
+    with recordings.open_recording(tmp_path, "x") as opened:
+        player = Player(opened, see, speed=1000.0)
+        assert player.told == "playing 1000×"
+        player.start()
+        until(lambda: player.ended, "the end")
+        assert player.told.startswith("ended 1000× (actual ")
+        assert player.told.endswith("×: limited by this machine)")
+        player.set_speed(1.0)
+        assert player.told == "ended 1×"
         player.close()
