@@ -58,7 +58,7 @@ class Page:
         self._shown: tuple[Any, ...] = ()
         self._headline_s = self._filled_s = 0.0
         viewer = role.viewer()
-        self._may_act = viewer.may_act
+        self._may_act, self._is_deaf = viewer.may_act, False
         self._bell = Bell(
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
@@ -283,7 +283,9 @@ class Page:
             self._run.name = STOP if running else START
             # A collector that is not there or does not answer can be told nothing.
             is_deaf = standing is not None and standing.kind in ("missing", "hung")
-            self._run.disabled = is_deaf or not self._may_act
+            if is_deaf != self._is_deaf:
+                self._is_deaf = is_deaf
+                self._run.disabled = is_deaf or not self._may_act
             names = [LIVE, *self._recordings()]
             if names != self._source.options:
                 self._source.options = names
