@@ -49,7 +49,7 @@ class Told(NamedTuple):
     statuses: list[dict[str, Any]]
 
     def detail(self, *kinds: str) -> str:
-        """Return the detail of the first row of these kinds: a line that was lost stops after it."""
+        """Return the detail of the first row of these kinds: a lost line stops after it."""
         row = next(row for row in self.statuses if row["kind"] in kinds)
         return str(row["detail"])
 
