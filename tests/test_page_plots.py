@@ -29,7 +29,7 @@ WHOLE = "whole"
 MOVED = ("Order book", "Depth")
 # What a layout's plots have: the heat map and the candles six sources and one for marks, the depth
 # curve two; the mids fourteen and one for marks, rates and latencies twelve and one each.
-SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 15 + 13 + 13}
+SOURCES = {"candles": 7, "micro": 7 + 7 + 2, "compare": 15 + 13 + 13, "watch": 6 + 2 + 5 + 3}
 
 
 class Wire:
@@ -142,7 +142,10 @@ def test_live_plots_stream_increments_and_whole_sources_only_at_the_start(
     )
     chosen = page.get_by_label("Instrument")
     other = chosen.locator("option").nth(1).inner_text()
-    assert wire.whole_sources_during(lambda: chosen.select_option(other)) == SOURCES["micro"]
+    # The tabs that are not seen are emptied, with the ends of their seven value axes.
+    emptied = SOURCES["watch"] + SOURCES["compare"] + 7
+    sent = wire.whole_sources_during(lambda: chosen.select_option(other))
+    assert sent == SOURCES["micro"] + emptied
 
     # What lies under the pointer tells its exact values.
     box = page.locator(".bk-Figure:visible").first.bounding_box()
