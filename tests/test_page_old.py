@@ -197,8 +197,8 @@ def is_paused(page: Page) -> bool:
 
 def position_ms(page: Page) -> float:
     """Where the replay is, as its banner says."""
-    told = page.locator(".bar.replaying .muted").inner_text().split()[0]
-    return float(np.datetime64(told.removesuffix("+00:00"), "ns").astype(int)) / MS
+    told = "T".join(page.locator(".bar.replaying .muted").inner_text().split()[:2])
+    return float(np.datetime64(told, "ns").astype(int)) / MS
 
 
 def ends_there(page: Page, plots: int) -> None:

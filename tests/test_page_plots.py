@@ -96,7 +96,7 @@ def looking_at(served: subprocess.Popen[str], browser_path: str) -> Iterator[Wir
         try:
             made = Wire(browser.new_page(viewport={"width": 1280, "height": 720}))
             made.page.goto(url)
-            made.page.wait_for_selector("text=/LIVE .*updates/")
+            made.page.wait_for_selector("text=/(LIVE|CONNECTING|NO SOURCE).* — .*updates/")
             yield made
         finally:
             browser.close()

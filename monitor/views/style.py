@@ -64,7 +64,7 @@ TABS_CSS = f"""
 TABS_CSS += """
 :host > [style*="visibility: hidden"] { max-height: 0; overflow: hidden; }
 """
-TAB_CSS = ":host > * { flex-shrink: 0; }"
+TAB_CSS = ":host > * { flex: none; }"
 # Side by side where there is room; below each other on a narrow screen.
 SIDES_CSS = """
 :host { display: grid !important; grid-template-columns: minmax(0, 1fr) minmax(0, 400px);
