@@ -211,7 +211,9 @@ def ends_there(page: Page, plots: int) -> None:
     until(are_there, f"{plots} plots that end where the replay is")
 
 
-def test_plots_of_a_replay_of_hours_are_in_order_behind_seeks_and_in_a_loop(served: Served) -> None:
+def test_plots_of_a_replay_of_hours_are_in_order_after_seeks_and_back_to_live(
+    served: Served,
+) -> None:
     page = served.open(f"?source={served.recording}&instrument={THERE.replace(' ', '+')}")
     page.wait_for_selector("text=/REPLAY /")
     page.get_by_role("button", name="Pause", exact=True).click()
@@ -226,24 +228,6 @@ def test_plots_of_a_replay_of_hours_are_in_order_behind_seeks_and_in_a_loop(serv
             ends_there(page, plots)
     canvas.click(position={"x": box["width"] * 0.3, "y": 20})
     ends_there(page, LAYOUTS["Compare"])
-    page.get_by_text("Loop from here").click()
-    page.get_by_text("Loop to here").wait_for()
-    canvas.click(position={"x": box["width"] * 0.31, "y": 20})
-    ends_there(page, LAYOUTS["Compare"])
-    page.get_by_text("Loop to here").click()
-    page.get_by_label("Speed").select_option("10×")
-    page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_selector("text=/in a loop/")
-    turns, last = 0, 0.0
-
-    def goes_round() -> bool:
-        nonlocal turns, last
-        at = position_ms(page)
-        turns, last = turns + (at < last), at
-        look(page)
-        return turns >= 2
-
-    until(goes_round, "two turns")
     # Back to what is live.
     page.get_by_label("Watch").select_option("Live")
     page.wait_for_selector("text=/LIVE /")
