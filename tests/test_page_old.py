@@ -211,7 +211,7 @@ def ends_there(page: Page, plots: int) -> None:
     until(are_there, f"{plots} plots that end where the replay is")
 
 
-def test_plots_of_a_replay_of_hours_are_in_order_after_seeks_and_back_to_live(
+def test_plots_of_a_replay_of_hours_are_in_order_after_seeks(
     served: Served,
 ) -> None:
     page = served.open(f"?source={served.recording}&instrument={THERE.replace(' ', '+')}")
