@@ -196,6 +196,7 @@ def test_alerts_are_told_acknowledged_and_muted_for_everyone(served: Served, mon
         "--format",
         "csv",
     )
+    assert done.returncode == 0, done.stderr
     told = [tuple(line.split(",", 1)) for line in done.stdout.splitlines()[1:]]
     assert [kind for kind, _ in told] == list(KINDS)
     assert re.fullmatch('"wide <b> of kraken:BTC-USD, since 2[^ ]*, by oskar"', told[0][1])

@@ -58,5 +58,6 @@ def test_a_stranger_learns_which_venue_was_best_and_whether_any_was_stale(
             lambda: re.search(r"stale: .*kraken \((\d+)%\)", read(page)), "that it is stale"
         )
         assert 0 < int(stale[1]) <= 100
-        page.locator("text=▲ stale >> visible=true").first.wait_for()
+        row = page.locator("tr:visible", has_text="kraken").filter(has_text="■ stopped").first
+        row.filter(has_text="▲").wait_for()
         browser.close()
