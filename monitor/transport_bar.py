@@ -145,8 +145,11 @@ class TransportBar:
         self._with_player(lambda player: player.set_speed(SPEEDS[self.speed]))
 
     def _mark_loop(self, player: Player) -> None:
-        """Take the position for the loop's start, then for its end, then let go of it."""
-        at_ns = player.position_ns
+        """Take the place for the loop's start, then for its end, then let go of it.
+
+        The place is where somebody asked to go, even before the views are filled there.
+        """
+        at_ns = player.aim_ns
         if self._loop.name == LOOP_FROM:
             self._loop_from_ns, self._loop.name = at_ns, LOOP_TO
         elif self._loop.name == LOOP_TO:

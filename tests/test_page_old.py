@@ -5,6 +5,7 @@ MONITOR_OLD_S seconds (1) are watched in each place; a longer run is `MONITOR_OL
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -201,33 +202,54 @@ def position_ms(page: Page) -> float:
     return float(np.datetime64(told, "ns").astype(int)) / MS
 
 
-def ends_there(page: Page, plots: int) -> None:
-    """Wait until so many plots end where a paused replay is."""
+def click_map(page: Page, share: float) -> None:
+    canvas = page.get_by_role("slider", name="Position")
+    box = canvas.bounding_box()
+    assert box is not None
+    canvas.click(position={"x": box["width"] * share, "y": 20})
+
+
+def seek(page: Page, share: float, plots: int) -> None:
+    """Go to another place of a paused replay, and wait until so many plots end there."""
+    before = position_ms(page)
+    click_map(page, share)
 
     def are_there() -> bool:
         found, at = newest(page), position_ms(page)
-        return len(found) == plots and all(at - 10e3 < end <= at for end in found.values())
+        ended = [end for end in found.values() if at - 10e3 < end <= at]
+        return at != before and len(ended) == len(found) == plots
 
     until(are_there, f"{plots} plots that end where the replay is")
 
 
-def test_plots_of_a_replay_of_hours_are_in_order_after_seeks(
-    served: Served,
-) -> None:
+def test_plots_of_a_long_replay_are_in_order_after_seeks_and_in_a_loop(served: Served) -> None:
     page = served.open(f"?source={served.recording}&instrument={THERE.replace(' ', '+')}")
     page.wait_for_selector("text=/REPLAY /")
     page.get_by_role("button", name="Pause", exact=True).click()
     until(lambda: is_paused(page), "a pause")
-    canvas = page.get_by_role("slider", name="Position")
-    box = canvas.bounding_box()
-    assert box is not None
-    for tab, plots in LAYOUTS.items():
+    for tab, share in zip(LAYOUTS, (0.7, 0.3, 0.5), strict=True):
         turn(page, tab)
-        for share in (0.7, 0.3) if tab == "Watch" else (0.5,):
-            canvas.click(position={"x": box["width"] * share, "y": 20})
-            ends_there(page, plots)
-    canvas.click(position={"x": box["width"] * 0.3, "y": 20})
-    ends_there(page, LAYOUTS["Compare"])
+        seek(page, share, LAYOUTS[tab])
+    seek(page, 0.3, LAYOUTS["Compare"])
+    page.get_by_text("Loop from here").click()
+    page.get_by_text("Loop to here").wait_for()
+    # "Here" is where somebody goes to, also before the plots are there.
+    click_map(page, 0.32)
+    page.get_by_text("Loop to here").click()
+    page.get_by_text("End the loop").wait_for()
+    page.get_by_label("Speed").select_option("100×")
+    page.get_by_role("button", name="Play", exact=True).click()
+    turns, first, last = 0, math.inf, 0.0
+
+    def goes_round() -> bool:
+        nonlocal turns, first, last
+        before, at = last, position_ms(page)
+        turns, first, last = turns + (at < before), min(first, at), at
+        look(page)
+        # A fiftieth of the recording, of which a turn may show any part.
+        return turns >= 2 and before - first > PAST_S / 100 * 1e3
+
+    until(goes_round, "two turns")
     # Back to what is live.
     page.get_by_label("Watch").select_option("Live")
     page.wait_for_selector("text=/LIVE /")
