@@ -28,7 +28,7 @@ from monitor.hub import Hub
 from monitor.live import Live
 from monitor.page import Page
 from monitor.pipeline import Graph
-from monitor.present import Present
+from monitor.present import TICK_S, Present
 from monitor.stages import Stage
 from monitor.standing import Seen, Standing, judge
 from monitor.turns import Turns
@@ -71,12 +71,14 @@ class Shared:
         self._about: dict[str, Any] = {}
         self._held: lock.Held | None = None
         self._attached_ns = 0
-        self._answered_s = time.monotonic()
+        self._answered_s, self._answered_awake_s = time.monotonic(), self.present.awake_s()
         self._closing = threading.Event()
         self._follower = Follower(self._locate, self._take, self._attach, leads_to_now=True)
         self._follower.start()
         self._asker = threading.Thread(target=self._ask, name="about", daemon=True)
         self._asker.start()
+        self._ticker = threading.Thread(target=self._run_ticks, name="awake", daemon=True)
+        self._ticker.start()
 
     @property
     def hub(self) -> Hub:
@@ -85,10 +87,10 @@ class Shared:
     def standing(self) -> Standing | None:
         """Return why the page does not show the present; None if it does."""
         held = self._held
-        answer_ms = (time.monotonic() - self._answered_s) * 1e3
-        arrival_ms = self.present.arrival_ns() / 1e6
+        unanswered_ms = (self.present.awake_s() - self._answered_awake_s) * 1e3
+        waited_ms = self.present.waited_s() * 1e3
         pid = held.pid if held else None
-        seen = Seen(pid, self.hub.silence_ms, arrival_ms, answer_ms, self._live.is_attaching)
+        seen = Seen(pid, self.hub.silence_ms, waited_ms, unanswered_ms, self._live.is_attaching)
         return judge(seen)
 
     def about(self) -> dict[str, Any]:
@@ -128,16 +130,17 @@ class Shared:
         self._follower.close()
         self._live.close()
         self._asker.join(TIMEOUT_S)
+        self._ticker.join(TIMEOUT_S)
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)
 
-    def _attach(self, held: lock.Held) -> None:
+    def _attach(self, held: lock.Held, in_force: Batch) -> None:
         """Begin anew, with what is active since before the rows that are still to be had."""
         alerts: dict[str, Any] = {}
         with contextlib.suppress(requests.RequestException, ConnectionError):
             alerts = self._call("GET", "/alerts", timeout_s=TIMEOUT_S)
-        self._live.attach(held.recording, alerts)
+        self._live.attach(held, alerts, in_force)
         self._attached_ns = time.time_ns()
 
     def _take(self, batch: Batch) -> None:
@@ -147,6 +150,10 @@ class Shared:
         if first_ns is not None and first_ns > self._attached_ns:
             self.carried.add(now_ns, (now_ns - first_ns) / 1e6)
         self.arrivals.tell()
+
+    def _run_ticks(self) -> None:
+        while not self._closing.wait(TICK_S):
+            self.present.tick()
 
     def _ask(self) -> None:
         while not self._closing.is_set():
@@ -169,6 +176,7 @@ class Shared:
         told["recorder"] = self._call("GET", "/health", timeout_s=ANSWER_S)["recorder"]
         before, rows = int(self._about.get("rows", 0)), int(told.get("rows", 0))
         then_s, self._answered_s = self._answered_s, time.monotonic()
+        self._answered_awake_s = self.present.awake_s()
         # Another collector counts from nothing, and one of an older build does not.
         if 0 < before <= rows:
             told["rows_s"] = (rows - before) / (self._answered_s - then_s)

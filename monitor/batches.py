@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _NS = pa.timestamp("ns")
 _TEXT, _REAL, _U32, _U64 = pa.string(), pa.float64(), pa.uint32(), pa.uint64()
@@ -107,6 +108,9 @@ GAP, DUPLICATE, LATE, BACKFILL, REST = 256, 512, 1024, 2048, 4096
 SYNTHETIC, ROUNDED, INVALID, KEYFRAME = 8192, 16384, 32768, 65536
 
 # The origin of quotes that counts for an instrument before a row says otherwise.
+# What a status row is about, beside whether it names an origin: of each the last one holds.
+_THINGS = ["venue", "symbol", "channel", "scope"]
+
 FIRST_ORIGIN = "native"
 
 WIRE_SCHEMA = pa.schema(
@@ -251,6 +255,15 @@ def concat(batches: Iterable[Batch]) -> Batch:
         for kind, rows in batch.kinds.items():
             parts.setdefault(kind, []).append(rows)
     return Batch({k: p[0] if len(p) == 1 else pa.concat_batches(p) for k, p in parts.items()})
+
+
+def last_of_each_thing(rows: pa.RecordBatch) -> Batch:
+    """Return those status rows that are in force: the last one of each thing they are about."""
+    table = pa.table(rows.select(["ord", *_THINGS]))
+    table = table.append_column("is_origin", pc.equal(rows["kind"], "origin"))
+    last = table.group_by([*_THINGS, "is_origin"]).aggregate([("ord", "max")])["ord_max"]
+    found = rows.filter(pc.is_in(rows["ord"], last.combine_chunks()))
+    return Batch({"status": found} if found.num_rows else {})
 
 
 def to_wire(batch: Batch) -> pa.RecordBatch:

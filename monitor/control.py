@@ -77,7 +77,7 @@ class _Tail(_Guarded):
         publisher.followers += 1
         self.set_header("Content-Type", "application/vnd.apache.arrow.stream")
         try:
-            self.write(stream.head.to_pybytes())
+            self.write(stream.head)
             while True:
                 data = stream.next_bytes()
                 for part in data:

@@ -30,10 +30,14 @@ class Follower:
         self,
         locate: Callable[[], Held | None],
         emit: Callable[[Batch], None],
-        on_attach: Callable[[Held], None] = lambda _: None,
+        on_attach: Callable[[Held, Batch], None] = lambda _held, _in_force: None,
         leads_to_now: bool = False,
     ) -> None:
-        """One that `leads_to_now` attaches anew when it falls far behind, and joins old batches."""
+        """One that `leads_to_now` attaches anew when it falls far behind, and joins old batches.
+
+        `on_attach` is given the status rows in force before the batches that follow; they are
+        known to one that `leads_to_now` alone.
+        """
         self._locate, self._emit, self._on_attach = locate, emit, on_attach
         self._leads_to_now = leads_to_now
         self._closing = threading.Event()
@@ -69,9 +73,10 @@ class Follower:
             response = connection.getresponse()
             if response.status != http.client.OK:
                 return
-            self._on_attach(held)
             with pa.ipc.open_stream(response) as stream:
-                self._read(from_wire(record) for record in stream)
+                batches = (from_wire(record) for record in stream)
+                self._on_attach(held, next(batches) if self._leads_to_now else Batch({}))
+                self._read(batches)
         finally:
             connection.close()
 

@@ -151,6 +151,16 @@ class Hub:
                     self._source((row["venue"], row["symbol"])).measure(row, at_ns)
                     self._quality.measure(row, at_ns)
 
+    def prime(self, in_force: Batch) -> None:
+        """Begin with states and origins that hold since before the rows that follow.
+
+        Their status rows count as nothing else.
+        """
+        with self._lock:
+            self._authority.quotes(in_force)
+            for row, _ in in_order(in_force):
+                self._follow_state(row)
+
     def remember(self, past: Past) -> None:
         """Begin with what was before the rows that follow, as if all of it had been seen."""
         self.last_ord = 0
@@ -356,12 +366,15 @@ class Hub:
         """Take a row of kind `status`."""
         venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
         self._quality.follow(row, at_ns)
-        if row["scope"] == "symbol" and symbol and kind != "symbol_assumed":
-            self._source((venue, symbol)).follow(row)
+        self._follow_state(row)
         if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
             lost = f" ({row['count']})" if row["count"] else ""
             self._mark_count += 1
             self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
+
+    def _follow_state(self, row: dict[str, Any]) -> None:
+        if row["scope"] == "symbol" and row["symbol"] and row["kind"] != "symbol_assumed":
+            self._source((row["venue"], row["symbol"])).follow(row)
 
 
 def _time_of(mark: Mark) -> int:
@@ -373,11 +386,9 @@ def _unknown(source: SourceStatus) -> SourceStatus:
 
     A state in which it was not believed stays.
     """
-    if source.state not in UP:
-        return source
+    if source.state in UP:
+        source = source._replace(state="stale", error="no rows come from the collector")
     return source._replace(
-        state="stale",
-        error="no rows come from the collector",
         updates_s=math.nan,
         latency_p50_ms=math.nan,
         latency_p99_ms=math.nan,

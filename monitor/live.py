@@ -1,7 +1,9 @@
 """The live hub of the page process, and what was recorded before it attached to its collector.
 
-A collector sends its last minutes to a page that attaches. What it recorded before them is read
-from its recording meanwhile: the hub is then exchanged for one that counts from the start.
+A collector sends its last minutes to a page that attaches, after the states in force before them.
+What it recorded before is read from its recording meanwhile: the hub is then exchanged for one
+that counts from the start. A page that attaches to the same collector again shows what it has until
+it is sent something newer.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import requests
 
 from monitor.batches import Batch
 from monitor.hub import Hub
+from monitor.lock import Held
 from monitor.present import Present
 from monitor.recordings import open_recording
 from monitor.segments import FILE_ERRORS
@@ -31,13 +34,17 @@ log = logging.getLogger(__name__)
 
 
 class Live:
-    """A sink of the follower's batches; `hub` is another one after each attachment."""
+    """A sink of the follower's batches; after each attachment `hub` is exchanged for another."""
 
     def __init__(self, folder: Path, present: Present) -> None:
         self.hub = Hub(present)
         self._folder, self._present = folder, present
         self._lock = threading.Lock()
+        # The hub of a new attachment, until its rows are as new as those of `hub`.
+        self._coming: Hub | None = None
+        self._token: str | None = None
         self._recording, self._alerts = "", dict[str, Any]()
+        self._in_force = Batch({})
         # Of this attachment all that came, while earlier rows are still to be read.
         self._kept: list[Batch] | None = None
         self._kept_bytes, self._has_first = 0, False
@@ -47,22 +54,31 @@ class Live:
         # Since it attached no row of now has come yet.
         self.is_attaching = False
 
-    def attach(self, recording: str, alerts: dict[str, Any]) -> None:
-        """Begin anew: rows of a collector follow that writes this recording, if any.
+    def attach(self, held: Held, alerts: dict[str, Any], in_force: Batch) -> None:
+        """Begin anew: the rows of a collector follow.
 
-        `alerts` is what is active since before them.
+        `alerts` is what is active since before them, `in_force` the status rows that hold.
         """
         with self._lock:
-            self._recording, self._alerts = recording, alerts
+            is_same, self._token = held.token == self._token, held.token
+            self._recording, self._alerts, self._in_force = held.recording, alerts, in_force
             self._kept, self._kept_bytes, self._has_first = [], 0, False
             self.is_attaching = True
             self._present.arrived()
-            self.hub = self._begun()
+            self._coming = self._begun()
+            if not is_same:
+                self.hub, self._coming = self._coming, None
 
     def take(self, batch: Batch) -> None:
         """Take the next batch."""
         with self._lock:
-            self.hub(batch)
+            coming = self._coming
+            if coming is None:
+                self.hub(batch)
+            else:
+                coming(batch)
+                if coming.last_ord >= self.hub.last_ord:
+                    self.hub, self._coming = coming, None
             self.is_attaching &= self.hub.is_silent
             if self._kept is None:
                 return
@@ -95,6 +111,7 @@ class Live:
 
     def _begun(self) -> Hub:
         hub = Hub(self._present)
+        hub.prime(self._in_force)
         if self._alerts:
             hub.alerts.seed(self._alerts)
         return hub
@@ -124,4 +141,8 @@ class Live:
             if self._kept is kept:
                 for batch in kept:
                     hub(batch)
-                self.hub, self._kept = hub, None
+                self._kept = None
+                if self._coming is None:
+                    self.hub = hub
+                else:
+                    self._coming = hub

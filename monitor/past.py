@@ -27,6 +27,7 @@ from monitor.batches import (
     by_instrument,
     column,
     concat,
+    last_of_each_thing,
     order_key,
 )
 from monitor.candles import KEPT_BARS, KEPT_S, SECOND_NS, folded
@@ -41,8 +42,6 @@ Refusal = tuple[str, int, int]
 PIECE_ORDS = 262_144
 # Signals of any hook and trades of each instrument that are shown from before.
 SIGNALS, TRADES = 500, 100
-# What a status row is about, beside whether it names an origin: of each the last one holds.
-_THINGS = ["venue", "symbol", "channel", "scope"]
 # Plots of rates reach back so far.
 STAT_NS = 300 * SECOND_NS
 
@@ -268,7 +267,7 @@ def read(files: Sequence[File], begin: int, from_ns: int, refusals: Sequence[Ref
         rows.append(file.ticks.rows(begin, refusals))
         lasts.append(file.ticks.lasts(begin, from_ns, counts))
     before = concat(rows)
-    return Past(known, _joined(parts), before, concat(lasts), _in_force(before["status"]))
+    return Past(known, _joined(parts), before, concat(lasts), last_of_each_thing(before["status"]))
 
 
 def merged(pasts: Sequence[Past]) -> Past:
@@ -283,15 +282,6 @@ def merged(pasts: Sequence[Past]) -> Past:
         _by_time([getattr(past, name) for past in pasts]) for name in ("rows", "lasts", "in_force")
     )
     return Past(known, _joined([past.bars for past in pasts]), rows, lasts, in_force)
-
-
-def _in_force(rows: pa.RecordBatch) -> Batch:
-    """Return the last status row of each thing that they are about."""
-    table = pa.table(rows.select(["ord", *_THINGS]))
-    table = table.append_column("is_origin", pc.equal(rows["kind"], "origin"))
-    last = table.group_by([*_THINGS, "is_origin"]).aggregate([("ord", "max")])["ord_max"]
-    found = rows.filter(pc.is_in(rows["ord"], last.combine_chunks()))
-    return Batch({"status": found} if found.num_rows else {})
 
 
 def _by_time(batches: Sequence[Batch]) -> Batch:

@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 # A clock row is due every 100 ms. Without any row for this long, no source counts as connected.
 SILENT_NS = 2_000_000_000
+# How often a process says that it runs. One that says nothing for longer does not: it was stopped,
+# or the machine is too busy for it.
+TICK_S, MOST_TICK_S = 0.2, 0.5
 # States in which a source brings what its venue sends.
 UP = frozenset(("connected", "quiet", "polling"))
 
@@ -27,20 +30,31 @@ class Present:
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.now_ns, self._monotonic_s = wall_ns, monotonic_s
-        self._arrived_s = monotonic_s()
+        # When this process last said that it runs, and how long it had run until then.
+        self._tick = (monotonic_s(), 0.0)
+        self.arrived()
 
     def arrived(self) -> None:
         """Note that rows came just now."""
-        self._arrived_s = self._monotonic_s()
+        self._arrived_s, self._arrived_awake_s = self._monotonic_s(), self.awake_s()
 
-    def arrival_ns(self) -> int:
-        """Return how long ago rows last came, however old they were."""
-        return round((self._monotonic_s() - self._arrived_s) * 1e9)
+    def tick(self) -> None:
+        """Note that this process runs."""
+        self._tick = (self._monotonic_s(), self.awake_s())
+
+    def awake_s(self) -> float:
+        """Return how long this process has run, without the time in which it was stopped."""
+        ticked_s, awake_s = self._tick
+        return awake_s + min(self._monotonic_s() - ticked_s, MOST_TICK_S)
+
+    def waited_s(self) -> float:
+        """Return how long this process has run since rows last came, however old they were."""
+        return self.awake_s() - self._arrived_awake_s
 
     def silence_ns(self, newest_ns: int) -> int:
         """Return how old the newest row is, or how long ago it came if that is longer.
 
         The first is longer if rows come late, the second if the wall clock was set back.
         """
-        since_ns = self.arrival_ns()
+        since_ns = round((self._monotonic_s() - self._arrived_s) * 1e9)
         return max(since_ns, self.now_ns() - newest_ns) if newest_ns else since_ns

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, to_wire
+from monitor.batches import SCHEMAS, WIRE_SCHEMA, Batch, concat, last_of_each_thing, to_wire
 
 # Without a follower what comes is packed so often; for one, at once.
 CHUNK_EVERY_S = 0.1
@@ -26,7 +26,7 @@ BEHIND_S = 10.0
 class Chunk(NamedTuple):
     """A packed piece of the stream; `rows_before` counts the rows of all chunks before it.
 
-    `now_ns` is the latest `ts_recv` of its rows, None without any.
+    `now_ns` is the latest `ts_recv` of its rows, None without any; `status` its status rows.
     """
 
     number: int
@@ -35,6 +35,7 @@ class Chunk(NamedTuple):
     rows: int
     rows_before: int
     ords: tuple[int, int] | None
+    status: Batch
     data: pa.Buffer
 
 
@@ -51,6 +52,8 @@ class Publisher:
         self._pending_bytes = 0
         self._ring: deque[Chunk] = deque()
         self._ring_bytes = 0
+        # The status rows that held before those of the ring.
+        self.in_force = Batch({})
         self._next = self._rows = 0
         self._dropped = Dropped()
         self.followers = 0
@@ -83,7 +86,7 @@ class Publisher:
             self._ring.append(
                 Chunk(
                     *(self._next, now_s, batch.now_ns, batch.row_count),
-                    *(self._rows, batch.ords, data),
+                    *(self._rows, batch.ords, _status(batch), data),
                 )
             )
             self._rows += batch.row_count
@@ -92,13 +95,20 @@ class Publisher:
         while self._ring and (
             self._ring_bytes > RING_BYTES or now_s - self._ring[0].packed_s > RING_S
         ):
-            self._ring_bytes -= self._ring.popleft().data.size
+            gone = self._ring.popleft()
+            self._ring_bytes -= gone.data.size
+            if gone.status.kinds:
+                self.in_force = last_of_each_thing(concat([self.in_force, gone.status])["status"])
         self.packed.set()
         self.packed.clear()
 
     def after(self, last: int) -> list[Chunk]:
         """Return the chunks with a number above `last` that are still kept, the oldest first."""
         return [chunk for chunk in self._ring if chunk.number > last]
+
+
+def _status(batch: Batch) -> Batch:
+    return Batch({kind: rows for kind, rows in batch.kinds.items() if kind == "status"})
 
 
 class Dropped(NamedTuple):
@@ -143,13 +153,16 @@ class Stream:
     """One follower's way through the ring: `head`, then `next_bytes` again and again.
 
     One that `leads_to_now` gets a BehindError instead of rows that are 10 s late, or of a hole: it
-    attaches anew, and so begins near the present.
+    attaches anew, and so begins near the present. Its head ends with one batch of the status rows
+    in force before the first row, if any.
     """
 
     def __init__(self, publisher: Publisher, leads_to_now: bool = False) -> None:
         self._publisher, self._leads_to_now = publisher, leads_to_now
         self._last: Chunk | None = None
-        self.head = WIRE_SCHEMA.serialize()
+        self.head: bytes = WIRE_SCHEMA.serialize().to_pybytes()
+        if leads_to_now:
+            self.head += to_wire(publisher.in_force).serialize().to_pybytes()
 
     def next_bytes(self) -> list[pa.Buffer]:
         """Return what is new since the last call, with a status row if some of it is gone."""

@@ -290,7 +290,7 @@ class Player:
         is_sure = took_s > SLOW_AFTER_S or (is_end and pace.wait_s(self.position_ns) < -LATE_S)
         with self._lock:
             # Of a speed that is no longer asked for nothing is said.
-            if pace.speed == self.speed and not self._is_broken_off() and achieved:
+            if pace.speed == self.speed and not self._is_broken_off() and achieved > 0:
                 self.achieved_speed = achieved
                 self._limited = ": limited by this machine" if is_slow and is_sure else ""
 

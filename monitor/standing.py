@@ -26,14 +26,15 @@ class Standing(NamedTuple):
 class Seen(NamedTuple):
     """What the page process sees of its collector; `pid` None if none holds the folder's lock.
 
-    Times are in ms: since a new row came (or how old the newest is), since the last rows came,
-    however old, and since the collector's port last answered.
+    Times are in ms: since a new row came (or how old the newest is); and how long the page's
+    process has run, stops left out, since the last rows came, however old, and since the
+    collector's port last answered.
     """
 
     pid: int | None
     silence_ms: float
-    arrival_ms: float
-    answer_ms: float
+    waited_ms: float
+    unanswered_ms: float
     is_attaching: bool = False
 
 
@@ -45,13 +46,13 @@ def judge(seen: Seen) -> Standing | None:
     if seen.silence_ms <= SILENT_MS:
         return None
     badge = f"NO ROWS FOR {span(seen.silence_ms)}"
-    if seen.arrival_ms <= SILENT_MS:
+    if seen.waited_ms <= SILENT_MS:
         late = span(seen.silence_ms)
         if seen.is_attaching:
             return Standing("attaching", "ATTACHING", f"reading the last {late} from the collector")
         advice = "this machine is too busy; the page attaches anew if they come later than 10 s"
         return Standing("behind", f"{late} BEHIND", f"rows reach this page {late} late: {advice}")
-    if seen.answer_ms <= SILENT_MS:
+    if seen.unanswered_ms <= SILENT_MS:
         advice = f"the collector (PID {seen.pid}) answers but sends no rows: restart it"
         return Standing("mute", badge, advice)
     advice = (

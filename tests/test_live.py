@@ -14,6 +14,7 @@ from test_past import START, S, market, shown, write
 from monitor.batches import Batch, column
 from monitor.hub import Hub
 from monitor.live import Live
+from monitor.lock import Held
 from monitor.present import Present
 from monitor.recordings import open_recording
 
@@ -50,6 +51,11 @@ def late(folder: Path) -> tuple[int, int]:
     return min(found)
 
 
+def held(recording: str, token: str = "t") -> Held:
+    """A collector that writes a recording."""
+    return Held(1, "127.0.0.1:1", token, "record", recording)
+
+
 def seen(hub: Hub) -> Any:
     """What views show, but for ages, which go on by this machine's clock."""
     return re.sub(r"age_ms=[\d.]+", "", repr(shown(hub)))
@@ -60,7 +66,7 @@ def test_a_late_page_counts_from_the_start_of_the_recording(folder: Path) -> Non
     for batch in batches(folder):
         whole(batch)
     live = Live(folder, Present())
-    live.attach("whole", {})
+    live.attach(held("whole"), {}, Batch({}))
     first = live.hub
     for batch in batches(folder, number):
         live.take(batch)
@@ -76,7 +82,7 @@ def test_where_nothing_was_recorded_the_page_says_since_when_it_counts(
     folder: Path, recording: str
 ) -> None:
     live, (number, since_ns) = Live(folder, Present()), late(folder)
-    live.attach(recording, {})
+    live.attach(held(recording), {}, Batch({}))
     first = live.hub
     for batch in batches(folder, number):
         live.take(batch)
@@ -87,9 +93,55 @@ def test_where_nothing_was_recorded_the_page_says_since_when_it_counts(
 
 def test_a_page_that_was_there_from_the_start_reads_nothing(folder: Path) -> None:
     live = Live(folder, Present())
-    live.attach("nothing", {})
+    live.attach(held("nothing"), {}, Batch({}))
     first = live.hub
     for batch in batches(folder):
         live.take(batch)
     live.close()
     assert (live.hub is first, live.hub.since_ns) == (True, 0)
+
+
+def test_a_page_that_attaches_again_never_goes_back_in_time(folder: Path) -> None:
+    live, (number, _) = Live(folder, Present()), late(folder)
+    live.attach(held("nothing"), {}, Batch({}))
+    for batch in batches(folder):
+        live.take(batch)
+    whole = live.hub
+    live.attach(held("nothing"), {}, Batch({}))
+    newest = 0
+    for batch in batches(folder, number):
+        # The line is cut here, or goes on.
+        assert live.hub.last_ord == whole.last_ord
+        live.take(batch)
+        newest = max(newest, batch.ords[1] if batch.ords else 0)
+    assert live.hub is not whole and live.hub.last_ord == newest == whole.last_ord
+    # Another collector has numbers of its own.
+    live.attach(held("nothing", "another"), {}, Batch({}))
+    assert live.hub.last_ord == -1
+    live.close()
+
+
+def test_states_and_origins_of_before_hold_from_the_first_row_on(folder: Path) -> None:
+    number, from_ns = late(folder)
+    with open_recording(folder, "whole") as recording:
+        in_force = recording.in_force(from_ns)
+    assert in_force["status"].num_rows
+    live, whole = Live(folder, Present()), Hub(Present())
+    live.attach(held(""), {}, in_force)
+    for batch in batches(folder, number):
+        live.take(batch)
+    for batch in batches(folder):
+        whole(batch)
+
+    def told(hub: Hub) -> list[tuple[str, ...]]:
+        return [(s.venue, s.symbol, s.state, s.error) for s in hub.sources()]
+
+    def prices(hub: Hub) -> list[tuple[Any, ...]]:
+        return [quote[:-1] for quote in hub.quotes()]
+
+    assert told(live.hub) == told(whole)
+    # Those whose last quote was sent.
+    assert set(prices(live.hub)) <= set(prices(whole))
+    assert prices(live.hub)
+    assert live.hub.since_ns == from_ns
+    live.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from made_recording import T0, Made, S
 
 from monitor.health import Health
@@ -108,15 +109,26 @@ def test_a_source_that_has_failed_stays_so_while_nothing_comes() -> None:
     assert [(s.state, s.error) for s in hub.sources()] == [("failed", "451")]
 
 
+def test_numbers_of_a_source_that_is_not_up_end_too_when_nothing_comes() -> None:
+    clocks, made = Clocks(), Made()
+    hub = Hub(clocks.present())
+    connected(made).told(1.1, "no_data", scope="symbol", state="initialising")
+    hub(made.batch())
+    clocks.go_on(10.0)
+    (source,) = hub.sources()
+    assert (source.state, source.book_health) == ("initialising", "")
+    assert math.isnan(source.updates_s) and math.isnan(source.latency_p99_ms)
+
+
 def test_the_page_tells_a_hung_collector_from_a_missing_one() -> None:
-    well = Seen(pid=7, silence_ms=150.0, arrival_ms=150.0, answer_ms=900.0)
+    well = Seen(pid=7, silence_ms=150.0, waited_ms=150.0, unanswered_ms=900.0)
     assert judge(well) is None
     found = {
         name: judge(seen)
         for name, seen in {
             "missing": well._replace(pid=None, silence_ms=34_000.0),
-            "hung": well._replace(silence_ms=12_400.0, arrival_ms=12_400.0, answer_ms=12_900.0),
-            "mute": well._replace(silence_ms=12_400.0, arrival_ms=12_400.0),
+            "hung": well._replace(silence_ms=12_400.0, waited_ms=12_400.0, unanswered_ms=12_900.0),
+            "mute": well._replace(silence_ms=12_400.0, waited_ms=12_400.0),
             "behind": well._replace(silence_ms=185_000.0),
             "attaching": well._replace(silence_ms=185_000.0, is_attaching=True),
         }.items()
@@ -133,6 +145,24 @@ def test_the_page_tells_a_hung_collector_from_a_missing_one() -> None:
     advice = {name: told.advice for name, told in found.items() if told}
     assert "no row for 34 s" in advice["missing"] and "monitor serve" in advice["missing"]
     assert "kill -CONT 7" in advice["hung"]
+
+
+def test_time_in_which_the_page_itself_was_stopped_is_not_held_against_the_collector() -> None:
+    clocks = Clocks()
+    present = clocks.present()
+    for _ in range(10):
+        clocks.go_on(0.2)
+        present.tick()
+    assert (present.awake_s(), present.waited_s()) == pytest.approx((2.0, 2.0))
+    present.arrived()
+    # A minute without a tick: this process did not run.
+    clocks.go_on(60.0)
+    assert present.waited_s() == pytest.approx(0.5)
+    # The rows are as old as they are all the same.
+    assert present.silence_ns(T0) == round(62.0 * S)
+    present.tick()
+    clocks.go_on(0.2)
+    assert present.waited_s() == pytest.approx(0.7)
 
 
 def test_a_page_that_comes_late_says_since_when_it_counts_and_draws_whole_bars_alone() -> None:

@@ -103,3 +103,30 @@ def test_what_has_left_the_ring_is_counted() -> None:
     # The loss is told at the time of the rows after it.
     assert rows(got, "status", "ts_recv") == rows(got, "quote", "ts_recv")
     assert rows(got, "quote", "bid") == [(101.0,)]
+
+
+def head(stream: Stream) -> list[Batch]:
+    """Return what stands between the schema and the first row."""
+    with pa.ipc.open_stream(stream.head) as records:
+        return [from_wire(record) for record in records]
+
+
+def test_one_that_shows_the_present_is_told_the_states_of_before_the_ring() -> None:
+    line = Line()
+    for second, state in enumerate(("initialising", "connected", "stale")):
+        line.now_s = float(second)
+        line.made.told(line.now_s, state, scope="symbol", state=state)
+        line.publish()
+    assert rows(head(Stream(line.publisher, leads_to_now=True)), "status", "state") == []
+    # The ring lets go of the first two.
+    line.now_s = 301.5
+    line.quote(101.0)
+    line.publish()
+    present = Stream(line.publisher, leads_to_now=True)
+    assert rows(head(present), "status", "state") == [("connected",)]
+    assert rows(read(present), "status", "state") == [("stale",)]
+    line.now_s = 1000.0
+    line.publish()
+    assert rows(head(Stream(line.publisher, leads_to_now=True)), "status", "state") == [("stale",)]
+    # Who writes rows down is sent rows alone.
+    assert head(Stream(line.publisher)) == []

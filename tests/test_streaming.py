@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from bokeh.document import Document
+from bokeh.document.events import ColumnsPatchedEvent
 from bokeh.models import ColumnDataSource
 from hypothesis import given
 from hypothesis import strategies as st
+from rows import batch_of
 from test_views import HERE, Rows, S, cut, drawn, fed
 
 from monitor.hub import Hub
@@ -126,3 +131,34 @@ def test_a_plot_without_an_instrument_shows_nothing() -> None:
     assert [len(times(view, at)) for at in range(5)] == [0] * 5
     view.refresh(hub, HERE)
     assert len(times(view, 0)) == 1
+
+
+def test_a_forming_candle_that_was_drawn_anew_sends_each_new_value_of_each_element() -> None:
+    make, hub, view = Rows(), Hub(), Candles()
+    view.make()
+    root = view.pane.get_root()
+
+    def trade(at_s: float, price: float) -> None:
+        hub(batch_of([make("trade", at_s, price=price, size=1.0, side="buy", trade_id="1")]))
+        view.refresh(hub, HERE)
+
+    trade(0.1, 100.0)
+    trade(1.1, 100.0)
+    view.begin_anew()
+    trade(1.2, 101.0)
+    assert root.document is None
+    document = Document()
+    document.add_root(root)
+    sent: dict[str, list[Any]] = {}
+
+    def see(event: Any) -> None:
+        if isinstance(event, ColumnsPatchedEvent):
+            for name, ((_, values),) in event.patches.items():
+                sent.setdefault(name, []).append(list(values))
+
+    document.on_change(see)
+    trade(1.3, 103.0)
+    trade(1.4, 99.0)
+    # The wick and the body show the same values, and have each its own.
+    assert sent["high"] == sent["to"] == [[103.0]]
+    assert sent["low"] == sent["from"] == [[99.0]]

@@ -212,7 +212,7 @@ class Plot:
         self._note(at, columns)
         source, columns = self._sources[at], self._bokeh(columns)
         if anew:
-            source.data = columns
+            fill(source, columns, ROLLOVER_ROWS, None)
             return
         changed = {
             name: [(slice(0, len(values)), values)]
