@@ -29,7 +29,7 @@ class Drawing:
         self._drawn_s = self._fed_s = time.monotonic()
         self.view = style.html()
 
-    def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
+    def refresh(self, hub: Hub, instrument: Instrument | None, is_opening: bool) -> None:
         """Ask for the page's turn if something is to be drawn; called by the page's beat."""
         now_s = time.monotonic()
         if self._tabs.is_whole:
@@ -39,7 +39,9 @@ class Drawing:
             self._tabs.wait_for(f"waiting for {ahead}" if ahead else "it is being drawn now")
         if not self._tabs.is_whole and self._task is None:
             self._task = asyncio.create_task(self._draw_in_turn(), name="draw")
-        if instrument is not None and any(hub.last(kind, instrument) for kind in KINDS):
+        # Of a replay that is being opened the banner says what it waits for.
+        has_rows = instrument is not None and any(hub.last(kind, instrument) for kind in KINDS)
+        if has_rows or is_opening:
             self._fed_s = now_s
         is_late = now_s - self._fed_s >= LONG_S
         told = self._awaited(hub, instrument) if is_late else ""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from monitor.batches import LAST, Batch, column
+from monitor.present import UP
 
 SECOND_NS = 1_000_000_000
 # The last second is counted by tenths that are over.
@@ -21,6 +22,8 @@ TENTH_NS = 100_000_000
 TENTHS = 10
 # `stat` rows come once a second; older ones say nothing of now.
 STAT_NS = 3 * SECOND_NS
+# A source that is up has a `stat` row every second, whether or not data come.
+UNHEARD_NS = 30 * SECOND_NS
 # Of each source's mid, one a second.
 MIDS = 60
 # The line is gone: nothing that it brought is current.
@@ -43,6 +46,9 @@ class Followed:
 
     def __init__(self) -> None:
         self.state, self.error, self.removed = "initialising", "", False
+        # When the last row of any kind came that is about it.
+        self.heard_ns = 0
+        self._is_told = False
         self.updates, self.last_ns = 0, 0
         # When the last trade happened, and its price: one that was missing comes after later ones.
         self.traded_ns, self.price = 0, math.nan
@@ -53,9 +59,10 @@ class Followed:
         # The mids that were last asked for, and in which second.
         self._shown: tuple[int, tuple[float, ...]] = (0, ())
 
-    def follow(self, row: dict[str, Any]) -> None:
+    def follow(self, row: dict[str, Any], at_ns: int) -> None:
         """Take a status row of the source's state."""
         self.state, self.error = row["state"], row["detail"] or ""
+        self.heard_ns, self._is_told = max(self.heard_ns, at_ns), True
         self.removed = self.state == "stopped" and self.error == REMOVED
         if self.state in ENDED:
             self._stats.clear()
@@ -63,10 +70,15 @@ class Followed:
     def measure(self, row: dict[str, Any], at_ns: int) -> None:
         """Take a row of kind `stat`."""
         self._stats[row["channel"]] = {**row, "ts_recv": at_ns}
+        self.heard_ns = max(self.heard_ns, at_ns)
 
     def count(self, last_ns: int, by_tenth: dict[int, int]) -> None:
         """Count updates, the last at `last_ns`, by tenths of a second numbered since 1970."""
         self.last_ns = max(self.last_ns, last_ns)
+        self.heard_ns = max(self.heard_ns, last_ns)
+        if not self._is_told:
+            # Captured frames tell nothing of their line.
+            self.state = "unknown"
         for tenth, count in by_tenth.items():
             self.updates += count
             self._tenths[tenth] = self._tenths.get(tenth, 0) + count
@@ -90,6 +102,13 @@ class Followed:
         if self._mids and self._mids[-1][0] == newest:
             self._mids.pop()
         self._mids.append((newest, mid))
+
+    def standing(self, now_ns: int) -> tuple[str, str]:
+        """Return its state, and what is said of it; it is not up once nothing is heard of it."""
+        silence_ns = now_ns - self.heard_ns
+        if self.state in UP and silence_ns > UNHEARD_NS:
+            return "stale", f"nothing is heard of it for {silence_ns // SECOND_NS} s"
+        return self.state, self.error
 
     def rate(self, now_ns: int) -> float:
         """Return how many updates came in the last second; NaN where the line is gone."""

@@ -29,10 +29,17 @@ def of_replay(hub: Hub, replaying: Replaying, note: str) -> str:
     return _bar(("replay", text), muted=" · ".join(notes) + note, kind="replaying")
 
 
-def of_opening(names: Sequence[str], note: str) -> str:
+def of_opening(
+    names: Sequence[str], about: Mapping[str, Any], standing: Standing | None, note: str
+) -> str:
     """Write the banner while a replay is being opened; `note` is HTML."""
     text = f"REPLAY — opening {escape(' + '.join(names))} …"
-    return _bar(("replay", text), muted=f"not live{note}", kind="replaying")
+    waits = ""
+    if about.get("recording") in names:
+        waits = " · waiting for the collector's copy of the file that it writes"
+        if standing and standing.kind == "hung":
+            waits += f": {standing.advice}"
+    return _bar(("replay", text), muted=f"not live{escape(waits)}{note}", kind="replaying")
 
 
 def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note: str) -> str:

@@ -158,8 +158,8 @@ class Hub:
         """
         with self._lock:
             self._authority.quotes(in_force)
-            for row, _ in in_order(in_force):
-                self._follow_state(row)
+            for row, at_ns in in_order(in_force):
+                self._follow_state(row, at_ns)
 
     def remember(self, past: Past) -> None:
         """Begin with what was before the rows that follow, as if all of it had been seen."""
@@ -243,7 +243,7 @@ class Hub:
                 SourceStatus(
                     venue,
                     symbol,
-                    source.state,
+                    state,
                     source.updates,
                     source.rate(self.now_ns),
                     self._age_ms(source.last_ns) if source.last_ns else None,
@@ -252,9 +252,10 @@ class Hub:
                     self._quality.losses((venue, symbol)) + self._quality.losses((venue, None)),
                     source.book(self.now_ns),
                     source.mids(self.now_ns),
-                    source.error,
+                    error,
                 )
                 for (venue, symbol), source in self._followed()
+                for state, error in [source.standing(self.now_ns)]
             ]
             return [_unknown(source) for source in found] if self.is_silent else found
 
@@ -366,15 +367,15 @@ class Hub:
         """Take a row of kind `status`."""
         venue, symbol, kind = row["venue"], row["symbol"], row["kind"]
         self._quality.follow(row, at_ns)
-        self._follow_state(row)
+        self._follow_state(row, at_ns)
         if kind in MARK_KINDS and not (kind in ("disconnected", "stopped") and symbol):
             lost = f" ({row['count']})" if row["count"] else ""
             self._mark_count += 1
             self._marks.append(Mark(at_ns, venue, symbol, kind, f"{row['detail'] or ''}{lost}"))
 
-    def _follow_state(self, row: dict[str, Any]) -> None:
+    def _follow_state(self, row: dict[str, Any], at_ns: int) -> None:
         if row["scope"] == "symbol" and row["symbol"] and row["kind"] != "symbol_assumed":
-            self._source((row["venue"], row["symbol"])).follow(row)
+            self._source((row["venue"], row["symbol"])).follow(row, at_ns)
 
 
 def _time_of(mark: Mark) -> int:

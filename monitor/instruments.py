@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import panel as pn
@@ -9,8 +10,9 @@ import panel as pn
 from monitor.hub import Hub, Instrument
 from monitor.views import style
 
-# Where rows begin to come, sources appear one after another for so long of the rows' time.
-APPEAR_NS = 5_000_000_000
+# Where rows begin to come, sources appear one after another for so long of the rows' time. While
+# a replay rests none comes for longer.
+APPEAR_NS, REST_S = 5_000_000_000, 5.0
 
 
 class Instruments:
@@ -34,6 +36,8 @@ class Instruments:
         self._is_ours = False
         self._source: object = None
         self._epoch, self._since_ns = -1, 0
+        # The time of the newest row, and when it came.
+        self._newest_ns, self._moved_s = 0, time.monotonic()
 
     @property
     def name(self) -> str:
@@ -64,7 +68,10 @@ class Instruments:
         if self._missed in known:
             self.trouble = self._missed = ""
         self._since_ns = self._since_ns or hub.now_ns
-        appear = hub.now_ns - self._since_ns < APPEAR_NS
+        if hub.now_ns != self._newest_ns:
+            self._newest_ns, self._moved_s = hub.now_ns, time.monotonic()
+        rests = time.monotonic() - self._moved_s > REST_S
+        appear = hub.now_ns - self._since_ns < APPEAR_NS and not rests
         before = self.view.options if appear or source is not None else []
         names = sorted({*before, *known})
         value = self._wanted if self._wanted in names else self.view.value

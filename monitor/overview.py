@@ -16,6 +16,15 @@ from monitor.recordings import open_recording
 SLICES = 300
 
 ROWS = "SELECT ts_recv, rows FROM stat WHERE ts_recv IS NOT NULL"
+# A recording of captured frames has no `stat` rows.
+TICKS = (
+    "SELECT make_timestamp_ns(second * 1000000000) AS ts_recv, count(*) AS rows FROM ("
+    + " UNION ALL ".join(
+        f"SELECT epoch_ns(ts_recv) // 1000000000 AS second FROM {kind}"
+        for kind in ("quote", "trade", "book")
+    )
+    + ") WHERE second IS NOT NULL GROUP BY second"
+)
 MARKS = "SELECT ts_recv, kind FROM status WHERE ts_recv IS NOT NULL"
 SIGNALS = "SELECT ts_recv FROM signal WHERE ts_recv IS NOT NULL"
 
@@ -33,7 +42,8 @@ def survey(folder: Path, names: Sequence[str], span_ns: tuple[int, int]) -> Over
     rows, marks, signals = (np.zeros(SLICES) for _ in range(3))
     for name in names:
         with open_recording(folder, name) as recording:
-            for table in recording.select(ROWS):
+            has_stats = any(table.num_rows for table in recording.select(f"{ROWS} LIMIT 1"))
+            for table in recording.select(ROWS if has_stats else TICKS):
                 _count(rows, table, span_ns, "rows")
             for table in recording.select(MARKS):
                 wrong = pa.compute.is_in(table["kind"], pa.array(sorted(MARK_KINDS)))

@@ -137,7 +137,7 @@ class Page:
             if self._tabs.is_whole or time.monotonic() - self._filled_s >= UNDRAWN_EVERY_S:
                 self._filled_s = time.monotonic()
                 self._tabs.fill(hub, instrument)
-            self._drawing.refresh(hub, instrument)
+            self._drawing.refresh(hub, instrument, is_opening=bool(self._replay.opening))
             if time.monotonic() - self._headline_s >= HEADLINE_EVERY_S:
                 self._headline_s = time.monotonic()
                 self._refresh_headline(hub)
@@ -293,7 +293,8 @@ class Page:
 
     def _headline(self, hub: Hub) -> str:
         if self._replay.opening:
-            return headline.of_opening(self._replay.opening.names, self._noted)
+            names, about = self._replay.opening.names, self._shared.about()
+            return headline.of_opening(names, about, self._shared.standing(), self._noted)
         if self._replay.current:
             return headline.of_replay(hub, self._replay.current, self._noted)
         return headline.of_live(hub, self._shared.about(), self._shared.standing(), self._noted)

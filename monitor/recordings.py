@@ -299,7 +299,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
     damaged = len(known) < len(parts)
     held = lock.holder(folder)
     is_open = held is not None and held.recording == path.name
-    left_open = any(path.glob(f"*{OPEN_SUFFIX}")) and not is_open
+    left_open = [] if is_open else left_open_in(path)
     states = {about.state for about in abouts}
     last = abouts[-1] if abouts else None
     if damaged or any(path.glob("*.damaged")):
@@ -314,14 +314,28 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
         "id": path.name,
         "state": state,
         "started": iso(abouts[0].started) if abouts else None,
-        "ended": iso(last.ended) if last and not is_open else None,
+        "ended": _ended(last, left_open) if not is_open else None,
         "sources": abouts[0].sources if abouts else [],
         "rows": rows,
         "gaps": gaps,
         "losses": losses,
         "bytes": sum(file.stat().st_size for file in path.glob("*.duckdb*")),
         "digest": last.digest if last and state == "sealed" else None,
+        # The rows of a segment that was left open are unread until a collector recovers it.
+        "unread": bool(left_open),
     }
+
+
+def left_open_in(path: Path) -> list[Path]:
+    """Return the segments that are being written, or were when their collector was killed."""
+    return sorted(path.glob(f"*.duckdb{OPEN_SUFFIX}")) if path.is_dir() else []
+
+
+def _ended(last: About | None, left_open: list[Path]) -> str | None:
+    """Return when a recording ended; of one that was left open, when it was last written to."""
+    if left_open:
+        return iso(max(file.stat().st_mtime_ns for file in left_open))
+    return iso(last.ended) if last else None
 
 
 def _part(file: Path) -> Part:

@@ -14,6 +14,7 @@ from monitor.hub import Hub
 from monitor.merge import open_recordings
 from monitor.past import Past
 from monitor.pipeline import Graph
+from monitor.recordings import find, left_open_in
 from monitor.replay import WINDOW_NS, Player
 from monitor.rules import Rule
 
@@ -31,6 +32,13 @@ class Start(NamedTuple):
 
 
 BEGINNING = Start()
+
+
+def _without_rows(folder: Path, names: Sequence[str], name: str) -> str:
+    told = f"expected rows in {name}, found none"
+    if any(left_open_in(find(folder, name)[1]) for name in names):
+        told += ": its collector was killed, and the next one that starts recovers what it left"
+    return told
 
 
 class Replaying:
@@ -59,7 +67,7 @@ class Replaying:
         with ExitStack() as stack:
             recording = stack.enter_context(open_recordings(folder, names))
             if not any(recording.span_ns):
-                raise ValueError(f"expected rows in {recording.name}, found none")
+                raise ValueError(_without_rows(folder, names, recording.name))
             self.name, self._left_out = recording.name, recording.left_out
             self._build()
             stack.callback(self._close_graph)

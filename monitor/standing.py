@@ -7,6 +7,8 @@ from typing import NamedTuple
 from monitor.present import SILENT_NS
 
 SILENT_MS = SILENT_NS / 1e6
+# One that is only slow answers within this: nobody is told to end it before.
+PATIENCE_MS = 10_000.0
 START = "start one with monitor record binance:BTC-USDT, or monitor serve"
 
 
@@ -55,10 +57,12 @@ def judge(seen: Seen) -> Standing | None:
     if seen.unanswered_ms <= SILENT_MS:
         advice = f"the collector (PID {seen.pid}) answers but sends no rows: restart it"
         return Standing("mute", badge, advice)
-    advice = (
-        f"the collector (PID {seen.pid}) hangs or is paused. Resume it with kill -CONT {seen.pid}, "
-        f"or end it with kill -9 {seen.pid} and start another: what it recorded is kept"
-    )
+    advice = f"the collector (PID {seen.pid}) does not answer"
+    if seen.unanswered_ms > PATIENCE_MS:
+        advice += (
+            f": it hangs or is paused. Resume it with kill -CONT {seen.pid}, or end it with"
+            f" kill -9 {seen.pid} and start another: what it recorded is kept"
+        )
     return Standing("hung", badge, advice)
 
 

@@ -23,7 +23,7 @@ from monitor.batches import KINDS, Batch, column
 from monitor.checks import Checks, Instruments, Mismatch
 from monitor.coverage import TOLD, Coverage, length_ns
 from monitor.recordings import Part, Recording
-from monitor.segments import FILE_ERRORS, OPEN_SUFFIX, iso
+from monitor.segments import FILE_ERRORS, iso
 from monitor.upkeep import removed
 
 BATCH_ROWS = 100_000
@@ -139,7 +139,7 @@ def verify(folder: Path, name: str, on_progress: OnProgress | None = None) -> Re
             reader.read(part)
     for file in sorted(path.glob("*.damaged")) if path.is_dir() else ():
         reader.problems.append(f"{file.name}: expected a readable segment, found it set aside")
-    left_open = list(path.glob(f"*.duckdb{OPEN_SUFFIX}")) if path.is_dir() else []
+    left_open = recordings.left_open_in(path)
     if left_open and "open" not in reader.states:
         reader.states.add("unclean")
         reader.notes.append(f"{left_open[0].name}: left open, to be recovered: its rows are unread")

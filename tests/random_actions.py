@@ -90,7 +90,7 @@ class Monkey:
         if "STOPPED" in seen.header:
             return []
         # A page whose server attached anew says since when it counts until it has read the rest.
-        until(lambda: "counted since" not in shown(self.page).header, "all counts")
+        until(lambda: "counted since" not in shown(self.page).header, "all counts", COUNTS_S)
         with self.watched.frozen(self.page) as seen:
             pass
         until(lambda: "NO ROWS" not in shown(self.page).header, "rows again")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from rows import batch_of, row
 
+from monitor import instruments
 from monitor.hub import Hub, Instrument
 from monitor.instruments import APPEAR_NS, Instruments
 
@@ -153,3 +154,14 @@ def test_nothing_is_chosen_once_all_sources_are_removed() -> None:
     assert "binance BTC-USDT" in chooser.trouble
     assert chooser.of(tell(hub, 12, [ONE], "connected"), None) == ONE
     assert chooser.trouble == ""
+
+
+def test_an_address_is_answered_also_where_a_replay_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    chooser, replay, hub = Instruments("kraken ETH-USD"), object(), send(Hub(), 0, [ONE, TWO])
+    assert chooser.of(hub, replay) == ONE
+    assert chooser.trouble == ""
+    # No row comes for longer than they take to appear.
+    monkeypatch.setattr(instruments, "REST_S", 0.0)
+    assert chooser.of(hub, replay) == ONE
+    assert "kraken ETH-USD" in chooser.trouble
+    assert chooser.name == "binance BTC-USDT"

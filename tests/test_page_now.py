@@ -12,7 +12,7 @@ import requests
 from conftest import until
 from playwright.sync_api import Page
 from prometheus_client.parser import text_string_to_metric_families
-from served_page import Served, serving
+from served_page import WAIT_MS, Served, serving
 
 from monitor import lock
 
@@ -35,6 +35,11 @@ def header(page: Page) -> str:
     return page.locator(".bar").inner_text()
 
 
+def states_of(served: Served) -> set[str]:
+    report = requests.get(f"http://127.0.0.1:{served.port}/health", timeout=30).json()
+    return {source["state"] for source in report["sources"]}
+
+
 def states(page: Page) -> set[str]:
     """The states of all sources, in the grid of Watch."""
     return {cell.split()[-1] for cell in page.locator(".watchlist td.state").all_inner_texts()}
@@ -49,7 +54,8 @@ def test_a_frozen_collector_leaves_nothing_connected_until_it_goes_on(served: Se
     os.kill(pid, signal.SIGSTOP)
     try:
         watch.wait_for_selector("text=/NO ROWS FOR [0-9]+ s/")
-        assert f"kill -CONT {pid}" in header(watch)
+        watch.wait_for_selector(f"text=/the collector .PID {pid}. does not answer/")
+        watch.wait_for_selector(f"text=/kill -CONT {pid}/")
         assert watch.locator(".badge.live").count() == 0
         until(lambda: states(watch) == {"stale"}, "sources that are stale")
         assert watch.locator(".watchlist td.book.ok").count() == 0
@@ -84,6 +90,41 @@ def test_a_frozen_server_is_told_by_the_browser_itself(served: Served) -> None:
         os.kill(server, signal.SIGCONT)
     page.get_by_text("The server of this page has sent nothing for").wait_for(state="hidden")
     until(lambda: states(page) == {"connected"}, "connected sources")
+    page.close()
+
+
+def test_a_replay_that_waits_for_a_frozen_collector_says_so_and_holds_up_nobody(
+    served: Served,
+) -> None:
+    live, held = served.open(), lock.holder(served.folder)
+    assert held is not None
+    os.kill(held.pid, signal.SIGSTOP)
+    try:
+        page = served.browser.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.goto(f"http://127.0.0.1:{served.port}/?source={held.recording}&at=1")
+        # On a machine that is busy it is known at once that nothing will come.
+        refused = "is not played: its collector does not answer"
+        page.wait_for_selector(f"text=/waiting for the collector's copy|{refused}/")
+        page.wait_for_selector(f"text=/kill -CONT {held.pid}/")
+        # Other pages and programs are served meanwhile.
+        assert requests.get(f"http://127.0.0.1:{served.port}/metrics", timeout=30).text
+        live.get_by_text("Health", exact=True).click()
+        live.locator(".state.stale >> visible=true").first.wait_for()
+    finally:
+        os.kill(held.pid, signal.SIGCONT)
+    # It is opened late, or given up with a word why.
+    page.wait_for_selector("text=/REPLAY .*(playing|ended)|LIVE .*updates/")
+    page.close()
+    live.close()
+
+
+def test_settings_tell_what_is_followed_now_also_beside_a_replay(served: Served) -> None:
+    until(lambda: states_of(served) == {"connected"}, "connected sources")
+    page = served.open(f"?source={served.recording}&at=0&paused=1&layout=settings")
+    page.wait_for_selector("text=/REPLAY .*paused/")
+    row = page.locator("tr", has=page.locator("b")).filter(has_text="binance:BTC-USDT")
+    row.filter(has_text="connected").wait_for()
     page.close()
 
 

@@ -29,7 +29,7 @@ def test_each_number_of_the_live_page_is_that_of_sql(watched: Watched) -> None:
     for tab in TABS:
         show(page, tab)
         # A page whose server attached anew says since when it counts until it has read the rest.
-        until(lambda: "counted since" not in shown(page).header, "all counts")
+        until(lambda: "counted since" not in shown(page).header, "all counts", COUNTS_S)
         with watched.frozen(page) as seen:
             pass
         assert seen.tab == tab

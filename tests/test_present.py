@@ -100,6 +100,27 @@ def test_a_replay_knows_no_time_but_that_of_its_rows() -> None:
     assert [(s.state, s.age_ms) for s in hub.sources()] == [("connected", 500.0)]
 
 
+def test_a_source_of_which_nothing_is_heard_any_more_is_not_up() -> None:
+    # Two recordings are played as one, and the first ends: here at 1 s.
+    made, hub = connected(Made()), Hub()
+    for second in range(2, 60):
+        measured = {"symbol": "ETH-USDT", "channel": "book", "rows": 0.0}
+        made.say("stat", float(second), **measured)
+        if second == 20:
+            hub(made.batch())
+            assert [source.state for source in hub.sources()] == ["connected", "initialising"]
+    hub(made.batch())
+    first, _ = hub.sources()
+    assert (first.state, first.error) == ("stale", "nothing is heard of it for 58 s")
+
+
+def test_of_captured_frames_no_state_is_known() -> None:
+    made, hub = Made(), Hub()
+    made.say("trade", 0.5, price=100.0, size=1.0, side="buy", trade_id="1")
+    hub(made.batch())
+    assert [source.state for source in hub.sources()] == ["unknown"]
+
+
 def test_a_source_that_has_failed_stays_so_while_nothing_comes() -> None:
     clocks, made = Clocks(), Made()
     hub = Hub(clocks.present())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import re
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -16,10 +19,12 @@ from rows import MS, batch_of, ignore, record, row
 
 from monitor import lock, recordings, recovery, streams
 from monitor.batches import Batch
-from monitor.config import RecorderSettings
+from monitor.config import HookSettings, RecorderSettings
 from monitor.recorder import Recorder
 from monitor.replay import Player
+from monitor.replaying import Replaying
 from monitor.segments import About, Journal, Segment
+from monitor.views.recordings import table
 
 ROWS = st.lists(
     st.tuples(
@@ -166,13 +171,22 @@ def kill_a_recorder(folder: Path) -> None:
 
 def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
     kill_a_recorder(tmp_path)
+    killed_ns = time.time_ns()
     (described,) = recordings.catalogue(tmp_path)
-    assert described["state"] == "unclean"
+    assert (described["state"], described["unread"]) == ("unclean", True)
+    # It lasts no longer than it was written to, and its rows are not known.
+    ended = datetime.fromisoformat(described["ended"]).timestamp()
+    assert ended <= killed_ns / 1e9
+    (shown,) = re.findall(r"<tr data-say=.*</tr>", table([described], None, 1))
+    assert re.findall(r'number">(.*?)</td>', shown)[:5] == ["…"] * 5
+    with pytest.raises(ValueError, match="the next one that starts recovers"):
+        Replaying(tmp_path, ["x"], HookSettings())
     with lock.hold(tmp_path):
         (line,) = recovery.recover_all(tmp_path)
     assert "recovered" in line
     (described,) = recordings.catalogue(tmp_path)
     assert (described["state"], described["rows"]["quote"]) == ("unclean", 100)
+    assert not described["unread"]
 
 
 def test_a_file_that_is_no_segment_is_named_and_the_rest_stays_readable(tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ class Settings:
         self._tables_s = time.monotonic()
         self._note.refresh()
         followed = self._shared.about().get("followed", [])
-        html = _followed(followed, hub.sources())
+        # What is followed now, whatever is shown.
+        html = _followed(followed, self._shared.hub.sources())
         if self._followed.object != html:
             self._followed.object = html
         names = NONE | {source["source"]: source["source"] for source in followed}

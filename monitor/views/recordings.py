@@ -23,6 +23,7 @@ JOB_STATES = {
     "cancelled": ("■", "stopped"),
 }
 KINDS = ("quote", "trade", "book")
+UNREAD = "its collector was killed; the next one that starts recovers the segment left open"
 MAX_JOBS = 8
 MAX_SOURCES_CHARS = 40
 TOLD_PROBLEMS = 10
@@ -72,8 +73,8 @@ def _row(one: dict[str, Any], is_chosen: bool) -> str:
     cells = [f"<b>{escape(one['id'])}</b>", state(one["state"]), _when(one["started"])]
     cells += [_lasted(one), f'<span class="muted">{escape(sources)}</span>']
     numbers = [*(f"{rows[kind]:,}" for kind in KINDS), f"{other:,}", losses]
-    if one["state"] == "open":
-        # Of the segment that is being written it is not known.
+    if one["state"] == "open" or one["unread"]:
+        # Of the segment that is being written, or was left open, it is not known.
         numbers = [f"{number} +" if sum(rows.values()) else "…" for number in numbers]
     numbers.append(size(one["bytes"]))
     return (
@@ -104,6 +105,8 @@ def about(one: dict[str, Any], jobs: Sequence[Job]) -> str:
     ]
     if one["state"] == "open":
         facts.insert(1, ("", "the segment that is being written is not counted yet"))
+    if one["unread"]:
+        facts.insert(1, ("", f"{UNREAD}: it is not counted yet"))
     body = "".join(
         f'<tr><td class="none">{name}</td><td class="wrap">{fact}</td></tr>' for name, fact in facts
     )
@@ -213,6 +216,8 @@ def _lasted(one: dict[str, Any]) -> str:
     if not one["started"]:
         return "–"
     began = datetime.fromisoformat(one["started"])
+    if not one["ended"] and one["state"] != "open":
+        return "–"
     ended = datetime.fromisoformat(one["ended"]) if one["ended"] else datetime.now(UTC)
     seconds = int((ended - began).total_seconds())
     hours, rest = divmod(seconds, 3600)

@@ -19,6 +19,8 @@ SHAPES = {
     "stale": "▲",
     "failed": "✖",
     "stopped": "■",
+    # Captured frames tell nothing of their line.
+    "unknown": "?",
 }
 BOOKS = {"ok": "●", "building": "○", "bad": "✖", "unverifiable": "◌"}
 LINES = 8
