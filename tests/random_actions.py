@@ -14,7 +14,7 @@ from math import isfinite
 from conftest import until
 from page_reader import Shown, shown
 from playwright.sync_api import Error, Locator, Page
-from watched_page import TABS, Watched, rested, show
+from watched_page import COUNTS_S, TABS, Watched, rested, show
 
 # Rows that a plot's source holds at most: rollovers of lines, candles, marks, and of heat maps.
 MOST_ROWS = 6_000

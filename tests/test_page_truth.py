@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from conftest import until
 from page_reader import shown
-from watched_page import TABS, Watched, rested, show, watching
+from watched_page import COUNTS_S, TABS, Watched, rested, show, watching
 
 pytestmark = pytest.mark.browser
 # Often enough that each has happened within the first half minute.

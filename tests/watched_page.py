@@ -37,6 +37,8 @@ PARTS = {
 TABS = tuple(PARTS)
 # A page draws tables at most so often; what it has is then on the page too.
 REST_S = 1.5
+# A page that fell behind reads once a minute at most what it did not see.
+COUNTS_S = 180.0
 
 # So that a test can cut the connections of a page.
 KEEP_SOCKETS = """
