@@ -14,10 +14,9 @@ from typing import Any
 
 import holoviews as hv
 import panel as pn
-import requests
 from panel.io.resources import LOCAL_DIST
 
-from monitor import lock, plain_serve, role
+from monitor import client, lock, plain_serve, role
 from monitor.archive import Archive
 from monitor.batches import Batch
 from monitor.beat import Arrivals
@@ -110,7 +109,7 @@ class Shared:
         try:
             body = {"action": action, "sources": list(sources)}
             self._about |= self._call("POST", "/sources", body)
-        except (requests.RequestException, ConnectionError, ValueError) as error:
+        except (*client.ERRORS, ConnectionError, ValueError) as error:
             return f"{action} failed: {error}"
         note = self._about.get("note")
         names = "".join(f"{source['source']} " for source in sources) or "all sources "
@@ -120,7 +119,7 @@ class Shared:
         """Have the collector do something about alerts; return what went wrong, if anything."""
         try:
             self._about |= {"rules": self._call("POST", "/alerts", wanted)["rules"]}
-        except (requests.RequestException, ConnectionError, ValueError) as error:
+        except (*client.ERRORS, ConnectionError, ValueError) as error:
             return f"{wanted['action']} failed: {error}"
         return ""
 
@@ -138,7 +137,7 @@ class Shared:
     def _attach(self, held: lock.Held, in_force: Batch) -> None:
         """Begin anew, with what is active since before the rows that are still to be had."""
         alerts: dict[str, Any] = {}
-        with contextlib.suppress(requests.RequestException, ConnectionError):
+        with contextlib.suppress(*client.ERRORS, ConnectionError):
             alerts = self._call("GET", "/alerts", timeout_s=TIMEOUT_S)
         self._live.attach(held, alerts, in_force)
         self._attached_ns = time.time_ns()
@@ -165,7 +164,7 @@ class Shared:
             if self._held is None:
                 self._about = told
             else:
-                with contextlib.suppress(requests.RequestException, ConnectionError):
+                with contextlib.suppress(*client.ERRORS, ConnectionError):
                     told |= self._answer()
                 # What a collector that does not answer said before stays, until it is too old.
                 self._about = {**self._about, **told}
@@ -192,13 +191,7 @@ class Shared:
         held = self._locate()
         if held is None:
             raise ConnectionError(f"expected a running collector on {self.folder}, found none")
-        answer = requests.request(
-            method,
-            f"http://{held.address}{path}",
-            json=body,
-            headers={"Authorization": f"Bearer {held.token}"},
-            timeout=timeout_s,
-        )
+        answer = client.request(held, method, path, body, timeout_s)
         if answer.status_code == REFUSED:
             raise ValueError(answer.json()["error"])
         # Of what is unwell the health says so by its status, and answers all the same.

@@ -10,7 +10,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import lock, recordings
+from monitor.child import command_of
 from monitor.queries import Result
 from monitor.segments import iso
 
@@ -207,7 +207,7 @@ class Archive:
             **job.options,
         }
         child = subprocess.Popen(
-            [sys.executable, "-m", "monitor.archive_worker", json.dumps(told)],
+            command_of("archive_worker", json.dumps(told)),
             # It ends when this end is closed, be it by the death of this process.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

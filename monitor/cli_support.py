@@ -106,9 +106,10 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
     if not venues:
         yield {}
         return
+    from monitor.child import command_of
     from monitor.config import Endpoint
 
-    command = [sys.executable, "-m", "monitor.simulate", *venues, "--rate", str(SIMULATOR_RATE)]
+    command = command_of("simulate", *venues, "--rate", str(SIMULATOR_RATE))
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as child:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
+from monitor import client
 from monitor.batches import Batch, concat, from_wire
 from monitor.lock import Held
 from monitor.present import SILENT_NS
@@ -52,7 +54,9 @@ class Follower:
         self._closing.set()
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            connection.sock.close()
+            # A close would not wake the thread that reads.
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
         self._thread.join(TIMEOUT_S)
 
     def _run(self) -> None:
@@ -65,11 +69,9 @@ class Follower:
             self._closing.wait(RETRY_S)
 
     def _follow(self, held: Held) -> None:
-        connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
+        connection = client.tail(held, self._leads_to_now)
         self._connection = connection
         try:
-            path = "/tail?now=1" if self._leads_to_now else "/tail"
-            connection.request("GET", path, headers={"Authorization": f"Bearer {held.token}"})
             response = connection.getresponse()
             if response.status != http.client.OK:
                 return

@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import requests
-
+from monitor import client
 from monitor.batches import Batch
 from monitor.hub import Hub
 from monitor.lock import Held
@@ -128,7 +127,7 @@ class Live:
             with open_recording(self._folder, recording) as opened:
                 opened.use_one_thread()
                 past = opened.past_below(number, from_ns)
-        except (ValueError, requests.RequestException, *FILE_ERRORS) as error:
+        except (ValueError, *client.ERRORS, *FILE_ERRORS) as error:
             why = str(error).splitlines()[0]
             log.warning("what %s holds of before is not counted: %s", recording, why)
             with self._lock:

@@ -8,12 +8,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import requests
 from tornado.ioloop import IOLoop
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler
 
-from monitor import lock
+from monitor import client, lock
 from monitor.hub import Hub
 from monitor.layouts import Shared
 from monitor.present import UP
@@ -67,8 +66,8 @@ def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
     """Return what the collector answers; where it does not, what the page itself knows."""
     held = lock.holder(folder)
     if held is not None:
-        with contextlib.suppress(requests.RequestException):
-            answer = requests.get(f"http://{held.address}{path}", timeout=ANSWER_S)
+        with contextlib.suppress(*client.ERRORS):
+            answer = client.request(held, "GET", path, timeout_s=ANSWER_S)
             return answer.status_code, answer.headers["Content-Type"], answer.content
     if path == "/metrics":
         # What the page counts itself follows.

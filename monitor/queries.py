@@ -8,7 +8,6 @@ import os
 import re
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from monitor import exact, recordings
 from monitor.batches import KINDS
 from monitor.catalogue import Entry
+from monitor.child import command_of
 from monitor.query_worker import ORIGINS, READY
 from monitor.ready_made import NAMES
 
@@ -190,7 +190,7 @@ def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Windo
 
 def _in_child(job: bytes, wall_s: float, cancelled: Event) -> Result:
     with subprocess.Popen(
-        [sys.executable, "-m", "monitor.query_worker"],
+        command_of("query_worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

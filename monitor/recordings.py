@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import requests
 
 from monitor import catalogue as segment_catalogue
-from monitor import lock, past, streams
+from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
@@ -344,12 +343,8 @@ def _part(file: Path) -> Part:
 
 def _ask_for_copy(held: lock.Held) -> Path:
     try:
-        answer = requests.post(
-            f"http://{held.address}/snapshot",
-            headers={"Authorization": f"Bearer {held.token}"},
-            timeout=SNAPSHOT_TIMEOUT_S,
-        )
+        answer = client.request(held, "POST", "/snapshot", timeout_s=SNAPSHOT_TIMEOUT_S)
         answer.raise_for_status()
         return Path(answer.json()["path"])
-    except (requests.RequestException, KeyError) as error:
+    except (*client.ERRORS, KeyError) as error:
         raise OSError(f"expected a copy of the open segment, found {line(error)}") from error

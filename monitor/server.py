@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor import lock
+from monitor.child import command_of
 from monitor.exposure import Exposure, check
 from monitor.gate import COOKIE, HEADERS, Gate, guard
 from monitor.login import Desk, routes
@@ -68,7 +69,7 @@ def _collector(folder: Path, arguments: list[str]) -> Iterator[None]:
     if held is None:
         # Its own session: Ctrl-C and the death of the page must not reach it.
         child = subprocess.Popen(
-            [sys.executable, "-m", "monitor.cli", *arguments],
+            command_of("cli", *arguments),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             start_new_session=True,

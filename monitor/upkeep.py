@@ -21,6 +21,7 @@ import duckdb
 
 from monitor.batches import KINDS
 from monitor.catalogue import INDEX, entries
+from monitor.child import command_of
 from monitor.config import RetentionSettings
 from monitor.segments import (
     FILE_ERRORS,
@@ -69,7 +70,7 @@ class Upkeep:
             self._due_s = time.monotonic() + EVERY_S
             gb = self._settings.total_gb
             job = [str(self._folder), time.time_ns(), self._settings.days, gb and int(gb * 1e9)]
-            command = [sys.executable, "-m", "monitor.upkeep", json.dumps(job)]
+            command = command_of("upkeep", json.dumps(job))
             # Standard output is the collector's own.
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
 

@@ -34,8 +34,8 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed exact lock rules turns users",
-    "batches quote_assets sources",
+    "_rust_feed child exact lock rules turns users",
+    "batches client quote_assets sources",
     "config",
     "exposure",
     "gate role",

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,10 +42,18 @@ def place(url: str) -> Place:
     return Place(parts.hostname or "", parts.port or PORTS[parts.scheme], secure)
 
 
+def is_local(host: str) -> bool:
+    """Whether a host is this machine, to which nothing goes by a proxy."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
 def proxy(at: Place) -> str | None:
     """Return the proxy that the environment puts before a host, None if there is none."""
     url = getproxies().get("https" if at.is_secure else "http")
-    if not url or proxy_bypass(at.host):
+    if not url or is_local(at.host) or proxy_bypass(at.host):
         return None
     parts = urlsplit(url if "://" in url else f"//{url}")
     return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname

@@ -12,6 +12,7 @@ import requests
 
 from monitor.feeds import transport
 from monitor.feeds.key import Key
+from monitor.feeds.reach import is_local, place
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20
@@ -40,6 +41,10 @@ class Answer(NamedTuple):
     body: str | None
     kind: str = ""
     why: str = ""
+
+
+def _without_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 class Rest:
@@ -80,6 +85,9 @@ class Rest:
     def _run(self) -> None:
         with requests.Session() as session:
             session.headers.update(self._headers)
+            session.trust_env = not is_local(place(self._base_url).host)
+            # The environment tells proxies, but no login: `.netrc` is nobody's key of a venue.
+            session.auth = _without_login
             while not self._closing.is_set():
                 wanted = self._waiting.get()
                 if wanted is None:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import websocket
 
 from monitor import __version__
+from monitor.feeds.reach import is_local, place
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10
@@ -113,6 +114,9 @@ def readable(lines: Sequence[Line], wait_s: float = READ_TIMEOUT_S) -> list[Line
 @contextmanager
 def connect(url: str) -> Iterator[Line]:
     """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
+    host = place(url).host
+    # The library heeds who is to be reached without a proxy only if a proxy is named.
+    directly = {"http_proxy_host": host, "http_no_proxy": [host]} if is_local(host) else {}
     try:
         ws = websocket.create_connection(
             url,
@@ -121,6 +125,7 @@ def connect(url: str) -> Iterator[Line]:
             header=HEADERS,
             enable_multithread=False,
             skip_utf8_validation=True,
+            **directly,
         )
     except websocket.WebSocketBadStatusException as error:
         # Its own text holds all headers and the body.
