@@ -16,7 +16,7 @@ import duckdb
 
 from monitor.batches import KINDS
 from monitor.incidents import LOSSES, RESTATED
-from monitor.segments import FILE_ERRORS, About, last_about, ord_span
+from monitor.segments import FILE_ERRORS, About, by_number, last_about, ord_span
 
 INDEX = "index.json"
 VERSION = 3
@@ -47,7 +47,7 @@ def entries(path: Path) -> dict[Path, Entry | None]:
     known = _load(path / INDEX)
     found: dict[Path, Entry | None] = {}
     kept: dict[str, Any] = {}
-    for file in sorted(path.glob("*.duckdb")):
+    for file in sorted(path.glob("*.duckdb"), key=by_number):
         stamp = _stamp(file)
         if entry := _entry(known.get(file.name), stamp):
             kept[file.name] = known[file.name]

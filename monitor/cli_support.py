@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -194,7 +194,8 @@ def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
                 f"expected all rows recorded, found {recorder.unrecorded_rows} that failed"
             )
     except BaseException:
-        recorder.close()
+        with suppress(OSError):
+            recorder.close()
         shutil.rmtree(recorder.folder, ignore_errors=True)
         raise
 

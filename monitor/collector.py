@@ -134,10 +134,16 @@ class Collector:
         self._feeds.close()
         self._draining.set()
         self._pump.join(DRAIN_REST_S)
-        if self._recorder:
-            self._recorder.close()
-        self._delivery.close()
-        return self._recorder.digest if self._recorder else Digest().hexdigest()
+        try:
+            if self._recorder:
+                self._recorder.close()
+        finally:
+            self._delivery.close()
+        if self._recorder is None:
+            return Digest().hexdigest()
+        if rows := self._recorder.unrecorded_rows:
+            raise OSError(f"expected all rows recorded, found {rows:,} that were not")
+        return self._recorder.digest
 
     def tick(self) -> None:
         """Every 100 ms: the clock row, and instrument rows for a segment that has none yet."""
@@ -314,7 +320,8 @@ class Terminal:
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
     """Collect until SIGTERM, SIGINT or `seconds` have passed; return the digest of the recording.
 
-    Raises lock.LockedError if another collector works on the folder.
+    Raises lock.LockedError if another collector works on the folder, OSError in the end if rows
+    were not recorded.
     """
     with lock.hold(options.folder) as held, contextlib.ExitStack() as stack:
         for line in recovery.recover_all(options.folder):

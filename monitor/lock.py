@@ -1,4 +1,4 @@
-"""The lock of a recordings folder: one collector at a time, and where it listens."""
+"""Locks: a recordings folder has one collector at a time, and each recording one recorder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-NAME = ".lock"
+NAME, WRITER = ".lock", ".writer"
 READERS_S = 1.0
+MADE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class Held(NamedTuple):
@@ -25,8 +26,8 @@ class Held(NamedTuple):
     recording: str
 
 
-class LockedError(Exception):
-    """Another collector works on the folder."""
+class LockedError(OSError):
+    """Another process works on the folder, or it cannot be locked."""
 
 
 class Lock:
@@ -44,7 +45,7 @@ class Lock:
 def hold(folder: Path) -> Iterator[Lock]:
     """Hold the lock of `folder`; LockedError names the process that has it."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(folder / NAME, MADE, 0o600)
     try:
         _acquire(descriptor, folder)
         os.ftruncate(descriptor, 0)
@@ -64,9 +65,60 @@ def holder(folder: Path) -> Held | None:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _read(folder / NAME)
+    except OSError:
+        # Without locks there is no collector, and what is sealed is read all the same.
+        return None
     finally:
         os.close(descriptor)
     return None
+
+
+class Writer:
+    """The lock of one recording, held until `close`; LockedError if another recorder has it."""
+
+    def __init__(self, recording: Path) -> None:
+        self._file = recording / WRITER
+        self._descriptor = os.open(self._file, MADE, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._descriptor)
+            if isinstance(error, BlockingIOError):
+                told = f"expected no other recorder on {recording}, found one"
+                raise LockedError(told) from None
+            raise _without_locks(recording, error) from None
+
+    def close(self) -> None:
+        self._file.unlink(missing_ok=True)
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of a recording whose folder is gone."""
+        os.close(self._descriptor)
+
+
+def is_written(recording: Path) -> bool:
+    """Return whether a recorder works on a recording."""
+    try:
+        descriptor = os.open(recording / WRITER, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _without_locks(folder: Path, error: OSError) -> LockedError:
+    return LockedError(
+        f"expected a file system with locks (flock) at {folder}, found {error.strerror}:"
+        " record to a local disk"
+    )
 
 
 def _acquire(descriptor: int, folder: Path) -> None:
@@ -83,6 +135,8 @@ def _acquire(descriptor: int, folder: Path) -> None:
                     f"expected no other collector on {folder}, found the one of PID {pid}"
                 ) from None
             time.sleep(READERS_S / 20)
+        except OSError as error:
+            raise _without_locks(folder, error) from None
 
 
 def _read(file: Path) -> Held | None:

@@ -6,6 +6,7 @@ and seals it, which takes longer than rows should wait.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 import time
@@ -16,11 +17,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from monitor import lock
 from monitor._rust_feed import Digest
 from monitor.batches import Batch, concat
 from monitor.config import RecorderSettings
 from monitor.recovery import recover
-from monitor.segments import FILE_ERRORS, About, Journal, Segment, line, sync
+from monitor.segments import (
+    FILE_ERRORS,
+    About,
+    Identity,
+    Journal,
+    Segment,
+    line,
+    seal,
+    settle,
+    sync,
+)
 
 QUEUE_BYTES = 256 << 20
 # A journal so long is taken when nothing else is being settled; at most so long it becomes.
@@ -29,6 +41,10 @@ COMMIT_EVERY_S = 0.1
 RETRY_EVERY_S = 2.0
 LOOK_EVERY_S = 1.0
 CLOSE_S = 4.5
+# A copy that nobody has taken away by then was asked for by somebody who is gone.
+COPY_S = 120.0
+
+log = logging.getLogger(__name__)
 
 # Told of a change for the worse or the better: state, kind, detail, count of rows.
 OnStatus = Callable[[str, str, str, int | None], None]
@@ -79,6 +95,10 @@ class Recorder:
         self._closing = False
         self._snapshots: deque[tuple[Path, Future[Path]]] = deque()
         self._segment: Segment | None = None
+        # The files that are being written, and how many rows they have.
+        self._files: list[Identity] = []
+        self._open_rows = 0
+        self._writer: lock.Writer | None = None
         self._journal: Journal | None = None
         self._journal_number = 0
         self._settler = ThreadPoolExecutor(1, "settler")
@@ -87,9 +107,10 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Open the first segment, so that a folder that cannot be written is told at once."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        sync(self.folder.parent)
+        """Open the first segment, so that a folder that cannot be written is told at once.
+
+        LockedError if another recorder works on the recording.
+        """
         self._open_segment()
         self._thread.start()
 
@@ -129,15 +150,33 @@ class Recorder:
         return wanted.result(timeout_s)
 
     def close(self) -> None:
-        """Write what is queued, seal the segment and end the thread."""
+        """Write what is queued, seal the segment and end the thread.
+
+        OSError if that is not done in time: recovery seals it then.
+        """
         with self._lock:
             self._closing = True
             self._lock.notify()
         if self._thread.is_alive():
             self._thread.join(CLOSE_S)
-        self.state = "stopped"
+            if self._thread.is_alive():
+                raise OSError(f"expected {self.folder} sealed within {CLOSE_S:g} s, found it open")
+        if self.state != "failed":
+            self.state = "stopped"
 
     def _run(self) -> None:
+        try:
+            self._record()
+        except Exception as error:  # Whatever ends this thread is told of, and what comes counted.
+            log.exception("the recorder has ended")
+            with self._lock:
+                self._closing = True
+                self._refused_rows += sum(batch.row_count for _, batch in self._queue)
+                self._queue.clear()
+            self.state, self.trouble = "failed", f"{type(error).__name__}: {line(error)}"
+            self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
+
+    def _record(self) -> None:
         while True:
             with self._lock:
                 closing = self._lock.wait_for(self._wanted, COMMIT_EVERY_S) and self._closing
@@ -148,24 +187,47 @@ class Recorder:
             self._look_at_jobs()
             if queued:
                 self._write(concat(batch for _, batch in queued))
-            if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
+            if closing or time.monotonic() - self._looked_s >= LOOK_EVERY_S:
                 self._looked_s = time.monotonic()
                 self._tell_refused(refused_rows)
+                self._go_on(self._look_at_files)
                 self._look_at_space()
             for path, wanted in snapshots:
                 self._copy(path, wanted)
             if closing:
-                self._seal()
-                while self._jobs:
-                    self._jobs[-1].done.exception()
-                    self._look_at_jobs()
-                self._settler.shutdown()
+                self._end()
                 return
-            if self._segment and self._is_full(self._segment):
-                self._seal()
-                self._go_on(self._open_segment)
-            elif self._journal and self._journal.size_bytes() >= JOURNAL_BYTES:
-                self._settle(self._journal)
+            self._go_on(self._make_room)
+
+    def _make_room(self) -> None:
+        """Begin another segment or journal when this one is full."""
+        if self._segment and self._is_full(self._segment):
+            self._seal()
+            self._open_segment()
+        elif self._journal and self._journal.size_bytes() >= JOURNAL_BYTES:
+            self._settle(self._journal)
+
+    def _end(self) -> None:
+        self._seal()
+        while self._jobs:
+            self._jobs[-1].done.exception()
+            self._look_at_jobs()
+        self._settler.shutdown()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _look_at_files(self) -> None:
+        """Raise if what is written is there no longer: writing into it goes on without a word."""
+        try:
+            for file in self._files:
+                file.check()
+        except OSError:
+            self._lost_rows += self._open_rows
+            self._files, self._open_rows = [], 0
+            raise
+        for copy in self.folder.glob(".snapshot-*"):
+            if time.time() - copy.stat().st_mtime > COPY_S:
+                copy.unlink(missing_ok=True)
 
     def _wanted(self) -> bool:
         return self._closing or bool(self._snapshots)
@@ -176,6 +238,13 @@ class Recorder:
         return segment.size_bytes() >= self._settings.segment_mb * (1 << 20)
 
     def _open_segment(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sync(self.folder.parent)
+        if self._writer is not None and not lock.is_written(self.folder):
+            # Another folder stands in the place of the first.
+            self._writer.leave()
+            self._writer = None
+        self._writer = self._writer or lock.Writer(self.folder)
         number = self.segment_number
         while list(self.folder.glob(f"{number:03d}.duckdb*")):
             number += 1
@@ -188,6 +257,8 @@ class Recorder:
             segment.open_file.unlink(missing_ok=True)
             raise
         self._segment, self._journal_number = segment, 0
+        self._files = [Identity.of(segment.open_file), Identity.of(self._journal.file)]
+        self._open_rows = 0
         self.segment_number = number + 1
         self._opened_s = time.monotonic()
 
@@ -212,7 +283,8 @@ class Recorder:
         self._journal_number += 1
         about = About(self.folder.name, self._started, None, "open", self._sources, None)
         self._journal = Journal(segment.file, self._journal_number, about)
-        self._submit(partial(_take, segment, full), segment)
+        self._files = [Identity.of(segment.open_file), Identity.of(self._journal.file)]
+        self._submit(partial(settle, segment, full), segment)
 
     def _submit(
         self, job: Callable[[], Any], segment: Segment | None = None, tell: bool = False
@@ -247,6 +319,7 @@ class Recorder:
             self._fail(batch, error)
             return
         self._digest.update(dict(batch.kinds))
+        self._open_rows += batch.row_count
         if self.state == "failed":
             self.state, self.trouble = "recording", ""
             self._on_status("connected", "recording", "recording again", self.unrecorded_rows)
@@ -261,6 +334,7 @@ class Recorder:
         if self._segment is not None:
             self._abandon(self._segment)
         self._segment = self._journal = None
+        self._files, self._open_rows = [], 0
         if self.state != "failed":
             self.state, self.trouble = "failed", line(error)
             self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
@@ -268,7 +342,7 @@ class Recorder:
     def _abandon(self, segment: Segment) -> None:
         """Have it closed by the thread that uses it; recovery waits until rows are written."""
         self._submit(segment.abandon)
-        if segment.open_file not in self._abandoned:
+        if segment.open_file.exists() and segment.open_file not in self._abandoned:
             self._abandoned.append(segment.open_file)
 
     def _tell_refused(self, rows: int) -> None:
@@ -294,8 +368,9 @@ class Recorder:
         segment, journal = self._segment, self._journal
         if segment is None or journal is None:
             return
-        self._submit(partial(_seal, segment, journal, time.time_ns(), self.digest), segment)
+        self._submit(partial(seal, segment, journal, time.time_ns(), self.digest), segment)
         self._segment = self._journal = None
+        self._files, self._open_rows = [], 0
 
     def _copy(self, path: Path, wanted: Future[Path]) -> None:
         if self._journal is not None and self._journal.has_ords:
@@ -304,24 +379,6 @@ class Recorder:
             wanted.set_exception(FileNotFoundError("expected an open segment, found none"))
         else:
             self._submit(partial(_copy, self._segment, path, wanted))
-
-
-def _take(segment: Segment, journal: Journal) -> None:
-    try:
-        segment.take(journal.con)
-    except FILE_ERRORS:
-        journal.close()
-        raise
-    journal.remove()
-
-
-def _seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
-    try:
-        segment.seal(ended, digest, journal=journal.con)
-    except FILE_ERRORS:
-        journal.close()
-        raise
-    journal.remove()
 
 
 def _copy(segment: Segment, path: Path, wanted: Future[Path]) -> None:

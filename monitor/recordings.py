@@ -297,7 +297,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
     losses = sum(entry.losses for entry in known)
     damaged = len(known) < len(parts)
     held = lock.holder(folder)
-    is_open = held is not None and held.recording == path.name
+    is_open = (held is not None and held.recording == path.name) or lock.is_written(path)
     left_open = [] if is_open else left_open_in(path)
     states = {about.state for about in abouts}
     last = abouts[-1] if abouts else None

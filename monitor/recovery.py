@@ -8,6 +8,7 @@ from pathlib import Path
 
 import duckdb
 
+from monitor import lock
 from monitor.segments import (
     FILE_ERRORS,
     JOURNAL_SUFFIX,
@@ -17,6 +18,7 @@ from monitor.segments import (
     WRITER,
     About,
     Segment,
+    by_number,
     last_about,
     line,
     ord_span,
@@ -32,17 +34,29 @@ LOG_STEP = 4096
 
 
 def recover_all(folder: Path) -> list[str]:
-    """Seal every segment left open; return a line for each. Call only with the lock held."""
-    for stale in folder.glob("*/.snapshot-*"):
+    """Seal every segment left open; return a line for each. Call only with the lock held.
+
+    A recording that another recorder works on (`ingest`, `replay --record`) is left alone, and so
+    is one elsewhere that a link leads to.
+    """
+    told = []
+    for recording in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if not (recording.is_symlink() or lock.is_written(recording)):
+            told += [line for file in _left_open(recording) if (line := recover(file))]
+    return told
+
+
+def _left_open(recording: Path) -> list[Path]:
+    """Return the segments left open, those included of which only journals are left."""
+    for stale in recording.glob(".snapshot-*"):
         stale.unlink(missing_ok=True)
-    marks = (OPEN_SUFFIX, JOURNAL_SUFFIX)
     left = {
         file.with_name(file.name.partition(mark)[0] + OPEN_SUFFIX)
-        for mark in marks
-        for file in folder.glob(f"*/*.duckdb{mark}*")
+        for mark in (OPEN_SUFFIX, JOURNAL_SUFFIX)
+        for file in recording.glob(f"*.duckdb{mark}*")
         if not file.name.endswith(DAMAGED_SUFFIX)
     }
-    return [told for open_file in sorted(left) if (told := recover(open_file))]
+    return sorted(left, key=by_number)
 
 
 def recover(open_file: Path) -> str:

@@ -158,6 +158,26 @@ class Journal:
         remove(self.file)
 
 
+def settle(segment: Segment, journal: Journal) -> None:
+    """Have a segment take a journal, and remove that."""
+    try:
+        segment.take(journal.con)
+    except FILE_ERRORS:
+        journal.close()
+        raise
+    journal.remove()
+
+
+def seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
+    """Seal a segment with its last journal, and remove that."""
+    try:
+        segment.seal(ended, digest, journal=journal.con)
+    except FILE_ERRORS:
+        journal.close()
+        raise
+    journal.remove()
+
+
 def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """Open a database of all kinds; a new one tells what it is about."""
     is_new = not file.exists()
@@ -223,11 +243,40 @@ def publish(open_file: Path, file: Path) -> None:
 
 
 def remove(file: Path) -> None:
-    """Remove a database with all that belongs to it; what is not there is none the worse."""
-    for one in (file, file.with_name(file.name + LOG_SUFFIX)):
-        one.unlink(missing_ok=True)
-    # What did not fit into its memory.
-    shutil.rmtree(file.with_name(f"{file.name}.tmp"), ignore_errors=True)
+    """Remove a database, its log and what did not fit into its memory; missing ones are ignored."""
+    for one in (file, file.with_name(file.name + LOG_SUFFIX), file.with_name(f"{file.name}.tmp")):
+        discard(one)
+
+
+def discard(path: Path) -> None:
+    """Remove a file, or a folder with all that it holds; a missing one is ignored."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+class Identity(NamedTuple):
+    """A file by its place and by what stands there, to see whether it still does."""
+
+    path: Path
+    inode: tuple[int, int]
+
+    @staticmethod
+    def of(path: Path) -> Identity:
+        found = path.stat()
+        return Identity(path, (found.st_dev, found.st_ino))
+
+    def check(self) -> None:
+        """Raise FileNotFoundError if the file is not there, or another one is."""
+        try:
+            if Identity.of(self.path) == self:
+                return
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        raise FileNotFoundError(
+            f"expected {self.path} where it was made, found that it was moved or deleted"
+        )
 
 
 def last_about(con: duckdb.DuckDBPyConnection) -> About:
@@ -278,6 +327,12 @@ def superseded(spans: Sequence[tuple[int, int]]) -> set[int]:
         if first <= last
         and any(a <= first and last <= b and (a, b) != (first, last) for a, b in spans)
     }
+
+
+def by_number(file: Path) -> tuple[int, str]:
+    """Return what segments are sorted by: their number, which outgrows its three digits."""
+    number = file.name.partition(".")[0]
+    return (int(number) if number.isdecimal() else 0, file.name)
 
 
 def sync(path: Path) -> None:

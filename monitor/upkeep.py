@@ -26,6 +26,7 @@ from monitor.config import RetentionSettings
 from monitor.segments import (
     FILE_ERRORS,
     WRITER,
+    discard,
     last_about,
     line,
     publish,
@@ -36,6 +37,8 @@ from monitor.segments import (
 
 DAY_NS = 86_400_000_000_000
 FIRST_S, EVERY_S = 10.0, 3600.0
+# A clock that jumps by more than this is held to be wrong, before a machine to have been off.
+HOLE_NS = 60 * DAY_NS
 COMPACTING_SUFFIX = ".compacting"
 REMOVED = "removed.json"
 NICENESS = 10
@@ -91,23 +94,31 @@ def main() -> None:
 def compact(folder: Path, now_ns: int) -> Iterator[str]:
     """Make one file of the segments of each day that is over, of every recording."""
     for recording in _recordings(folder):
-        for stale in recording.glob(f"*{COMPACTING_SUFFIX}*"):
-            stale.unlink()
-        segments = list(survey(recording))
-        for at in sorted(superseded([one.ords for one in segments]), reverse=True):
-            inner = segments.pop(at)
-            inner.file.unlink()
-            yield f"{_name(inner.file)}: removed, for another file holds its rows"
-        today = now_ns // DAY_NS
-        for day, group in groupby(segments, lambda one: one.day):
-            parts = list(group)
-            if day < today and len(parts) > 1:
-                try:
-                    _join(parts)
-                except (*FILE_ERRORS, ValueError) as error:
-                    yield f"{_name(parts[0].file)}: expected to be compacted, found {line(error)}"
-                else:
-                    yield f"{_name(parts[0].file)}: holds the rows of {len(parts)} segments now"
+        try:
+            yield from _compact(recording, now_ns)
+        except (*FILE_ERRORS, ValueError) as error:
+            # One that is being deleted, or cannot be changed, keeps none of the others.
+            yield f"{recording.name}: expected to be kept up, found {line(error)}"
+
+
+def _compact(recording: Path, now_ns: int) -> Iterator[str]:
+    for stale in recording.glob(f"*{COMPACTING_SUFFIX}*"):
+        discard(stale)
+    segments = list(survey(recording))
+    for at in sorted(superseded([one.ords for one in segments]), reverse=True):
+        inner = segments.pop(at)
+        inner.file.unlink()
+        yield f"{_name(inner.file)}: removed, for another file holds its rows"
+    today = now_ns // DAY_NS
+    for day, group in groupby(segments, lambda one: one.day):
+        parts = list(group)
+        if day < today and len(parts) > 1:
+            try:
+                _join(parts)
+            except (*FILE_ERRORS, ValueError) as error:
+                yield f"{_name(parts[0].file)}: expected to be compacted, found {line(error)}"
+            else:
+                yield f"{_name(parts[0].file)}: holds the rows of {len(parts)} segments now"
 
 
 def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | None) -> Iterator[str]:
@@ -115,18 +126,42 @@ def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | Non
 
     What a recording has lost in this way stands in its `removed.json`.
     """
-    segments = sorted(
-        (one for recording in _recordings(folder) for one in survey(recording)),
-        key=lambda one: one.times[1],
-    )
+    segments: list[Sealed] = []
+    for recording in _recordings(folder):
+        try:
+            segments += survey(recording)
+        except FILE_ERRORS as error:
+            yield f"{recording.name}: expected to be looked at, found {line(error)}"
+    segments.sort(key=lambda one: one.times[1])
+    trusted = _behind_holes(segments)
+    if days is not None and trusted:
+        yield (
+            f"{_name(segments[trusted].file)}: expected rows within {HOLE_NS // DAY_NS} days of"
+            f" those of {_name(segments[trusted - 1].file)}, found a hole: a clock may have been"
+            " wrong, and nothing before the hole is removed for its age"
+        )
+    # Nobody's clock is ahead of all rows by more than a day.
+    until_ns = min(now_ns, segments[-1].times[1] + DAY_NS) if segments else now_ns
     total = sum(one.size for one in segments)
-    for one in segments:
-        old = days is not None and one.times[1] < now_ns - days * DAY_NS
+    for at, one in enumerate(segments):
+        old = days is not None and at >= trusted and one.times[1] < until_ns - days * DAY_NS
         large = total_bytes is not None and total > total_bytes
-        if old or large:
+        if not (old or large):
+            continue
+        try:
             _remove(one)
+        except FILE_ERRORS as error:
+            yield f"{_name(one.file)}: expected to be removed, found {line(error)}"
+        else:
             total -= one.size
             yield f"{_name(one.file)}: removed, {'too old' if old else 'too large a folder'}"
+
+
+def _behind_holes(segments: list[Sealed]) -> int:
+    """Return where those begin that come after the last long time without rows."""
+    pairs = range(1, len(segments))
+    holes = [at for at in pairs if segments[at].times[1] - segments[at - 1].times[1] > HOLE_NS]
+    return holes[-1] if holes else 0
 
 
 def survey(recording: Path) -> Iterator[Sealed]:
@@ -200,7 +235,9 @@ def removed(recording: Path) -> list[dict[str, Any]]:
 
 
 def _recordings(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.is_dir() and any(path.glob("*.duckdb")))
+    """Return the recordings that are in the folder itself: what a link leads to is not ours."""
+    inside = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
+    return sorted(path for path in inside if any(path.glob("*.duckdb")))
 
 
 def _name(file: Path) -> str:

@@ -112,3 +112,43 @@ def test_the_oldest_segments_go_by_age_and_by_size(tmp_path: Path) -> None:
     assert deeds == ["a/001.duckdb: removed, too large a folder"]
     # Nothing is left of it.
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_folder_left_by_a_compaction_keeps_nothing_from_being_kept_up(tmp_path: Path) -> None:
+    made(tmp_path / "a", [MONDAY, MONDAY + HOUR_NS])
+    made(tmp_path / "b", [MONDAY, MONDAY + HOUR_NS])
+    # What DuckDB spilled, whose process was killed.
+    left = tmp_path / "a" / f"000.duckdb{COMPACTING_SUFFIX}.tmp"
+    left.mkdir()
+    (left / "block").write_bytes(b"spilled")
+    deeds = list(compact(tmp_path, MONDAY + DAY_NS))
+    assert deeds == [f"{name}/000.duckdb: holds the rows of 2 segments now" for name in "ab"]
+    assert not left.exists()
+
+
+def test_what_a_link_leads_to_is_not_removed(tmp_path: Path) -> None:
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "recordings"
+    made(elsewhere / "linked", [MONDAY, MONDAY + HOUR_NS])
+    made(folder / "own", [MONDAY])
+    (folder / "linked").symlink_to(elsewhere / "linked")
+    assert list(compact(folder, MONDAY + DAY_NS)) == []
+    assert list(retain(folder, MONDAY + DAY_NS, None, 0)) == [
+        "own/000.duckdb: removed, too large a folder"
+    ]
+    assert len(list((elsewhere / "linked").glob("*.duckdb"))) == 2
+
+
+def test_a_clock_that_jumps_by_years_removes_nothing(tmp_path: Path) -> None:
+    year_ns = 365 * DAY_NS
+    made(tmp_path / "a", [MONDAY, MONDAY + DAY_NS])
+    now_ns = MONDAY + 73 * year_ns
+    assert list(retain(tmp_path, now_ns, 30.0, None)) == []
+    # It records on by the wrong clock.
+    made(tmp_path / "b", [now_ns])
+    (told,) = retain(tmp_path, now_ns + DAY_NS, 30.0, None)
+    assert "a clock may have been wrong" in told
+    assert len(list(tmp_path.glob("*/*.duckdb"))) == 3
+    # What comes after the hole goes by its age as ever.
+    made(tmp_path / "c", [now_ns + 40 * DAY_NS])
+    deeds = list(retain(tmp_path, now_ns + 40 * DAY_NS, 30.0, None))
+    assert deeds[1:] == ["b/000.duckdb: removed, too old"]
