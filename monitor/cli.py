@@ -97,7 +97,6 @@ def record(
         cli_support.fail(
             "expected at least one SOURCE such as binance:BTC-USDT, found none", cli_support.USAGE
         )
-    from monitor import lock
 
     with cli_support.simulators() as simulate:
         try:
@@ -107,7 +106,11 @@ def record(
             recording = (not no_record, raw, seconds, started_by, simulate)
             options = collector.Options(folder, parsed, endpoints, settings, *recording)
             digest = collector.run(options, cli_support.progress() if sys.stderr.isatty() else None)
-        except (lock.LockedError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:
+            from monitor.collector import UnrecordedError
+
+            if isinstance(error, UnrecordedError):
+                print(error.digest, flush=True)
             cli_support.fail(str(error), cli_support.FAILURE)
     print(digest, flush=True)
 

@@ -70,6 +70,14 @@ class Options(NamedTuple):
     simulate: Callable[[Collection[str]], dict[str, Endpoint]] | None = None
 
 
+class UnrecordedError(OSError):
+    """Rows were not recorded; `digest` is that of those which were."""
+
+    def __init__(self, rows: int, digest: str) -> None:
+        super().__init__(f"expected all rows recorded, found {rows:,} that were not")
+        self.digest = digest
+
+
 class Collector:
     """The running parts of a collector; implements what its HTTP port needs."""
 
@@ -142,7 +150,7 @@ class Collector:
         if self._recorder is None:
             return Digest().hexdigest()
         if rows := self._recorder.unrecorded_rows:
-            raise OSError(f"expected all rows recorded, found {rows:,} that were not")
+            raise UnrecordedError(rows, self._recorder.digest)
         return self._recorder.digest
 
     def tick(self) -> None:
@@ -320,8 +328,8 @@ class Terminal:
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
     """Collect until SIGTERM, SIGINT or `seconds` have passed; return the digest of the recording.
 
-    Raises lock.LockedError if another collector works on the folder, OSError in the end if rows
-    were not recorded.
+    Raises lock.LockedError if another collector works on the folder, UnrecordedError in the end if
+    rows were not recorded.
     """
     with lock.hold(options.folder) as held, contextlib.ExitStack() as stack:
         for line in recovery.recover_all(options.folder):

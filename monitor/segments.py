@@ -252,7 +252,7 @@ def discard(path: Path) -> None:
     """Remove a file, or a folder with all that it holds; a missing one is ignored."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
-    else:
+    elif path.exists() or path.is_symlink():
         path.unlink(missing_ok=True)
 
 

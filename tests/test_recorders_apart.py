@@ -36,7 +36,8 @@ def test_a_collector_that_starts_leaves_what_others_record_alone(
     folder = tmp_path / "recordings"
     record(folder / "past", quotes(60, MS * 100))
     replay = background("replay", "past", "--record", "again")
-    until(lambda: lock.is_written(folder / "again"), "the second recorder")
+    until(lambda: list(folder.glob("again/*.open")), "the second recorder")
+    assert lock.is_written(folder / "again")
     assert {one["id"]: one["state"] for one in recordings.catalogue(folder)}["again"] == "open"
     # Another one may not write there.
     with pytest.raises(lock.LockedError, match="no other recorder"):
@@ -82,7 +83,7 @@ def test_a_folder_that_is_taken_away_is_reported_and_recording_goes_on(
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert out == ""
+    assert len(out.strip()) == 64
     assert "expected all rows recorded, found " in err
     assert "Traceback" not in err
     (described,) = recordings.catalogue(folder)
