@@ -30,6 +30,7 @@ from monitor.delivery import Delivery
 from monitor.feeds import Feeds
 from monitor.health import Health
 from monitor.hooks import alerts
+from monitor.loop import steady
 from monitor.metrics import Metrics
 from monitor.pipeline import Graph, Sink
 from monitor.present import Present
@@ -335,7 +336,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         for line in recovery.recover_all(options.folder):
             print(line, file=sys.stderr)
         collector = Collector(options)
-        loop = tornado.ioloop.IOLoop.current()
+        loop = steady()
         (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
         server = tornado.httpserver.HTTPServer(control.application(collector))
         server.add_socket(sock)

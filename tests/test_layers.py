@@ -34,7 +34,7 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed child exact lock rules turns users",
+    "_rust_feed child exact lock loop rules turns users",
     "batches client quote_assets sources",
     "config",
     "exposure",

@@ -1,0 +1,18 @@
+"""The event loop's clock: timers must not follow the wall clock, which is set back and forth."""
+
+from __future__ import annotations
+
+import time
+
+import tornado.ioloop
+
+
+def steady() -> tornado.ioloop.IOLoop:
+    """Return this thread's event loop, with timers that run on monotonic time.
+
+    Tornado's `PeriodicCallback` reckons by `IOLoop.time`, the wall clock: set back by an hour, it
+    stands still for an hour. Tornado's documentation allows another clock in its place.
+    """
+    loop = tornado.ioloop.IOLoop.current()
+    loop.time = time.monotonic  # type: ignore[method-assign]
+    return loop
