@@ -28,6 +28,12 @@ class Feed:
     def clock(self, now_ns: int, offset_ns: int, recorder_lag_ms: float) -> None:
         """Write a clock row; `now_ns` is in ns since 1970."""
 
+    def step(self, by_ns: int) -> None:
+        """Say that the clock of `now_ns` is about to be set forward by so many ns.
+
+        Sessions do not take that for time in which nothing came.
+        """
+
     def status(
         self,
         now_ns: int,

@@ -83,7 +83,9 @@ class Health:
 
     def _age_ms(self, source: dict[str, Any]) -> float | None:
         last_ns = source["last_ns"]
-        return None if last_ns is None else max(0, self._present.now_ns() - last_ns) / 1e6
+        return (
+            None if last_ns is None else max(0, self._present.at_ns(self._now_ns) - last_ns) / 1e6
+        )
 
     def _follow_states(self, rows: pa.RecordBatch) -> None:
         of_symbols = rows.filter(pc.equal(rows["scope"], "symbol"))

@@ -209,7 +209,7 @@ class Hub:
                 return np.empty(0)
             now_ns = self.now_ns
             if self._present and self.is_silent:
-                now_ns = max(now_ns, self._present.now_ns())
+                now_ns = self._present.at_ns(now_ns)
             return ring.column(name)[ring.column("ts_recv") > now_ns - span_ns]
 
     def candles(self, instrument: Instrument, interval_s: int, cursor: int) -> tuple[int, Columns]:
@@ -233,7 +233,7 @@ class Hub:
         return self.silence_ms > SILENT_NS / 1e6
 
     def _age_ms(self, since_ns: int) -> float:
-        now_ns = self._present.now_ns() if self._present else self.now_ns
+        now_ns = self._present.at_ns(self.now_ns) if self._present else self.now_ns
         return max(0, now_ns - since_ns) / 1e6
 
     def sources(self) -> list[SourceStatus]:

@@ -51,6 +51,14 @@ class Present:
         """Return how long this process has run since rows last came, however old they were."""
         return self.awake_s() - self._arrived_awake_s
 
+    def at_ns(self, newest_ns: int) -> int:
+        """Return what time it is: this machine's, or that of rows whose clock is ahead of it.
+
+        It is so for a while after the wall clock was set back.
+        """
+        since_ns = round((self._monotonic_s() - self._arrived_s) * 1e9)
+        return max(self.now_ns(), newest_ns + since_ns)
+
     def silence_ns(self, newest_ns: int) -> int:
         """Return how old the newest row is, or how long ago it came if that is longer.
 

@@ -91,6 +91,19 @@ def test_silence_is_stale_until_data_comes() -> None:
     assert told({**rule, "match": "binance:*"}, stream) == []
 
 
+def test_time_that_the_clock_was_set_forward_by_is_no_silence() -> None:
+    stream = Stream()
+    stream.quote(0.0, 99.0, 101.0)
+    stream.clocks(0.1, 2.0)
+    stream.add("status", 1.95, scope="feed", state="connected", kind="clock_jump")
+    # A day later by the wall clock, a tenth of a second later by any other.
+    stream.clocks(86_402.0, 86_404.0)
+    rule = {"kind": "stale", "age_s": 3.0}
+    (signal,) = told(rule, stream)
+    assert signal[1:] == ("warn", "stale: 3 s, at or above 3")
+    assert 86_402.9 <= signal[0] <= 86_403.1
+
+
 def test_a_backfilled_trade_is_neither_a_price_of_now_nor_a_sign_of_life() -> None:
     stream = Stream()
     stream.add("trade", 0.0, price=100.0, size=1.0)

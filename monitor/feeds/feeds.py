@@ -147,12 +147,15 @@ class Feeds:
     def tick(self, recorder_lag_ms: float) -> None:
         """Write the clock row, and open connections that turned out to be wanted: every 100 ms."""
         self._open_parts()
-        step_ns = self._clock.discipline()
-        now_ns = self._clock.now_ns()
-        if step_ns:
-            detail = f"the wall clock was stepped by {step_ns / 1e6:.0f} ms"
-            self._feed.status(now_ns, "feed", "connected", "clock_jump", detail)
-        self._feed.clock(now_ns, self._clock.offset_ns, recorder_lag_ms)
+        self._clock.discipline(self._tell_step)
+        self._feed.clock(self._clock.now_ns(), self._clock.offset_ns, recorder_lag_ms)
+
+    def _tell_step(self, now_ns: int, step_ns: int, forward_ns: int) -> None:
+        """Write down that the wall clock was stepped, before any row has a time of after it."""
+        detail = f"the wall clock was stepped by {step_ns / 1e6:.0f} ms"
+        by_ms = abs(step_ns) // 1_000_000
+        self._feed.status(now_ns, "feed", "connected", "clock_jump", detail, by_ms)
+        self._feed.step(forward_ns)
 
     def announce(self) -> None:
         """Write all instrument rows anew, as at the start of a segment."""

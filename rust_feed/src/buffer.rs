@@ -1,7 +1,7 @@
 //! The bounded buffer between sessions and the pipeline: numbers rows, drops the oldest when full.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct Buffer {
     filled: Condvar,
     capacity_rows: usize,
     overflows: AtomicU64,
+    /// By how much the receive clock was set forward in all, in ns.
+    stepped_ns: AtomicI64,
 }
 
 #[derive(Debug, Default)]
@@ -52,7 +54,8 @@ impl Buffer {
     /// `capacity_rows` bounds the rows of the kinds that may be dropped.
     pub fn new(capacity_rows: usize) -> Self {
         let (inner, filled, overflows) = (Mutex::default(), Condvar::new(), AtomicU64::new(0));
-        Buffer { inner, filled, capacity_rows, overflows }
+        let stepped_ns = AtomicI64::new(0);
+        Buffer { inner, filled, capacity_rows, overflows, stepped_ns }
     }
 
     pub fn intern(&self, text: &str) -> Name {
@@ -105,6 +108,16 @@ impl Buffer {
     /// How often it was full: once more means that books want to be written whole again.
     pub fn overflows(&self) -> u64 {
         self.overflows.load(Ordering::Relaxed)
+    }
+
+    /// The receive clock is about to be set forward: that is no time in which nothing came.
+    pub fn step(&self, by_ns: i64) {
+        self.stepped_ns.fetch_add(by_ns, Ordering::SeqCst);
+    }
+
+    /// By how much the receive clock was set forward in all, in ns.
+    pub fn stepped_ns(&self) -> i64 {
+        self.stepped_ns.load(Ordering::SeqCst)
     }
 
     /// How many rows wait to be drained.

@@ -19,6 +19,7 @@ mod instruments;
 mod polled;
 mod repeats;
 mod report;
+mod stepped;
 mod trades;
 mod verdicts;
 mod witness;

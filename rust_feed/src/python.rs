@@ -57,6 +57,10 @@ impl Feed {
         });
     }
 
+    fn step(&self, by_ns: i64) {
+        self.buffer.step(by_ns);
+    }
+
     #[pyo3(signature = (now_ns, scope, state, kind, detail=None, count=None))]
     fn status(
         &self,

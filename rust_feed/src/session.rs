@@ -15,6 +15,7 @@ mod options;
 mod polling;
 mod resolve;
 mod standby;
+mod stepped;
 mod twice;
 mod watch;
 mod wire;
@@ -73,6 +74,8 @@ pub struct Session {
     /// How many connections share what the venue allows in requests.
     sharing: usize,
     watch: Watch,
+    /// By how much the clock was set forward in all when time was last looked at.
+    stepped_ns: i64,
     shown: Vec<Shown>,
     /// The symbols that are still followed after this session; None if all of its own are.
     kept: Option<Vec<String>>,
@@ -131,6 +134,7 @@ impl Session {
             parts: None,
             sharing: 1,
             watch: Watch::default(),
+            stepped_ns: 0,
             shown: Vec::new(),
             kept: None,
             goes_on: false,
@@ -237,6 +241,7 @@ impl Session {
 
     /// Bytes came from the socket.
     pub fn receive(&mut self, bytes: &[u8], now_ns: i64) -> Vec<Action> {
+        self.follow_steps();
         self.market.now_ns = now_ns;
         self.watch.frame_ns = now_ns;
         self.parser.extend(bytes);
@@ -298,6 +303,7 @@ impl Session {
 
     /// Time passes: called at least every 100 ms while a connection is open.
     pub fn tick(&mut self, now_ns: i64) -> Vec<Action> {
+        self.follow_steps();
         self.market.now_ns = now_ns;
         let mut actions = Vec::new();
         self.answer_notices();

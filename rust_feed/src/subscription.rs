@@ -98,6 +98,11 @@ impl<T> Pacer<T> {
         self.waiting.push_back(request);
     }
 
+    /// Move all instants: the clock was set.
+    pub fn shift(&mut self, by_ns: i64) {
+        self.sent_ns.iter_mut().for_each(|at| *at += by_ns);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

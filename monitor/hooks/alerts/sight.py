@@ -32,6 +32,8 @@ UNTRUE = SNAPSHOT | BACKFILL | DUPLICATE
 # A venue and a symbol; this program itself comes first, as its own rows name it.
 Subject = tuple[str, str | None]
 RECORDER: Subject = ("monitor", None)
+# Looks are a tenth of a second apart, but where the clock was set forward.
+JUMP, LEAST_JUMP_NS = "clock_jump", 1_000_000_000
 
 
 class Sight:
@@ -152,6 +154,10 @@ class Sight:
     def _look(self, slot: int, now_ns: int, told: list[dict[str, Any]]) -> None:
         """Bring everything up to the end of an interval."""
         count = len(self.subjects)
+        if any(row["kind"] == JUMP for row in told) and now_ns - self.now_ns > LEAST_JUMP_NS:
+            # What the clock was set forward by is no time in which nothing came.
+            self.last_ns += now_ns - self.now_ns
+            self.down_ns[self.down_ns > 0] += now_ns - self.now_ns
         self.now_ns = now_ns
         data = self._data.table[slot].astype(np.int64)
         present = (self._present.table[slot] > 0) | (data > 0)
@@ -228,7 +234,7 @@ def _telling(rows: pa.RecordBatch) -> list[dict[str, Any]]:
     """Return the status rows that matter here, times in ns."""
     if not rows.num_rows:
         return []
-    kinds = pa.array([*EVENTS, *SPACE])
+    kinds = pa.array([*EVENTS, *SPACE, JUMP])
     wanted = pc.or_(pc.equal(rows["scope"], "symbol"), pc.is_in(rows["kind"], kinds))
     names = ["ord", "venue", "symbol", "scope", "state", "kind"]
     chosen = rows.filter(wanted)

@@ -77,6 +77,17 @@ struct Resync {
     good_since_ns: i64,
 }
 
+impl Kept {
+    /// Move all instants: the clock was set.
+    pub(super) fn shift(&mut self, by_ns: i64) {
+        self.depth_written_ns += by_ns;
+        self.resync.due_ns = self.resync.due_ns.map(|at| at + by_ns);
+        self.resync.asked_ns += by_ns;
+        self.resync.good_since_ns += by_ns;
+        self.denied.iter_mut().for_each(|denied| denied.shift(by_ns));
+    }
+}
+
 impl Market {
     /// Take a message of book levels: a whole book, or changes of it.
     pub fn book(&mut self, raw_symbol: &str, tick: BookTick, levels: &Levels) {

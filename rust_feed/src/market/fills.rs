@@ -43,6 +43,16 @@ struct Waiting {
     asked: bool,
 }
 
+impl Fills {
+    /// Move all instants: the clock was set.
+    pub fn shift(&mut self, by_ns: i64) {
+        for waiting in &mut self.waiting {
+            waiting.since_ns += by_ns;
+            waiting.due_ns += by_ns;
+        }
+    }
+}
+
 /// An answer that is being read: the trades that it tells of, wanted or not.
 #[derive(Debug)]
 struct Reading {

@@ -36,6 +36,11 @@ impl Denied {
         self.count >= DENIALS && now_ns - self.since_ns >= DENIED_NS
     }
 
+    /// Move the instant: the clock was set.
+    pub(super) fn shift(&mut self, by_ns: i64) {
+        self.since_ns += by_ns;
+    }
+
     /// The book changed: it may have come to the price.
     fn see(&mut self, best: Option<f64>) {
         if self.told.is_some() && self.told == best {

@@ -12,8 +12,8 @@ const LIST_NS: i64 = 5 * SECOND;
 /// What is asked for instead of streamed, and when next.
 #[derive(Debug)]
 pub(super) struct Polling {
-    since_ns: i64,
-    next_ns: i64,
+    pub(super) since_ns: i64,
+    pub(super) next_ns: i64,
     wanted: Vec<(Channel, String)>,
     /// The sources were looked up, though none may have been found.
     resolved: bool,

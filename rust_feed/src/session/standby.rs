@@ -34,8 +34,8 @@ pub(super) struct Standby {
     scratch: Market,
     /// What was asked for: the request's id, the channel and the raw symbol.
     unanswered: Vec<(u64, Channel, String)>,
-    opened_ns: i64,
-    answered_ns: Option<i64>,
+    pub(super) opened_ns: i64,
+    pub(super) answered_ns: Option<i64>,
     pub(super) kept: VecDeque<(i64, String)>,
     kept_bytes: usize,
     /// It is read beside the first one, and of each message the one that comes first counts.
