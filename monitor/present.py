@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 # A clock row is due every 100 ms. Without any row for this long, no source counts as connected.
 SILENT_NS = 2_000_000_000
+# What is taken for a step of the wall clock.
+STEP_NS = 1_000_000_000
 # How often a process says that it runs. One that says nothing for longer does not: it was stopped,
 # or the machine is too busy for it.
 TICK_S, MOST_TICK_S = 0.2, 0.5
@@ -29,14 +31,30 @@ class Present:
         wall_ns: Callable[[], int] = time.time_ns,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.now_ns, self._monotonic_s = wall_ns, monotonic_s
+        self._wall_ns, self._monotonic_s = wall_ns, monotonic_s
+        # The wall clock minus the monotonic one, and whether another difference was just seen.
+        self._offset_ns, self._is_stepped = wall_ns() - round(monotonic_s() * 1e9), False
         # When this process last said that it runs, and how long it had run until then.
         self._tick = (monotonic_s(), 0.0)
         self.arrived()
 
     def arrived(self) -> None:
-        """Note that rows came just now."""
+        """Note that rows came just now.
+
+        A step of the wall clock is taken up by the second rows after it: the first ones may still
+        have the time of before.
+        """
         self._arrived_s, self._arrived_awake_s = self._monotonic_s(), self.awake_s()
+        offset_ns = self._wall_ns() - round(self._monotonic_s() * 1e9)
+        is_step = abs(offset_ns - self._offset_ns) > STEP_NS
+        if is_step and not self._is_stepped:
+            self._is_stepped = True
+        else:
+            self._offset_ns, self._is_stepped = offset_ns, False
+
+    def now_ns(self) -> int:
+        """Return this machine's time; a step of its clock is seen once rows have come."""
+        return round(self._monotonic_s() * 1e9) + self._offset_ns
 
     def tick(self) -> None:
         """Note that this process runs."""

@@ -94,6 +94,8 @@ class Recorder:
         self._looked_s = 0.0
         self._closing = False
         self._snapshots: deque[tuple[Path, Future[Path]]] = deque()
+        # When copies were asked for, the oldest first.
+        self._copies: deque[tuple[float, Path]] = deque()
         self._segment: Segment | None = None
         # The files that are being written, and how many rows they have.
         self._files: list[Identity] = []
@@ -225,9 +227,8 @@ class Recorder:
             self._lost_rows += self._open_rows
             self._files, self._open_rows = [], 0
             raise
-        for copy in self.folder.glob(".snapshot-*"):
-            if time.time() - copy.stat().st_mtime > COPY_S:
-                copy.unlink(missing_ok=True)
+        while self._copies and time.monotonic() - self._copies[0][0] > COPY_S:
+            self._copies.popleft()[1].unlink(missing_ok=True)
 
     def _wanted(self) -> bool:
         return self._closing or bool(self._snapshots)
@@ -378,6 +379,7 @@ class Recorder:
         if self._segment is None:
             wanted.set_exception(FileNotFoundError("expected an open segment, found none"))
         else:
+            self._copies.append((time.monotonic(), path))
             self._submit(partial(_copy, self._segment, path, wanted))
 
 
