@@ -1,13 +1,14 @@
 """A self-hosted live market-data monitor and recorder."""
 
-from importlib.metadata import version
 from typing import Any
-
-__version__ = version("monitor")
 
 
 def __getattr__(name: str) -> Any:
-    """Give `monitor.open`, whose libraries a command may not need."""
+    """Give `__version__` and `monitor.open`, whose libraries a command may not need."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("monitor")
     if name == "open":
         from monitor import api
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,10 @@ import pyarrow as pa
 
 from monitor import recordings
 from monitor.batches import KINDS, SCHEMAS
+from monitor.times import Time, ns_of
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# ISO 8601 or a datetime, both UTC unless they say otherwise, or ns since 1970.
-Time = str | datetime | int | None
 
 
 def open(recording: str, folder: str | Path = "recordings") -> Opened:
@@ -63,13 +60,14 @@ class Opened:
         kind: str,
         symbol: str | None = None,
         venue: str | None = None,
-        from_: Time = None,
-        to: Time = None,
+        from_: Time | None = None,
+        to: Time | None = None,
     ) -> Rows:
         """Choose rows of one kind; times bound `ts_recv`, inclusive. Nothing is read yet."""
         if kind not in KINDS:
             raise ValueError(f"expected a kind of {', '.join(KINDS)}, found {kind!r}")
-        return Rows(self._recording, kind, venue, symbol, time_ns(from_), time_ns(to))
+        from_ns, to_ns = (None if time is None else ns_of(time) for time in (from_, to))
+        return Rows(self._recording, kind, venue, symbol, from_ns, to_ns)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in self.tables.items() if count)
@@ -109,14 +107,3 @@ class Rows:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         reader = pa.RecordBatchReader.from_batches(SCHEMAS[self.kind], iter(self))
         return reader.__arrow_c_stream__(requested_schema)
-
-
-def time_ns(time: Time) -> int | None:
-    """Return a time in ns since 1970; ValueError for a text that is none."""
-    if time is None or isinstance(time, int):
-        return time
-    if isinstance(time, str):
-        time = datetime.fromisoformat(time)
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    whole = int(aware.replace(microsecond=0).timestamp())
-    return whole * 1_000_000_000 + aware.microsecond * 1000 + getattr(time, "nanosecond", 0)

@@ -9,7 +9,7 @@ from monitor import cli_support
 
 
 def password() -> None:
-    """Read a password, without echo or from standard input; print its hash for [page.users]."""
+    """Read a password, without echo or from standard input; print its hash."""
     from monitor import users
 
     if sys.stdin.isatty():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,7 @@ def recordings(
     """List the recordings."""
     from monitor.recordings import catalogue
 
+    cli_support.expect_recordings(folder)
     with cli_support.failures():
         listed = catalogue(folder)
     if as_json:
@@ -65,19 +67,20 @@ def sql(
         cli_support.fail(
             f"expected a format of {', '.join(queries.FORMATS)}, found {form!r}", cli_support.USAGE
         )
-    from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
-    with cli_support.failures(*queries.ERRORS):
+    from_ns, to_ns = cli_support.window(from_time, to_time)
+    cli_support.expect_recordings(folder, recording)
+    with ExitStack() as stack:
+        stack.enter_context(cli_support.failures(*queries.ERRORS))
+        file = None if out is None else stack.enter_context(cli_support.new_file(out))
         result = queries.run(statement, folder, recording, from_ns, to_ns, venue, symbol)
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
-        if form == "table" and out is None:
+        if form == "table" and file is None:
             cli_support.show_result(result.table, limit)
-        elif out is None:
-            queries.write(result.table, form, sys.stdout.buffer)
-            sys.stdout.buffer.flush()
         else:
-            with cli_support.replacing(out) as file:
-                queries.write(result.table, "csv" if form == "table" else form, file)
+            queries.write(
+                result.table, "csv" if form == "table" else form, file or sys.stdout.buffer
+            )
 
 
 def export(
@@ -94,9 +97,13 @@ def export(
         cli_support.fail(
             f"expected a format of {', '.join(FORMATS)}, found {form!r}", cli_support.USAGE
         )
+    cli_support.expect_recordings(folder, recording)
     cli_support.end_cleanly_when_told()
     with cli_support.failures(), cli_support.bar(recording) as advance:
-        counts = write(folder, recording, to, form, advance)
+        try:
+            counts = write(folder, recording, to, form, advance)
+        except FileExistsError as error:
+            cli_support.fail(str(error), cli_support.USAGE)
     print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count), file=sys.stderr)
 
 
@@ -108,6 +115,7 @@ def verify(
     """Read all of a recording and say whether it is damaged, and how much of it is clean."""
     from monitor.verify import verify as read
 
+    cli_support.expect_recordings(folder, recording)
     with cli_support.failures():
         report = read(folder, recording)
     found = report.document
@@ -127,12 +135,9 @@ def clip(
     folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Cut a window out into one file that replays and verifies anywhere; print its digest."""
-    from_ns, to_ns = cli_support.time_ns(from_time), cli_support.time_ns(to_time)
+    from_ns, to_ns = cli_support.window(from_time, to_time)
     assert from_ns is not None and to_ns is not None
-    if from_ns > to_ns:
-        cli_support.fail(
-            f"expected --from before --to, found {from_time} and {to_time}", cli_support.USAGE
-        )
+    cli_support.expect_recordings(folder, recording)
     from monitor.clip import clip as cut
 
     with cli_support.failures():
@@ -158,8 +163,9 @@ def ingest(
     from monitor.recorder import new_id
 
     name = recording or new_id(folder, time.time_ns())
-    if (folder / name).exists() or Path(name).name != name:
-        cli_support.fail(f"expected the name of a new recording, found {name!r}", cli_support.USAGE)
+    cli_support.expect_new_recording(folder, name)
+    if venue is not None:
+        cli_support.check_venue(venue)
     is_recording = len(files) == 1 and captured.is_recording(folder, str(files[0]))
     if venue is None and not is_recording:
         cli_support.fail(

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -138,21 +137,24 @@ def status_line() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def progress() -> Callable[[Collector], None]:
-    from rich.console import Console
-    from rich.status import Status
+@contextmanager
+def progress() -> Iterator[Callable[[Collector], None] | None]:
+    """Yield what shows how a collector is doing, None without a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from monitor.present import UP
 
-    status = Status("", console=Console(stderr=True))
-    status.start()
+    with status_line() as update:
 
-    def show(collector: Collector) -> None:
-        states = [source["state"] for source in collector.health()["sources"]]
-        status.update(
-            f"{collector.recording}: {collector.rows:,} rows, "
-            f"{states.count('connected')}/{len(states)} sources connected"
-        )
+        def show(collector: Collector) -> None:
+            states = [source["state"] for source in collector.health()["sources"]]
+            update(
+                f"{collector.recording}: {collector.rows:,} rows, "
+                f"{sum(state in UP for state in states)}/{len(states)} sources connected"
+            )
 
-    return show
+        yield show
 
 
 @contextmanager
@@ -227,13 +229,15 @@ def show_result(result: pa.Table, limit: int) -> None:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of `path` when it is whole; a device or pipe is written to.
+def new_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that has its name once it is whole; a device or pipe is written to.
 
-    If the writing fails, what was there stays.
+    One that is there already ends the program: nothing is overwritten.
     """
     target = path.resolve()
-    if target.exists() and not target.is_file():
+    if target.is_file():
+        fail(f"expected the name of a new file, found that {path} exists", USAGE)
+    if target.exists():
         with target.open("wb") as file:
             yield file
         return
@@ -298,15 +302,40 @@ def speed(text: str) -> float | None:
 
 
 def time_ns(text: str | None) -> int | None:
-    if text is None:
-        return None
+    from monitor.times import ns_of
+
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"expected an ISO 8601 time, found {text!r}", USAGE)
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    whole = int(aware.replace(microsecond=0).timestamp())
-    return whole * 1_000_000_000 + aware.microsecond * 1000
+        return None if text is None else ns_of(text)
+    except ValueError as error:
+        fail(str(error), USAGE)
+
+
+def window(from_time: str | None, to_time: str | None) -> tuple[int | None, int | None]:
+    """Read the times of --from and --to; ones in the wrong order end the program."""
+    from_ns, to_ns = time_ns(from_time), time_ns(to_time)
+    if from_ns is not None and to_ns is not None and from_ns > to_ns:
+        fail(f"expected --from before --to, found {from_time} and {to_time}", USAGE)
+    return from_ns, to_ns
+
+
+def expect_recordings(folder: Path, *given: str | None) -> None:
+    """End the program without a recordings folder, unless all recordings are given as paths."""
+    if not folder.is_dir() and not (given and all(name and Path(name).exists() for name in given)):
+        found = "a file" if folder.exists() else "none there"
+        fail(f"expected a recordings folder at {folder}, found {found}", FAILURE)
+
+
+def expect_new_recording(folder: Path, name: str | None) -> None:
+    """End the program if a recording of this name could not be made."""
+    if name is not None and ((folder / name).exists() or Path(name).name != name):
+        fail(f"expected the name of a new recording, found {name!r}", USAGE)
+
+
+def check_venue(name: str) -> None:
+    from monitor._rust_feed import venues
+
+    if name not in venues():
+        fail(f"expected one of the venues {', '.join(venues())}, found {name!r}", USAGE)
 
 
 def check_transport(transport: str) -> None:
@@ -321,12 +350,22 @@ def tell(state: str, kind: str, detail: str, count: int | None) -> None:
 @contextmanager
 def failures(*also: type[Exception]) -> Iterator[None]:
     """Turn what the work may raise into one line and exit code 1."""
-    from monitor.segments import FILE_ERRORS
+    from monitor.segments import FILE_ERRORS, line
 
     try:
         yield
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        raise
     except (ValueError, *FILE_ERRORS, *also) as error:
-        fail(str(error).splitlines()[0] if str(error) else type(error).__name__, FAILURE)
+        fail(line(error), FAILURE)
+
+
+def leave_output() -> None:
+    """Have what is still to be printed go nowhere: Python would try again at its end."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,7 +23,6 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from monitor import quote_assets
@@ -30,8 +31,17 @@ from monitor.rules import DEFAULTS, AlertRule
 from monitor.sources import Source, parse
 from monitor.users import NAME, Role, check_hash
 
-SECRETS = {"api_key", "cookie_secret", "password_hash", "webhooks", "ping_url"}
-SCHEMES = ("ws", "wss", "http", "https")
+SECRETS = {"api_key", "cookie_secret", "password_hash", "webhooks", "command", "ping_url"}
+# Errors of a value where another, or a table, was expected: it may be a key.
+HIDDEN_TYPES = {"extra_forbidden", "model_type", "model_attributes_type", "dict_type"}
+ADDRESSES = {"ws_url", "rest_url"}
+STREAM_SCHEMES, WEB_SCHEMES = ("ws", "wss"), ("http", "https")
+# Of every table: no setting that nobody knows, and no number that is none.
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+# A name as browsers send it: no scheme, no port, no pattern.
+HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
+# Seconds or MB: with smaller ones each pass of the recorder would make a file.
+LEAST_SEGMENT = 1
 # Of a token's amounts.
 Places = Annotated[int, Field(ge=0, le=36)]
 
@@ -43,19 +53,26 @@ class Endpoint(NamedTuple):
     http: str | None
 
 
-def _url(text: str) -> str:
-    """Check a venue's address; ValueError says what was expected."""
+def _is_url(text: str, schemes: Sequence[str]) -> bool:
     try:
         parts = urlsplit(text)
-        is_good = bool(parts.hostname) and parts.scheme in SCHEMES and parts.port != 0
+        return bool(parts.hostname) and parts.scheme in schemes and parts.port != 0
     except ValueError:
-        is_good = False
-    if not is_good:
-        raise ValueError("expected a ws://, wss://, http:// or https:// URL")
+        return False
+
+
+def _stream_url(text: str) -> str:
+    """Check the address of a venue's stream; ValueError says what was expected."""
+    if not _is_url(text, STREAM_SCHEMES):
+        raise ValueError("expected a ws:// or wss:// URL")
     return text
 
 
-Url = Annotated[str, AfterValidator(_url)]
+def _web_url(text: str) -> str:
+    """Check the address of a venue's REST; ValueError says what was expected."""
+    if not _is_url(text, WEB_SCHEMES):
+        raise ValueError("expected an http:// or https:// URL")
+    return text
 
 
 class PoolSettings(BaseModel):
@@ -64,7 +81,7 @@ class PoolSettings(BaseModel):
     `inverted` says that the base is the pool's second token, by the order of their addresses.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     address: str = Field(pattern=r"^0x[0-9a-fA-F]{40}$")
     version: Literal["v2", "v3"]
     base: str = Field(pattern=r"^[A-Za-z0-9.]+$")
@@ -82,7 +99,7 @@ Connections = Annotated[int, Field(ge=1, le=2)]
 class SourceSettings(BaseModel):
     """A source that is had in another way than the others of its venue."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     source: str
     mode: Mode | None = None
     interval_s: Interval | None = None
@@ -97,12 +114,12 @@ class VenueSettings(BaseModel):
     those that are built in.
     """
 
-    model_config = ConfigDict(extra="forbid")
-    ws_url: Url | None = None
-    rest_url: Url | None = None
+    model_config = STRICT
+    ws_url: Annotated[str, AfterValidator(_stream_url)] | None = None
+    rest_url: Annotated[str, AfterValidator(_web_url)] | None = None
     mode: Mode = "auto"
     interval_s: Interval | None = None
-    fallback_after_s: float = Field(default=15.0, gt=0)
+    fallback_after_s: float = Field(default=15.0, ge=0.1)
     connections: Connections = 1
     gap_fill: bool = True
     api_key: SecretStr | None = None
@@ -112,7 +129,7 @@ class VenueSettings(BaseModel):
 class RecorderSettings(BaseModel):
     """When a segment is full, and how much of the disk should stay free."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     segment_s: float = Field(default=3600.0, gt=0)
     segment_mb: float = Field(default=256.0, gt=0)
     reserve_mb: int = Field(default=1024, ge=0)
@@ -121,9 +138,9 @@ class RecorderSettings(BaseModel):
 class RetentionSettings(BaseModel):
     """What is removed of old recordings, by the age of its last row or by size; nothing if None."""
 
-    model_config = ConfigDict(extra="forbid")
-    days: float | None = Field(default=None, gt=0)
-    total_gb: float | None = Field(default=None, gt=0)
+    model_config = STRICT
+    days: float | None = Field(default=None, ge=0.01)
+    total_gb: float | None = Field(default=None, ge=0.001)
 
 
 Asset = Annotated[str, Field(pattern=r"^[A-Z0-9.]+$")]
@@ -132,40 +149,40 @@ Asset = Annotated[str, Field(pattern=r"^[A-Z0-9.]+$")]
 class CrossVenueSettings(BaseModel):
     """`taken_for` names quote assets that are compared as if they were another, `USDT = "USD"`."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     threshold_bps: float = Field(default=1.0, ge=0)
     fresh_ms: float = Field(default=2000.0, gt=0)
     taken_for: Annotated[dict[Asset, Asset], AfterValidator(quote_assets.check)] = {}
 
 
+def _folder(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise ValueError("expected a folder that is there")
+    return folder
+
+
 class HookSettings(BaseModel):
     """Parameters of the built-in hooks; `folder` holds the user's own, each a .py file."""
 
-    model_config = ConfigDict(extra="forbid")
-    folder: Path | None = None
+    model_config = STRICT
+    folder: Annotated[Path, AfterValidator(_folder)] | None = None
     cross_venue: CrossVenueSettings = CrossVenueSettings()
 
 
 def _web(secret: SecretStr) -> SecretStr:
     """Check the address of a receiver, which may itself be a secret."""
-    try:
-        parts = urlsplit(secret.get_secret_value())
-        is_good = bool(parts.hostname) and parts.scheme in ("http", "https") and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise ValueError("expected an http:// or https:// URL")
+    _web_url(secret.get_secret_value())
     return secret
 
 
 WebUrl = Annotated[SecretStr, AfterValidator(_web)]
-Times = Annotated[float, Field(gt=0, le=3600)]
+Times = Annotated[float, Field(ge=0.01, le=3600)]
 
 
 class WebhookSettings(BaseModel):
     """A receiver; the environment variable `secret_env`, if any, holds the header's value."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     url: WebUrl
     secret_env: str = Field(default="", pattern=r"^[A-Za-z0-9_]*$")
     secret_header: str = Field(default="Authorization", pattern=r"^[A-Za-z0-9-]+$")
@@ -180,7 +197,7 @@ class DeliverySettings(BaseModel):
     `ping_every_s` while all is well.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     hooks: list[str] = ["alerts"]
     webhooks: list[WebhookSettings] = []
     timeout_s: Times = 5.0
@@ -202,9 +219,20 @@ def _hash(secret: SecretStr) -> SecretStr:
 class UserSettings(BaseModel):
     """Somebody who may log in: `viewer` only looks, `operator` may act."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     password_hash: Annotated[SecretStr, AfterValidator(_hash)]
     role: Role = "viewer"
+
+
+def _host(text: str) -> str:
+    try:
+        ip_address(text.strip("[]"))
+    except ValueError:
+        if not HOST.fullmatch(text):
+            raise ValueError(
+                "expected a name such as monitor.example.org, without scheme, port or wildcard"
+            ) from None
+    return text
 
 
 class PageSettings(BaseModel):
@@ -213,10 +241,10 @@ class PageSettings(BaseModel):
     `behind_proxy` says that a proxy tells of the browser's address and of TLS (X-Forwarded-…).
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = STRICT
     cookie_secret: SecretStr | None = None
     users: dict[Annotated[str, Field(pattern=NAME)], UserSettings] = {}
-    hosts: list[str] = []
+    hosts: list[Annotated[str, AfterValidator(_host)]] = []
     behind_proxy: bool = False
 
 
@@ -227,7 +255,7 @@ def _rules(given: Any) -> Any:
 class Settings(BaseSettings):
     """What a configuration file may say."""
 
-    model_config = SettingsConfigDict(extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid", allow_inf_nan=False)
     sources: list[str | SourceSettings] = []
     venues: dict[str, VenueSettings] = {}
     hooks: HookSettings = HookSettings()
@@ -259,15 +287,19 @@ def load(file: Path | None) -> Settings:
     """Read the settings; ValueError says in one line what is wrong with the file."""
     if file is None:
         return Settings()
-    if not file.is_file():
-        raise ValueError(f"expected a configuration file, found no file {file}")
     try:
-        values = TomlConfigSettingsSource(Settings, file)()
-        settings = Settings(**values)
+        # Editors of other systems put a byte order mark at the start.
+        text = file.read_bytes().decode("utf-8-sig")
+        settings = Settings(**tomllib.loads(text))
+    except OSError as error:
+        raise ValueError(f"expected a configuration file, found {file}: {error.strerror}") from None
     except ValidationError as error:
-        raise ValueError(f"{file}: {_told(error)}") from error
+        raise ValueError(f"{file}: {_told(error)}") from None
     except ValueError as error:
-        raise ValueError(f"{file}: expected TOML, found {error}") from error
+        raise ValueError(f"{file}: expected TOML, found {error}") from None
+    for name in ("segment_s", "segment_mb"):
+        if (found := getattr(settings.recorder, name)) < LEAST_SEGMENT:
+            raise ValueError(f"{file}: recorder.{name}: expected 1 or more, found {found:g}")
     for name, venue in settings.venues.items():
         _known(name)
         _check_connections(name, venue.connections)
@@ -309,9 +341,20 @@ def _told(error: ValidationError) -> str:
     first = max(error.errors(), key=lambda one: len(one["loc"]))
     where = ".".join(str(part) for part in first["loc"])
     # A key may stand where none is expected: what is not asked for is not shown.
-    hidden = first["type"] == "extra_forbidden" or SECRETS & set(first["loc"])
-    found = "" if hidden else f", found {first['input']!r}"
+    hidden = first["type"] in HIDDEN_TYPES or SECRETS & set(first["loc"])
+    given = first["input"]
+    if ADDRESSES & set(first["loc"]):
+        given = _without_secrets(str(given))
+    found = "" if hidden else f", found {given!r}"
     return f"{where}: {first['msg']}{found}"
+
+
+def _without_secrets(url: str) -> str:
+    """Leave out of an address what may be a key: user, password and query."""
+    bare = url.partition("?")[0].partition("#")[0]
+    start, slashes, rest = bare.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{start}{slashes}{host.rpartition('@')[2]}{slash}{path}"
 
 
 def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]:
@@ -320,15 +363,18 @@ def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]
     for option in options:
         venue, equals, urls = option.partition("=")
         if not equals or not urls:
-            raise ValueError(f"expected VENUE=URL[,URL], found {option!r}")
+            raise ValueError(f"expected VENUE=URL[,URL], found {_without_secrets(option)!r}")
         _known(venue)
-        endpoint = found.get(venue, Endpoint(None, None))
+        given: dict[str, str] = {}
         for url in urls.split(","):
-            try:
-                field = "ws" if _url(url).startswith("ws") else "http"
-            except ValueError as error:
-                raise ValueError(f"{error}, found {url!r}") from None
-            endpoint = endpoint._replace(**{field: url})
+            field = "ws" if _is_url(url, STREAM_SCHEMES) else "http"
+            if field == "http" and not _is_url(url, WEB_SCHEMES):
+                schemes = ", ".join(f"{scheme}://" for scheme in (*STREAM_SCHEMES, *WEB_SCHEMES))
+                raise ValueError(f"expected a URL of {schemes}, found {_without_secrets(url)!r}")
+            if field in given:
+                raise ValueError(f"expected one {field} URL of {venue} in an --endpoint, found two")
+            given[field] = url
+        endpoint = found.get(venue, Endpoint(None, None))._replace(**given)
         found[venue] = endpoint
     return found
 

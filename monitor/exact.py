@@ -18,15 +18,16 @@ def shown(table: pa.Table) -> list[tuple[str | None, ...]]:
 
     A number is the shortest that reads back as the same, without an exponent.
     """
-    return _rows(table, "-", only_finite=False)
+    columns = (_texts(column, "-", only_finite=False) for column in table.columns)
+    return list(zip(*columns, strict=True))
 
 
-def written(table: pa.Table) -> list[tuple[str | None, ...]]:
-    """Return the same for files, where a whole double keeps its point: readers go by it.
+def written(column: pa.Array) -> list[str | None]:
+    """Return a column's values for files, where a whole double keeps its point.
 
     Numbers that JSON has no word for are null within what is nested.
     """
-    return _rows(table, "0", only_finite=True)
+    return _texts(column, "0", only_finite=True)
 
 
 def text(value: Any) -> str:
@@ -40,13 +41,16 @@ def text(value: Any) -> str:
 
 
 def flat(column: Any, *, only_finite: bool) -> Any:
-    """Turn times into ISO 8601 texts in UTC, decimals into texts; leave what is nested as it is.
+    """Turn times into ISO 8601 texts in UTC, decimals into texts, bytes into hexadecimal digits.
 
+    What is nested stays as it is.
     Numbers that JSON has no word for become null, if `only_finite`.
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
-        whole = pc.strftime(column.cast(pa.timestamp(kind.unit)))
+        # `strftime` gives the same, and takes five times as long.
+        spaced = column.cast(pa.timestamp(kind.unit)).cast(pa.string())
+        whole = pc.replace_substring(spaced, " ", "T", max_replacements=1)
         return pc.binary_join_element_wise(whole, "Z", "")
     if pa.types.is_interval(kind):
         return pa.array(map(_interval, column.to_pylist()), pa.string())
@@ -54,6 +58,9 @@ def flat(column: Any, *, only_finite: bool) -> Any:
         return column.cast(pa.string())
     if pa.types.is_decimal(kind):
         texts = (None if value is None else text(value) for value in column.to_pylist())
+        return pa.array(texts, pa.string())
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        texts = (None if value is None else value.hex() for value in column.to_pylist())
         return pa.array(texts, pa.string())
     if pa.types.is_floating(kind) and only_finite:
         return pc.if_else(pc.is_finite(column), column, None)
@@ -121,14 +128,9 @@ def _name(key: Any) -> str:
     return key if isinstance(key, str) else _nested(key)
 
 
-def _rows(
-    table: pa.Table, trim: Literal["-", "0"], *, only_finite: bool
-) -> list[tuple[str | None, ...]]:
-    columns = (_texts(column, trim, only_finite) for column in table.columns)
-    return list(zip(*columns, strict=True))
-
-
-def _texts(column: pa.ChunkedArray, trim: Literal["-", "0"], only_finite: bool) -> list[str | None]:
+def _texts(
+    column: pa.Array | pa.ChunkedArray, trim: Literal["-", "0"], *, only_finite: bool
+) -> list[str | None]:
     if not pa.types.is_floating(column.type):
         found = values(column, only_finite=only_finite, keeps_decimals=True)
         return [None if value is None else text(value) for value in found]

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from monitor import queries, recordings
+from monitor import exact, queries, recordings
 from monitor.batches import KINDS, SCHEMAS
 
 FORMATS = ("parquet", "csv")
@@ -30,13 +30,16 @@ def export(
 ) -> dict[str, int]:
     """Write all rows of a recording into `to`, a file for each kind; return the rows by kind.
 
-    The files have their names only once all are whole. ValueError if one is there already.
+    The files have their names only once all are whole. FileExistsError if one is there already,
+    ValueError if no segment can be read.
     """
     name, path = recordings.find(folder, recording)
     targets = {kind: to / f"{kind}.{form}" for kind in KINDS}
     _expect_none(targets)
     counts = dict.fromkeys(KINDS, 0)
     with recordings.parts_of(folder, path) as parts, _workplace(to) as workplace:
+        if not any(part.entry for part in parts):
+            raise ValueError(f"expected a segment of {name} that can be read, found none")
         total = sum(sum(part.entry.rows.values()) for part in parts if part.entry)
         opened = recordings.Recording(name, parts)
         try:
@@ -55,7 +58,7 @@ def export(
 def _expect_none(targets: dict[str, Path]) -> None:
     for target in targets.values():
         if target.exists():
-            raise ValueError(f"expected no {target.name} in {target.parent}, found one")
+            raise FileExistsError(f"expected no {target.name} in {target.parent}, found one")
 
 
 @contextmanager
@@ -102,10 +105,10 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 def _texts(table: pa.Table) -> pa.Table:
     """Give lists, which CSV has no form for, as JSON, and times as ISO 8601."""
-    table = queries.texts(table)
+    table = queries.texts(table, only_finite=False)
     for at, name in enumerate(table.column_names):
         if pa.types.is_list(table[name].type):
-            lists = table[name].to_pylist()
+            lists = exact.values(table[name], only_finite=True)
             texts = [None if values is None else json.dumps(values) for values in lists]
             table = table.set_column(at, name, pa.array(texts, pa.string()))
     return table

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
-import re
 import select
 import subprocess
 import time
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
@@ -18,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from monitor import exact, recordings
+from monitor import exact, recordings, text_rows
 from monitor.batches import KINDS
 from monitor.catalogue import Entry
 from monitor.child import command_of
@@ -37,7 +35,6 @@ CANCEL_EVERY_S = 0.05
 MEMORY_LIMIT = "1GB"
 ADDRESS_BYTES = 4 << 30
 FORMATS = ("table", "csv", "json", "parquet")
-NEEDS_QUOTES = re.compile(r'[",\r\n]')
 
 
 class QueryError(Exception):
@@ -242,33 +239,11 @@ def write(table: pa.Table, form: str, out: BinaryIO) -> None:
     if form == "parquet":
         pq.write_table(table, out, compression="zstd")
         return
-    if form == "json":
-        columns = [exact.values(column, only_finite=True) for column in table.columns]
-        names = table.column_names
-        rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-        out.write(json.dumps(rows, ensure_ascii=False, default=str).encode() + b"\n")
-        return
-    lines = [_line(table.column_names), *map(_line, exact.written(texts(table)))]
-    out.write("".join(lines).encode())
-
-
-def _line(cells: Sequence[str | None]) -> str:
-    """Write a line of CSV: nothing where there is no value, quotes without a text for an empty one.
-
-    A line without any character would be no row to those who read it.
-    """
-    written = ["" if cell is None else _quoted(cell) for cell in cells]
-    return (",".join(written) if written != [""] else '""') + "\n"
-
-
-def _quoted(cell: str) -> str:
-    if cell and not NEEDS_QUOTES.search(cell):
-        return cell
-    return '"' + cell.replace('"', '""') + '"'
+    (text_rows.write_json if form == "json" else text_rows.write_csv)(table, out)
 
 
 def texts(table: pa.Table, *, only_finite: bool = True) -> pa.Table:
-    """Turn times into ISO 8601 texts in UTC, decimals into texts with all their digits.
+    """Turn times into ISO 8601 texts in UTC, decimals and bytes into texts with all their digits.
 
     Numbers that JSON has no word for become null, if `only_finite`. What is nested stays.
     """

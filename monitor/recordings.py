@@ -216,6 +216,8 @@ def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
 def find(folder: Path, name: str) -> tuple[str, Path]:
     """Return id and path of a recording, given by either; ValueError if there is none."""
     for path in (folder / name, Path(name)):
+        if path.is_dir() and not any(path.glob("*.duckdb*")):
+            raise ValueError(f"expected a recording, found no segment in {path}")
         if path.exists() and (path.is_dir() or path.suffix == ".duckdb"):
             return path.name.removesuffix(".duckdb"), path
     raise ValueError(f"expected a recording in {folder} or a path, found {name!r}")

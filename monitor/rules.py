@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 NONE = float("inf")
 Severity = Literal["info", "warn", "alert"]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Positive = Annotated[float, Field(gt=0)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 def _name(text: str) -> str:
@@ -76,7 +76,7 @@ class Disconnected(Rule):
 class Counted(Rule):
     """So many rows of a kind of trouble within `window_s`."""
 
-    per_window: float = Field(default=1.0, ge=1)
+    per_window: float = Field(default=1.0, ge=1, allow_inf_nan=False)
     window_s: Seconds = 60.0
 
     @property
@@ -123,7 +123,7 @@ class Crossed(Rule):
 
     unit = "bps"
     kind: Literal["crossed"]
-    crossed_bps: float = Field(default=0.0, ge=0)
+    crossed_bps: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
     @property
     def band(self) -> tuple[float, float]:
@@ -142,7 +142,8 @@ class Spread(Rule):
     def _has_threshold(self) -> Spread:
         if self.max_bps == NONE and self.min_bps == -NONE:
             raise ValueError("expected max_bps or min_bps, found neither")
-        if self.min_bps >= self.max_bps:
+        # Nothing is below what is no number.
+        if not self.min_bps < self.max_bps:
             raise ValueError(f"expected min_bps below max_bps, found {self.min_bps:g}")
         return self
 

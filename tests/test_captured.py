@@ -158,3 +158,15 @@ def test_an_ingest_that_could_not_write_every_row_leaves_no_recording(tmp_path: 
         emit(batch_of([("quote", row("quote", 0, 5))]))
         recorder._lost_rows += 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_line(tmp_path: Path, monitor: Run) -> None:
+    trade = {"e": "trade", "E": 2, "s": "BTCUSDT", "t": 1, "p": "1.5", "q": "2", "T": 1, "m": False}
+    line = json.dumps({"raw": json.dumps(trade), "recv_ns": 3_000_000}).encode() + b"\n"
+    (tmp_path / "plain").write_bytes(line)
+    # As RFC 3629 has it, section 6; `cat` of two files leaves one between lines.
+    (tmp_path / "marked").write_bytes(b"\xef\xbb\xbf" + line)
+    digests = {monitor("ingest", file, "--venue", "binance").stdout for file in ("plain", "marked")}
+    assert len(digests) == 1 and len(digests.pop()) == 65
+    rows = [one["rows"]["trade"] for one in recordings.catalogue(tmp_path / "recordings")]
+    assert rows == [1, 1]

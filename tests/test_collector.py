@@ -196,6 +196,7 @@ def test_bad_input_is_one_line(tmp_path: Path, monitor: Run, background: Run) ->
             lines = done.stderr.strip().splitlines()
             assert (done.returncode, len(lines), done.stdout) == (code, 1, ""), (arguments, done)
             assert "Traceback" not in done.stderr
+    (tmp_path / "recordings").mkdir(exist_ok=True)
     (tmp_path / "broken.gz").write_bytes(b"no gzip")
     done = monitor("ingest", "broken.gz", "--venue", "binance", "--recording", "b")
     assert (done.returncode, len(done.stderr.strip().splitlines())) == (1, 1)

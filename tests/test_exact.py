@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import tracemalloc
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rows import batch_of, record, row
 
-from monitor import queries
+from monitor import queries, text_rows
 
 # A value as SQL writes it, and what must be read: written out by hand.
 VALUES = [
@@ -137,19 +145,15 @@ def test_a_value_of_several_types_is_written_as_its_own(folder: Path) -> None:
     assert out.getvalue() == b'c\n0.1\n""\none\n'
 
 
-@pytest.mark.parametrize("before", [None, "an older result"])
-def test_a_file_that_cannot_be_written_leaves_what_was_there(
-    monitor: Callable[..., Any], tmp_path: Path, before: str | None
+def test_a_file_that_cannot_be_written_leaves_nothing(
+    monitor: Callable[..., Any], tmp_path: Path
 ) -> None:
-    out = tmp_path / "result.parquet"
-    if before is not None:
-        out.write_text(before)
+    (tmp_path / "recordings").mkdir()
     # Parquet has no form for a value of several types.
     sql = "SELECT union_value(k := 1) AS c"
-    done = monitor("sql", sql, "--format", "parquet", "--out", out)
+    done = monitor("sql", sql, "--format", "parquet", "--out", "result.parquet")
     assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
-    assert [file.read_text() for file in tmp_path.glob(".*")] == []
-    assert (out.read_text() if out.exists() else None) == before
+    assert [file.name for file in tmp_path.iterdir()] == ["recordings"]
 
 
 def test_a_device_is_written_to_and_a_link_followed(
@@ -157,6 +161,7 @@ def test_a_device_is_written_to_and_a_link_followed(
 ) -> None:
     link, file = tmp_path / "link.csv", tmp_path / "result.csv"
     link.symlink_to(file)
+    (tmp_path / "recordings").mkdir()
     for out in (link, Path("/dev/null")):
         done = monitor("sql", "SELECT 1 AS a", "--format", "csv", "--out", out)
         assert (done.returncode, done.stderr) == (0, "")
@@ -170,3 +175,74 @@ def test_csv_of_one_column_has_a_line_for_every_row(texts: list[str | None]) -> 
     queries.write(pa.table({"a": texts}), "csv", out)
     text = io.StringIO(out.getvalue().decode(), newline="")
     assert [row["a"] for row in csv.DictReader(text)] == [text or "" for text in texts]
+
+
+def lines_of(table: pa.Table) -> list[list[str]]:
+    out = io.BytesIO()
+    queries.write(table, "csv", out)
+    return list(csv.reader(io.StringIO(out.getvalue().decode(), newline="")))[1:]
+
+
+@given(st.lists(st.none() | st.floats() | st.floats(-1e9, 1e9), min_size=1))
+def test_numbers_of_files_are_those_that_python_writes(values: list[float | None]) -> None:
+    table = pa.table({"a": pa.array(values, pa.float64()), "b": range(len(values))})
+    cells = [cell for cell, _ in lines_of(table)]
+    for value, cell in zip(values, cells, strict=True):
+        if value is None or not math.isfinite(value):
+            assert cell == ("" if value is None else repr(value))
+        else:
+            assert "e" not in cell and "." in cell
+            assert Decimal(cell) == Decimal(repr(value))
+    out = io.BytesIO()
+    queries.write(table, "json", out)
+    read = [row["a"] for row in json.loads(out.getvalue(), parse_constant=refuse)]
+    finite = [v if v is not None and math.isfinite(v) else None for v in values]
+    assert list(map(repr, read)) == list(map(repr, finite))
+
+
+def test_infinite_numbers_are_read_back_by_others(folder: Path, tmp_path: Path) -> None:
+    sql = "SELECT unnest(['inf'::DOUBLE, '-inf', 'nan', NULL, 1.5]) AS a, 1 AS b"
+    with (tmp_path / "a.csv").open("wb") as file:
+        queries.write(queries.run(sql, folder, wall_s=60).table, "csv", file)
+    read = pd.read_csv(tmp_path / "a.csv")["a"]
+    assert list(map(repr, read.tolist())) == ["inf", "-inf", "nan", "nan", "1.5"]
+    (found,) = duckdb.sql(f"SELECT list(a::VARCHAR) FROM '{tmp_path / 'a.csv'}'").fetchall()
+    assert found[0] == ["inf", "-inf", "nan", None, "1.5"]
+
+
+@given(st.lists(st.none() | st.binary(max_size=9), min_size=1))
+def test_bytes_are_hexadecimal_digits(values: list[bytes | None]) -> None:
+    table = pa.table({"a": pa.array(values, pa.binary()), "b": range(len(values))})
+    out = io.BytesIO()
+    queries.write(table, "json", out)
+    for texts in (
+        [cell for cell, _ in lines_of(table)],
+        [one["a"] for one in json.loads(out.getvalue())],
+    ):
+        found = [bytes.fromhex(text or "") for text in texts]
+        assert found == [value or b"" for value in values]
+
+
+@given(st.lists(st.none() | st.text(), min_size=1))
+def test_texts_of_files_are_read_back(values: list[str | None]) -> None:
+    table = pa.table({"a": pa.array(values, pa.string()), "b": range(len(values))})
+    assert [cell for cell, _ in lines_of(table)] == [value or "" for value in values]
+    out = io.BytesIO()
+    queries.write(table, "json", out)
+    assert [row["a"] for row in json.loads(out.getvalue())] == values
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_a_longer_result_wants_no_more_memory_to_be_written(form: str) -> None:
+    def peak_bytes(rows: int) -> int:
+        table = pa.table({"a": np.arange(rows) / 7, "b": ["x"] * rows, "c": range(rows)})
+        with Path("/dev/null").open("wb") as out:
+            tracemalloc.start()
+            queries.write(table, form, out)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return peak
+
+    peak_bytes(10)
+    few, many = peak_bytes(text_rows.BATCH_ROWS), peak_bytes(6 * text_rows.BATCH_ROWS)
+    assert many < 2 * few + 1_000_000

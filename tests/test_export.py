@@ -101,7 +101,7 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path, monitor: Run) -
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "trade.parquet").write_text("mine")
     done = monitor("export", "x", "--to", "out")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "monitor: expected no trade.parquet in out, found one\n"
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["trade.parquet"]
     done = monitor("export", "x", "--to", "out", "--format", "csv")

@@ -60,13 +60,14 @@ def test_an_interval_is_written_as_a_text(folder: Path) -> None:
     ]
 
 
-def test_a_value_that_python_cannot_hold_is_told_in_one_line(monitor: Run) -> None:
-    done = monitor("sql", "FROM test_all_types()")
+def test_a_value_that_python_cannot_hold_is_told_in_one_line(folder: Path, monitor: Run) -> None:
+    done = monitor("sql", "FROM test_all_types()", "--recordings", folder)
     assert (done.returncode, done.stdout) == (1, "")
     assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_result_cut_short_is_told_on_standard_error_alone(monitor: Run, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
     sql = f"SELECT * FROM range({queries.MAX_ROWS + 1})"
     done = monitor("sql", sql, "--format", "parquet", "--out", tmp_path / "n.parquet")
     assert (done.returncode, done.stdout) == (0, "")
@@ -121,7 +122,8 @@ def test_every_snippet_is_a_statement_that_can_be_run(folder: Path) -> None:
     assert rows["What is recorded"] == 2
 
 
-def test_a_table_on_the_terminal_is_bounded_and_says_so(monitor: Run) -> None:
+def test_a_table_on_the_terminal_is_bounded_and_says_so(monitor: Run, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
     done = monitor("sql", "SELECT * FROM range(1200)")
     assert done.returncode == 0
     assert "│ 999 " in done.stdout

@@ -143,11 +143,12 @@ def _read(file: Path, bad_lines: list[str]) -> Iterator[Captured]:
     opened = gzip.open if file.suffix == ".gz" else open
     previous_ns = 0
     with opened(file, "rt", encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
+        # Editors of other systems put a byte order mark at the start.
+        for number, line in enumerate((line.lstrip("\ufeff").strip() for line in lines), 1):
+            if not line:
                 continue
             try:
-                record = parse(line.strip(), previous_ns, file.name.removesuffix(".gz"))
+                record = parse(line, previous_ns, file.name.removesuffix(".gz"))
             except (ValueError, TypeError, KeyError) as error:
                 bad_lines.append(f"{file.name}:{number}: expected a captured frame, found {error}")
                 continue

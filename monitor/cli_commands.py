@@ -1,0 +1,180 @@
+"""The commands: each parses its arguments and calls the part that does the work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor import cli_support
+from monitor.bench import bench
+from monitor.cli_password import password
+from monitor.cli_recordings import (
+    DEFAULT_FOLDER,
+    Folder,
+    clip,
+    export,
+    ingest,
+    recordings,
+    sql,
+    verify,
+)
+from monitor.cli_tail import tail
+from monitor.simulate.__main__ import simulate
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+for command in (recordings, sql, export, verify, clip, ingest, tail, simulate, bench, password):
+    app.command()(command)
+
+DEFAULT_SOURCES = [
+    f"{venue}:{base}-{quote}"
+    for base in ("BTC", "ETH")
+    for venue, quote in (("binance", "USDT"), ("kraken", "USD"), ("coinbase", "USD"))
+]
+
+Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...")]
+Config = Annotated[Path | None, typer.Option("--config", help="A TOML file.")]
+Endpoints = Annotated[list[str] | None, typer.Option("--endpoint", help="VENUE=URL[,URL]")]
+Transport = Annotated[str, typer.Option("--transport", help="auto or websocket-client.")]
+
+
+@app.command()
+def serve(
+    source: Sources = None,
+    port: int = 5006,
+    address: str = "127.0.0.1",
+    no_record: Annotated[bool, typer.Option("--no-record")] = False,
+    config: Config = None,
+    endpoint: Endpoints = None,
+    transport: Transport = "auto",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM; needs --tls-key.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM.")] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Serve the page; start a collector if none runs on the recordings folder."""
+    cli_support.check_transport(transport)
+    settings, parsed, _ = cli_support.settings(config, source, endpoint)
+    exposure = cli_support.exposure(settings, address, port, (tls_cert, tls_key))
+    from monitor import server
+
+    arguments = ["record", *(source or []), "--recordings", str(folder), "--started-by", "serve"]
+    arguments += ["--simulated"] if not parsed else []
+    arguments += ["--no-record"] if no_record else []
+    arguments += ["--config", str(config)] if config else []
+    for item in endpoint or []:
+        arguments += ["--endpoint", item]
+    cli_support.end_cleanly_when_told()
+    try:
+        server.serve(folder, exposure, arguments)
+    except server.ServeError as error:
+        cli_support.fail(str(error), cli_support.FAILURE)
+
+
+@app.command()
+def record(
+    source: Sources = None,
+    duration: Annotated[str | None, typer.Option("--for", help="Such as 10m.")] = None,
+    config: Config = None,
+    endpoint: Endpoints = None,
+    transport: Transport = "auto",
+    raw: Annotated[bool, typer.Option("--raw", help="Keep every payload verbatim.")] = False,
+    no_record: Annotated[bool, typer.Option("--no-record", hidden=True)] = False,
+    simulated: Annotated[bool, typer.Option("--simulated", hidden=True)] = False,
+    started_by: Annotated[str, typer.Option("--started-by", hidden=True)] = "user",
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Collect and record without a page; print the digest of what was recorded."""
+    cli_support.check_transport(transport)
+    settings, parsed, endpoints = cli_support.settings(config, source, endpoint)
+    seconds = cli_support.seconds(duration) if duration else None
+    if simulated:
+        _, parsed, _ = cli_support.settings(None, DEFAULT_SOURCES, None)
+    served = {source.venue for source in parsed} if simulated else None
+    if not parsed:
+        cli_support.fail(
+            "expected at least one SOURCE such as binance:BTC-USDT, found none", cli_support.USAGE
+        )
+    with cli_support.failures(), cli_support.simulators() as simulate:
+        endpoints |= simulate(served or cli_support.homeless(parsed, endpoints))
+        from monitor import collector
+
+        recording = (not no_record, raw, seconds, started_by, simulate)
+        options = collector.Options(folder, parsed, endpoints, settings, *recording)
+        with cli_support.progress() as show:
+            try:
+                digest = collector.run(options, show)
+            except collector.UnrecordedError as error:
+                # Of what was recorded all the same.
+                print(error.digest, flush=True)
+                raise
+    print(digest, flush=True)
+
+
+@app.command()
+def replay(
+    recording: Annotated[list[str], typer.Argument(metavar="RECORDING...")],
+    speed: Annotated[str, typer.Option(help="0.1 to 1000, or max.")] = "1",
+    from_time: Annotated[str | None, typer.Option("--from", help="ISO 8601.")] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="ISO 8601.")] = None,
+    digest: Annotated[bool, typer.Option("--digest", help="Print the digest last.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="Over and over until interrupted.")] = False,
+    keep: Annotated[str | None, typer.Option("--record", help="Into a new recording.")] = None,
+    config: Config = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="A TOML file: print what its alerts would tell.")
+    ] = None,
+    folder: Folder = DEFAULT_FOLDER,
+) -> None:
+    """Replay a recording, or several as one stream, through the graph, without a page."""
+    settings, _, _ = cli_support.settings(config, None, None)
+    pace = cli_support.speed(speed)
+    from_ns, to_ns = cli_support.window(from_time, to_time)
+    watched = cli_support.rules(rules) if rules else None
+    whole = digest or keep is not None or watched is not None
+    if loop and whole:
+        cli_support.fail(
+            "expected --loop without --digest, --record and --rules, which take an end",
+            cli_support.USAGE,
+        )
+    from monitor import headless
+
+    attended = loop or (not whole and sys.stdin.isatty() and sys.stderr.isatty())
+    wanted = headless.Wanted(recording, pace, from_ns, to_ns, loop, keep, attended, watched)
+    cli_support.expect_recordings(folder, *recording)
+    cli_support.expect_new_recording(folder, keep)
+    cli_support.end_cleanly_when_told()
+    with cli_support.failures():
+        done = headless.replay(folder, wanted, settings)
+    told = (f"{count} {kind}" for kind, count in sorted(done.rows.items()))
+    print(", ".join(told), file=sys.stderr)
+    if digest:
+        print(done.digest)
+
+
+@app.command()
+def probe(
+    source: str,
+    duration: Annotated[str, typer.Option("--for", help="The longest it may take.")] = "30s",
+    config: Config = None,
+    endpoint: Endpoints = None,
+    as_json: Annotated[bool, typer.Option("--json")] = False,
+) -> None:
+    """Walk one source step by step, from DNS to stream against REST: PASS, FAIL or SKIP each."""
+    settings, (wanted,), endpoints = cli_support.settings(config, [source], endpoint)
+    if "*" in wanted.symbol:
+        cli_support.fail(f"expected one symbol, found the pattern {source!r}", cli_support.USAGE)
+    seconds = cli_support.seconds(duration)
+    from monitor.probe import probe as walk
+
+    steps = []
+    for step in walk(wanted, endpoints, settings.venues, seconds):
+        steps.append(step)
+        if not as_json:
+            print(f"{step.name:<19}  {step.result}  {step.found}", flush=True)
+    if as_json:
+        print(json.dumps([step._asdict() for step in steps]))
+    if any(step.result == "FAIL" for step in steps):
+        sys.exit(cli_support.FAILURE)
