@@ -30,10 +30,13 @@ class LockedError(Exception):
 
 
 class Lock:
-    """A held lock; `tell` writes what readers of the file need."""
+    """A held lock; `tell` writes what readers of the file need.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    `died` held it before and ended without clearing it; None if the last one ended in order.
+    """
+
+    def __init__(self, descriptor: int, died: Held | None) -> None:
+        self._descriptor, self.died = descriptor, died
 
     def tell(self, held: Held) -> None:
         os.ftruncate(self._descriptor, 0)
@@ -47,8 +50,9 @@ def hold(folder: Path) -> Iterator[Lock]:
     descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(descriptor, folder)
+        died = _read(folder / NAME)
         os.ftruncate(descriptor, 0)
-        yield Lock(descriptor)
+        yield Lock(descriptor, died)
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
@@ -56,17 +60,26 @@ def hold(folder: Path) -> Iterator[Lock]:
 
 def holder(folder: Path) -> Held | None:
     """Return who holds the lock of `folder`, None if nobody does or it is not ready yet."""
+    return _read(folder / NAME) if _is_held(folder) else None
+
+
+def left(folder: Path) -> Held | None:
+    """Return who held the lock of `folder` and died; None if it is held or was given up."""
+    return None if _is_held(folder) else _read(folder / NAME)
+
+
+def _is_held(folder: Path) -> bool:
     try:
         descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return None
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(folder / NAME)
+        return True
     finally:
         os.close(descriptor)
-    return None
+    return False
 
 
 def _acquire(descriptor: int, folder: Path) -> None:
