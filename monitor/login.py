@@ -15,9 +15,11 @@ from monitor.gate import COOKIE, LOGIN, LOGIN_DAYS, LOGOUT, relative
 
 # Every check takes a tenth of a second of a core: one after another, and no more than these.
 CHECKS_WAITING = 16
+# Without a link to an icon browsers ask for one at the root of the host, beside a proxy's path.
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>monitor: log in</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="favicon.ico">
 <style>
 :root { color-scheme: dark; }
 body { background: #0b0e13; color: #c9d1d9; font: 15px system-ui, 'DejaVu Sans', sans-serif;
@@ -112,7 +114,7 @@ class Logout(RequestHandler):
 
     def get(self) -> None:
         token = str(self.xsrf_form_html())
-        style = PAGE[PAGE.index("<style>") : PAGE.index("</head>")]
+        style = PAGE[PAGE.index("<link") : PAGE.index("</head>")]
         self.finish(
             f'<!DOCTYPE html><html lang="en"><head><title>monitor: log out</title>{style}</head>'
             f'<body><form method="post"><h1>monitor</h1>{token}<button>Log out</button></form>'

@@ -35,6 +35,7 @@ EMBEDDING = "/autoload.js"
 TEMPLATE = """
 {% block preamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="favicon.ico">
 {% endblock %}
 {% block css_resources %}
 <style>{{ look }}
