@@ -125,13 +125,21 @@ class Shared:
             return f"{wanted['action']} failed: {error}"
         return ""
 
-    def close(self) -> None:
+    def close(self, by_s: float) -> None:
+        """End all threads; those that wait for a collector that hangs are left at `by_s`.
+
+        `by_s` is a time of the monotonic clock.
+        """
+
+        def left_s() -> float:
+            return max(0.0, by_s - time.monotonic())
+
         self._closing.set()
         self.archive.close()
-        self._follower.close()
-        self._live.close()
-        self._asker.join(TIMEOUT_S)
-        self._ticker.join(TIMEOUT_S)
+        self._follower.close(left_s())
+        self._live.close(left_s())
+        self._asker.join(left_s())
+        self._ticker.join(left_s())
 
     def _locate(self) -> lock.Held | None:
         return lock.holder(self.folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
+
+from monitor import ending
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -108,9 +109,10 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
     from monitor.child import command_of
     from monitor.config import Endpoint
 
-    command = command_of("simulate", *venues, "--rate", str(SIMULATOR_RATE))
+    # It ends when this end of its standard input is closed, be it by the death of this process.
+    command = command_of("simulate", *venues, "--rate", str(SIMULATOR_RATE), "--with-stdin")
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, start_new_session=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
         assert child.stdout is not None
         try:
@@ -172,8 +174,8 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def end_cleanly_when_told() -> None:
-    """Have SIGTERM end the program as Ctrl-C does: what is half done is put away."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    """Have what asks for its end do so as Ctrl-C does: what is half done is put away."""
+    ending.exit_on_signal()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import tornado.httpserver
 import tornado.ioloop
 import tornado.netutil
 
-from monitor import control, hooks, lock, recovery, sources, user_hooks
+from monitor import control, ending, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
 from monitor.alerting import Alerting
 from monitor.apart import Apart
@@ -50,6 +50,7 @@ TOLD_KINDS = (
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
     *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
     *("acknowledged", "muted", "unmuted", "mutes_unread", "rules_changed", "rules_unread"),
+    "collector_restarted",
 )
 TOLD_PER_S = 10
 
@@ -136,6 +137,11 @@ class Collector:
         self._pump.start()
         self.alerting.restore(time.time_ns())
         self._feeds.start()
+
+    def restarted(self, died: lock.Held) -> None:
+        """Record that this collector was started in place of one that died."""
+        found = f"the one before (PID {died.pid}, recording {died.recording or 'nothing'}) died"
+        self._tell("collector_restarted", found)
 
     def close(self) -> str:
         """Leave the venues, let what is buffered flow, seal; return the recording's digest."""
@@ -327,16 +333,20 @@ class Terminal:
 
 
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
-    """Collect until SIGTERM, SIGINT or `seconds` have passed; return the digest of the recording.
+    """Collect until told to end or `seconds` have passed; return the digest of the recording.
 
     Raises lock.LockedError if another collector works on the folder, UnrecordedError in the end if
     rows were not recorded.
     """
     with lock.hold(options.folder) as held, contextlib.ExitStack() as stack:
+        loop = steady()
+        # First of all: one that is told to end while it starts must seal what it began.
+        for number in ending.signals():
+            before = signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
+            stack.callback(signal.signal, number, before)
         for line in recovery.recover_all(options.folder):
             print(line, file=sys.stderr)
         collector = Collector(options)
-        loop = steady()
         (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
         server = tornado.httpserver.HTTPServer(control.application(collector))
         server.add_socket(sock)
@@ -344,14 +354,13 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         publisher.wake = functools.partial(loop.add_callback, publisher.pack)
         address = f"127.0.0.1:{sock.getsockname()[1]}"
         collector.start()
+        if held.died and held.died.started_by == options.started_by == "serve":
+            collector.restarted(held.died)
         held.tell(
             lock.Held(
                 os.getpid(), address, collector.token, options.started_by, collector.recording
             )
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            before = signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
-            stack.callback(signal.signal, number, before)
         if options.seconds is not None:
             loop.call_later(options.seconds, loop.stop)
         periodic = [

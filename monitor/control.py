@@ -12,6 +12,7 @@ import tornado.web
 from tornado.iostream import StreamClosedError
 
 from monitor.alerting import Alerting
+from monitor.config import is_loopback
 from monitor.publisher import BehindError, Publisher, Stream
 
 JSON = "application/json; charset=utf-8"
@@ -39,6 +40,11 @@ class _Handler(tornado.web.RequestHandler):
     def initialize(self, collector: Collector) -> None:
         self.collector = collector
 
+    def prepare(self) -> None:
+        # A web page elsewhere can have its own name resolve to this address.
+        if not is_loopback(self.request.host_name.strip("[]")):
+            raise tornado.web.HTTPError(403, reason="expected this machine as the host")
+
     def answer(self, value: dict[str, Any], status: int = 200) -> None:
         self.set_status(status)
         self.set_header("Content-Type", JSON)
@@ -50,6 +56,7 @@ class _Handler(tornado.web.RequestHandler):
 
 class _Guarded(_Handler):
     def prepare(self) -> None:
+        super().prepare()
         given = self.request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self.collector.token}".encode()):
             raise tornado.web.HTTPError(401, reason="expected the token of the lock file")

@@ -49,15 +49,15 @@ class Follower:
     def start(self) -> None:
         self._thread.start()
 
-    def close(self) -> None:
-        """End the thread and wait for it."""
+    def close(self, timeout_s: float = TIMEOUT_S) -> None:
+        """End the thread and wait for it, at most so long."""
         self._closing.set()
         connection = self._connection
         if connection is not None and connection.sock is not None:
             # A close would not wake the thread that reads.
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
-        self._thread.join(TIMEOUT_S)
+        self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._closing.is_set():

@@ -40,6 +40,7 @@ HEADERS = {
 }
 SCRIPT = re.compile(rb"<script(?=[ >])")
 NONCE_BYTES = 16
+DEFAULT_PORTS = {"http": 80, "https": 443}
 CHOSEN = {"bokeh-session-id", "bokeh-token"}
 
 
@@ -99,8 +100,10 @@ class Gate(Matcher):
         origin = request.headers.get("Origin")
         # For the sake of Referrer-Policy a form names none: those of ours carry a token instead.
         is_form = origin == "null" and request.path in (PAGE, LOGIN, LOGOUT)
-        if origin is not None and not is_form and not _is_same(origin, request):
+        if origin is not None and not is_form and not self._is_same(origin, request):
             return 403, "expected the origin of this server, found another", ""
+        if _is_embedded(request):
+            return 403, "expected a page of this server, or a link to it, found another site's", ""
         # Whoever names the session of somebody else's next page is in it when that is opened.
         if CHOSEN & request.query_arguments.keys() or "Bokeh-Session-Id" in request.headers:
             return 403, "expected a session of the server's choice, found one that was named", ""
@@ -109,12 +112,26 @@ class Gate(Matcher):
             request.path == HEALTH and self._exposure.is_local
         )
         if viewer is None and not is_open:
-            if request.method == "GET" and request.path == PAGE:
-                return 302, "", LOGIN + (f"?{request.query}" if request.query else "")
+            if request.method in ("GET", "HEAD") and request.path == PAGE:
+                return 302, "", relative(LOGIN) + (f"?{request.query}" if request.query else "")
             return 401, f"expected a login ({LOGIN}), found none", ""
         # Read by `role.viewer`; a request knows no better place for it.
         setattr(request, "viewer", viewer)  # noqa: B010
         return 200, "", ""
+
+    def _is_same(self, origin: str, request: HTTPServerRequest) -> bool:
+        """Tell whether a page of this server asks; a port that goes without saying may be left out.
+
+        A proxy may pass on the name alone, and nothing says which port the browser knows it by.
+        """
+        asked, host = urlsplit(origin), urlsplit(f"//{request.host}")
+        try:
+            port, asked_port = host.port, asked.port or DEFAULT_PORTS.get(asked.scheme)
+        except ValueError:
+            return False
+        if port is None and not self._exposure.is_behind_proxy:
+            port = DEFAULT_PORTS[request.protocol]
+        return asked.hostname == host.hostname and port in (None, asked_port)
 
     def viewer(self, request: HTTPServerRequest) -> Viewer | None:
         """Return who asks, None if a login is needed first."""
@@ -135,5 +152,21 @@ def guard(application: Application, gate: Gate) -> None:
     application.default_router.rules.insert(0, Rule(gate, _Refusal))
 
 
-def _is_same(origin: str, request: HTTPServerRequest) -> bool:
-    return urlsplit(origin).netloc.lower() == request.host.lower()
+def relative(path: str) -> str:
+    """Return the address of a path as seen from any other path of this server.
+
+    All are at the same level, and a proxy may serve them below a path of its own.
+    """
+    return path.removeprefix("/")
+
+
+def _is_embedded(request: HTTPServerRequest) -> bool:
+    """Tell whether another site's page asks on its own, not a person who follows a link.
+
+    Browsers say so since 2020 to 2023, and no script can say otherwise. A request without a word
+    of it comes from an older browser, from a program, or over plain HTTP from another machine.
+    """
+    told = request.headers
+    if told.get("Sec-Fetch-Site", "none") in ("same-origin", "none"):
+        return False
+    return (told.get("Sec-Fetch-Mode"), told.get("Sec-Fetch-Dest")) != ("navigate", "document")

@@ -89,12 +89,12 @@ class Live:
                 self._has_first = True
                 self._read_before(batch.ords[0], batch.first_ns or 0)
 
-    def close(self) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         self._closing.set()
         with self._lock:
             self._kept = None
         if self._reader:
-            self._reader.join(CLOSE_S)
+            self._reader.join(timeout_s)
 
     def _read_before(self, number: int, from_ns: int) -> None:
         """Have the rows before the first one read, if there are any that can be."""

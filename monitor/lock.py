@@ -31,10 +31,13 @@ class LockedError(OSError):
 
 
 class Lock:
-    """A held lock; `tell` writes what readers of the file need."""
+    """A held lock; `tell` writes what readers of the file need.
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    `died` held it before and ended without clearing it; None if the last one ended in order.
+    """
+
+    def __init__(self, descriptor: int, died: Held | None) -> None:
+        self._descriptor, self.died = descriptor, died
 
     def tell(self, held: Held) -> None:
         os.ftruncate(self._descriptor, 0)
@@ -48,8 +51,9 @@ def hold(folder: Path) -> Iterator[Lock]:
     descriptor = os.open(folder / NAME, MADE, 0o600)
     try:
         _acquire(descriptor, folder)
+        died = _read(folder / NAME)
         os.ftruncate(descriptor, 0)
-        yield Lock(descriptor)
+        yield Lock(descriptor, died)
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
@@ -57,20 +61,29 @@ def hold(folder: Path) -> Iterator[Lock]:
 
 def holder(folder: Path) -> Held | None:
     """Return who holds the lock of `folder`, None if nobody does or it is not ready yet."""
+    return _read(folder / NAME) if _is_held(folder / NAME) else None
+
+
+def left(folder: Path) -> Held | None:
+    """Return who held the lock of `folder` and died; None if it is held or was given up."""
+    return None if _is_held(folder / NAME) else _read(folder / NAME)
+
+
+def _is_held(file: Path) -> bool:
     try:
-        descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
-        return None
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _read(folder / NAME)
+        return True
     except OSError:
-        # Without locks there is no collector, and what is sealed is read all the same.
-        return None
+        # Without locks nobody records here, and what is sealed is read all the same.
+        return False
     finally:
         os.close(descriptor)
-    return None
+    return False
 
 
 class Writer:
@@ -99,19 +112,7 @@ class Writer:
 
 def is_written(recording: Path) -> bool:
     """Return whether a recorder works on a recording."""
-    try:
-        descriptor = os.open(recording / WRITER, os.O_RDWR | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False
+    return _is_held(recording / WRITER)
 
 
 def _without_locks(folder: Path, error: OSError) -> LockedError:

@@ -11,13 +11,15 @@ from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
 from monitor import users
-from monitor.gate import COOKIE, LOGIN, LOGIN_DAYS, LOGOUT
+from monitor.gate import COOKIE, LOGIN, LOGIN_DAYS, LOGOUT, relative
 
 # Every check takes a tenth of a second of a core: one after another, and no more than these.
 CHECKS_WAITING = 16
+# Without a link to an icon browsers ask for one at the root of the host, beside a proxy's path.
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>monitor: log in</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="favicon.ico">
 <style>
 :root { color-scheme: dark; }
 body { background: #0b0e13; color: #c9d1d9; font: 15px system-ui, 'DejaVu Sans', sans-serif;
@@ -50,7 +52,8 @@ class Desk:
         """Return why this is no login, in words for whoever tries; nothing if it is one."""
         now_s = time.monotonic()
         place = users.of_address(address)
-        keys = [place, f"user {name}"] if name in self.users else [place]
+        # Names that nobody has are counted too: a wait must not tell the two apart.
+        keys = [place, f"user {name}"]
         wait_s = self.attempts.wait_s(keys, now_s)
         if wait_s > 0:
             return f"Too many attempts failed: wait {wait_s:.0f} s, then try again."
@@ -82,6 +85,8 @@ class Login(RequestHandler):
     def get(self) -> None:
         self._show("", "", 200)
 
+    head = get
+
     async def post(self) -> None:
         self.check_xsrf_cookie()
         name, password = self.get_argument("name", ""), self.get_argument("password", "", False)
@@ -94,7 +99,7 @@ class Login(RequestHandler):
         self.set_signed_cookie(
             COOKIE, self._desk.users.cookie(name), LOGIN_DAYS, **_cookie_options(self)
         )
-        self.redirect("/" + (f"?{self.request.query}" if self.request.query else ""))
+        self.redirect("./" + (f"?{self.request.query}" if self.request.query else ""))
 
     def _show(self, name: str, told: str, status: int) -> None:
         self.set_status(status)
@@ -109,17 +114,19 @@ class Logout(RequestHandler):
 
     def get(self) -> None:
         token = str(self.xsrf_form_html())
-        style = PAGE[PAGE.index("<style>") : PAGE.index("</head>")]
+        style = PAGE[PAGE.index("<link") : PAGE.index("</head>")]
         self.finish(
             f'<!DOCTYPE html><html lang="en"><head><title>monitor: log out</title>{style}</head>'
             f'<body><form method="post"><h1>monitor</h1>{token}<button>Log out</button></form>'
             "</body></html>"
         )
 
+    head = get
+
     def post(self) -> None:
         self.check_xsrf_cookie()
         self.clear_cookie(COOKIE, **_cookie_options(self))
-        self.redirect(LOGIN)
+        self.redirect(relative(LOGIN))
 
 
 def routes(desk: Desk) -> list[tuple[Any, ...]]:

@@ -11,8 +11,10 @@ from bokeh.embed.elements import html_page_for_render_items
 from bokeh.embed.util import RenderItem
 from bokeh.server.urls import per_app_patterns
 from bokeh.util.token import generate_jwt_token, generate_session_id
+from panel.io import location
 from panel.io.resources import bundle_resources
 from panel.io.server import DocHandler
+from tornado.httputil import split_host_and_port
 from tornado.ioloop import IOLoop
 from tornado.web import RequestHandler
 
@@ -21,14 +23,19 @@ from monitor.views import style
 
 # A browser has asked for the scripts by then: making a session lets nobody else have a turn.
 SCRIPTS_S = 0.25
+# More that nobody has connected to are not made before somebody does: who asks for pages and never
+# connects costs next to nothing.
+MOST_UNCONNECTED = 20
 ELEMENT = "page"
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 WAITS = Path(__file__).with_name("opening_waits.js").read_text()
 PATH, TURNS = "/opening", "turns"
+EMBEDDING = "/autoload.js"
 # The words stand until something is drawn. Scripts come last, so that they hold nothing up.
 TEMPLATE = """
 {% block preamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="favicon.ico">
 {% endblock %}
 {% block css_resources %}
 <style>{{ look }}
@@ -51,6 +58,9 @@ TEMPLATE = """
 
 class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
     """Answers at once, with a token of the session that the scripts will connect to."""
+
+    async def head(self, *_: Any, **__: Any) -> None:
+        await self.get()
 
     async def get(self, *_: Any, **__: Any) -> None:
         application: Any = self.application
@@ -84,8 +94,15 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
         )
         self.set_header("Content-Type", "text/html")
         await self.finish(page)
-        make = self.application_context.create_session_if_needed
-        IOLoop.current().call_later(SCRIPTS_S, make, session_id, self.request, token)
+        if self.request.method == "GET":
+            IOLoop.current().call_later(SCRIPTS_S, self._make, session_id, token)
+
+    async def _make(self, session_id: str, token: str) -> None:
+        """Make the session before the browser connects, which has it made otherwise."""
+        context = self.application_context
+        unconnected = sum(session.connection_count == 0 for session in context.sessions)
+        if unconnected + len(context._pending_sessions) < MOST_UNCONNECTED:
+            await context.create_session_if_needed(session_id, self.request, token)
 
 
 class Waits(RequestHandler):
@@ -128,13 +145,19 @@ def queue(application: Any, turns: Turns) -> None:
     for context in application.applications.values():
         context.application.add(_InTurn(turns))
     application.settings[TURNS] = turns
+    location._get_location_params = _location_params
     application.add_handlers(r".*", [(PATH, Waits)])
 
 
 def take_over() -> None:
-    """Have the servers that are made from now on answer so, instead of when a session is made."""
+    """Have the servers that are made from now on answer so, instead of when a session is made.
+
+    They have no script for other sites to embed the page with: each request for it makes a page.
+    """
     per_app_patterns[:] = [
-        (path, Opening if handler is DocHandler else handler) for path, handler in per_app_patterns
+        (path, Opening if handler is DocHandler else handler)
+        for path, handler in per_app_patterns
+        if path != EMBEDDING
     ]
 
 
@@ -143,3 +166,15 @@ def replace(application: Any) -> None:
     for rule in application.wildcard_router.rules:
         if rule.target is DocHandler:
             rule.target = rule.handler_class = Opening
+
+
+_panels_params = location._get_location_params
+
+
+def _location_params(protocol: str | None, host: str | None, uri: str | None) -> dict[str, Any]:
+    """Return where a page is, for Panel, which splits `[::1]:5006` at its first colon."""
+    if host is None or not host.startswith("["):
+        return dict(_panels_params(protocol, host, uri))
+    name, port = split_host_and_port(host)
+    found = dict(_panels_params(protocol, f"v6:{port}" if port else "v6", uri))
+    return found | {"hostname": name, "href": found["href"].replace("//v6", f"//{name}", 1)}

@@ -29,6 +29,9 @@ class Passing(RequestHandler):
     def initialize(self, shared: Shared) -> None:
         self._shared = shared
 
+    async def head(self) -> None:
+        await self.get()
+
     async def get(self) -> None:
         path = self.request.path
         ask = functools.partial(_ask, self._shared.folder, path, self._shared.hub)

@@ -8,6 +8,7 @@ answer has the browser ask again. So no page is made of a request that the gate 
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from jinja2 import Template
 from tornado.httputil import HTTPServerRequest
 
 from monitor import opening, passing
+from monitor.attached import attach_for_good
 from monitor.config import is_loopback
 from monitor.exposure import Exposure, check
 from monitor.gate import HEADERS, Gate, guard
@@ -35,6 +37,9 @@ def prepare(document: Any, shared: Shared) -> bool:
     """
     is_first = shared.restricted is None
     if is_first:
+        # A folder that is not there, or not to be written to, has no page that would stop anything.
+        with suppress(OSError):
+            attach_for_good(shared.folder)
         shared.restricted = _take_over(_server_of(document), shared)
     if is_first or not shared.restricted:
         document.template = Template(ASK_AGAIN)

@@ -9,10 +9,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import requests
 from conftest import DEADLINE_S, collector_of, until
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
-from test_collector import free_port
+from test_collector import answers, free_port
 
 from monitor import recordings
 
@@ -123,10 +122,3 @@ def figure(page: Page, title: str) -> Locator:
 
     until(find, f"the plot {title}")
     return page.locator(f'[data-title="{title}"]')
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=10).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False

@@ -61,7 +61,7 @@ def test_killing_the_page_twenty_times_loses_no_row(tmp_path: Path, background: 
         ports = [free_port() for _ in range(4)]
         pages = [background("serve", "--port", port) for port in ports]
         for port, page in zip(ports, pages, strict=True):
-            until(lambda port=port: _listens(port), "the page")
+            until(lambda port=port: answers(f"http://127.0.0.1:{port}/health"), "the page")
             page.send_signal(signal.SIGKILL)
     live.terminate()
     digest = live.stdout.read().split()[-1]
@@ -152,7 +152,7 @@ def test_a_venue_that_goes_away_is_told_and_had_again(tmp_path: Path, background
 def test_serve_starts_what_it_needs_and_stops_it(tmp_path: Path, background: Run) -> None:
     folder, port = tmp_path / "recordings", free_port()
     page = background("serve", "--port", port)
-    until(lambda: _listens(port), "the page")
+    until(lambda: answers(f"http://127.0.0.1:{port}/health"), "the page")
     held = lock.holder(folder)
     assert held is not None
     report = requests.get(f"http://127.0.0.1:{port}/health", timeout=10).json()
@@ -203,9 +203,11 @@ def test_bad_input_is_one_line(tmp_path: Path, monitor: Run, background: Run) ->
     assert json.loads(monitor("recordings", "--json").stdout) == []
 
 
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=10).status_code == 200
+    except (requests.ConnectionError, requests.Timeout):
+        return False
 
 
 def _stopped(held: lock.Held) -> bool:

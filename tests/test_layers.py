@@ -24,17 +24,17 @@ HOMES = {
         "query_worker",
     },
     "websocket": {"feeds/transport"},
-    "panel": {"app", "instruments", "layouts", "opening", "page", "role", "server", "tabs"}
-    | {"transport_bar", "views"},
+    "panel": {"app", "instruments", "layouts", "listening", "opening", "page", "role", "server"}
+    | {"tabs", "transport_bar", "views"},
     "holoviews": {"app", "views"},
-    "bokeh": {"opening", "plain_serve", "views"},
+    "bokeh": {"listening", "opening", "plain_serve", "views"},
     "typer": {"bench", "cli", "cli_commands", "cli_recordings", "cli_tail", "simulate"},
     "rich": {"cli", "cli_support"},
     "aiohttp": {"simulate"},
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed child exact lock loop rules times turns users",
+    "_rust_feed attached child ending exact lock loop rules times turns users",
     "text_rows",
     "batches client quote_assets sources",
     "config",
@@ -55,8 +55,8 @@ LAYERS = [
     "collector export clip api archive archive_worker",
     "layouts",
     "drawing instruments permalink replaying replay_choice tabs transport_bar headline page",
-    "app opening passing plain_serve",
-    "login",
+    "app listening opening passing plain_serve",
+    "keeper login",
     "server simulate bench",
     "cli_support",
     "headless ingest cli_password cli_recordings",

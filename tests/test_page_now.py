@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -130,11 +129,8 @@ def test_settings_tell_what_is_followed_now_also_beside_a_replay(served: Served)
 
 def test_a_killed_collector_is_told_from_a_frozen_one(served: Served) -> None:
     page, pid = served.open(), collector(served)
-    # Its simulated exchange outlives it.
-    exchanges = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    # Somebody started it by hand: the page leaves it to them to start it again.
     os.kill(pid, signal.SIGKILL)
-    for exchange in exchanges:
-        os.kill(int(exchange), signal.SIGTERM)
     page.wait_for_selector("text=NO COLLECTOR")
     page.wait_for_selector("text=/the collector has stopped: no row for [0-9]+ s/")
     until(lambda: states(page) == {"stale"}, "sources that are stale")

@@ -32,8 +32,9 @@ def simulate(
         str | None, typer.Option(help="Write so much of a venue's past (30m, 3h) with --to.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="The capture file of --past (.gz too).")] = None,
+    with_stdin: Annotated[bool, typer.Option("--with-stdin", hidden=True)] = False,
 ) -> None:
-    """Run the local exchange until SIGTERM or SIGINT: WebSocket and HTTP on one port.
+    """Run the local exchange until told to end: WebSocket and HTTP on one port.
 
     With --past nothing is served: the frames of so much time up to now are written at once, as a
     capture for `monitor ingest`.
@@ -54,6 +55,7 @@ def simulate(
             captures=capture or [],
             venue=venue,
             speed=pace,
+            with_stdin=with_stdin,
         )
     except ValueError as error:
         typer.echo(f"monitor simulate: {error}", err=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from monitor import ending
 from monitor.simulate.faults import parse, speaks_tls
 from monitor.simulate.listings import VENUES
 from monitor.simulate.playback import Capture
@@ -30,9 +31,12 @@ def run(
     captures: Sequence[Path] = (),
     venue: str | None = None,
     speed: float | None = 1.0,
+    with_stdin: bool = False,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, after a line per venue on standard output.
+    """Serve until told to end, after a line per venue on standard output.
 
+    Given `with_stdin` it also ends with standard input, which the program that started it holds
+    open: the kernel closes that when the program is killed.
     ValueError says which argument is wrong, OSError that the port cannot be had.
     """
     chosen = options(
@@ -47,8 +51,10 @@ def run(
 
     async def serve() -> None:
         stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in ending.signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        if with_stdin:
+            asyncio.get_running_loop().add_reader(sys.stdin, stop.set)
         await _serve(chosen, port, stop, _tell)
 
     asyncio.run(serve())

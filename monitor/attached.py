@@ -1,0 +1,85 @@
+"""The pages of a recordings folder, counted by a lock that all of them share.
+
+The kernel takes a lock back from a process that is killed, so the count is always true.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = ".pages"
+POLL_S = 0.05
+
+
+class AttachError(Exception):
+    """A page could not attach to a folder; the message is one line."""
+
+
+class Attachment:
+    """One page process on a folder."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def share(self) -> None:
+        """Let others attach to the folder too."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def detach(self) -> bool:
+        """Count no more; tell whether no page is left. If so, nobody attaches until it is closed.
+
+        Of pages that detach at once only the last one is told so: the kernel gives up the shared
+        lock before it tries for the exclusive one.
+        """
+        return _try(self._descriptor, fcntl.LOCK_EX)
+
+
+@contextmanager
+def attach(folder: Path, wait_s: float) -> Iterator[Attachment]:
+    """Attach to `folder`, alone until `share` if no other page is there.
+
+    Waits for a page that starts or stops the collector; AttachError if that takes too long.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _open(folder)
+    except OSError as error:
+        raise AttachError(f"expected to write to {folder}, found: {error.strerror}") from None
+    deadline_s = time.monotonic() + wait_s
+    try:
+        while not (_try(descriptor, fcntl.LOCK_EX) or _try(descriptor, fcntl.LOCK_SH)):
+            if time.monotonic() > deadline_s:
+                raise AttachError(
+                    f"expected to share {folder} with its pages within {wait_s:g} s, found one that"
+                    " still starts or stops the collector"
+                )
+            time.sleep(POLL_S)
+        yield Attachment(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def attach_for_good(folder: Path) -> None:
+    """Count this process as a page of `folder` until it ends; does not wait for others."""
+    descriptor = _open(folder)
+    # It may have to wait for a page that starts or stops the collector.
+    arguments = (descriptor, fcntl.LOCK_SH)
+    threading.Thread(target=fcntl.flock, args=arguments, name="attach", daemon=True).start()
+
+
+def _open(folder: Path) -> int:
+    return os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
