@@ -285,7 +285,8 @@ def test_a_segment_that_cannot_be_read_is_named(
     assert done.stderr == ""
 
 
-def test_what_does_not_exist_is_one_line(monitor: Run) -> None:
+def test_what_does_not_exist_is_one_line(monitor: Run, tmp_path: Path) -> None:
+    (tmp_path / "recordings").mkdir()
     done = monitor("verify", "nothing")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("monitor: expected a recording in recordings or a path")
