@@ -35,7 +35,7 @@ pub struct Options {
     pub setup: Setup,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Canonical or as the venue spells it.

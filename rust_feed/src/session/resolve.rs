@@ -1,5 +1,6 @@
 //! From sources as users write them to the venue's own symbols, and to what this connection asks for.
 
+use super::end::REMOVED;
 use super::{Session, Wanted};
 use crate::subscription::{Channel, Standing, Subscription};
 use crate::tick::Instrument;
@@ -81,13 +82,18 @@ impl Session {
     }
 
     /// Show the end of each symbol: of one that goes on elsewhere, that it is connected to anew.
-    pub(super) fn show_end(&mut self, state: &'static str, kind: &str, why: &str) {
+    pub(super) fn show_end(
+        &mut self,
+        state: &'static str,
+        kind: &str,
+        why: &str,
+        kept: Option<&[String]>,
+    ) {
         let is_last = state == "stopped";
-        let kept = if is_last { self.kept_raw_symbols() } else { None };
         for at in 0..self.market.followed.len() {
             let raw_symbol = &self.market.followed[at].instrument.raw_symbol;
-            if kept.as_ref().is_some_and(|kept| !kept.contains(raw_symbol)) {
-                self.show(at, state, kind, Some(super::REMOVED.into()));
+            if kept.is_some_and(|kept| !kept.contains(raw_symbol)) {
+                self.show(at, state, kind, Some(REMOVED.into()));
             } else if is_last && self.goes_on {
                 self.show(at, "initialising", "initialising", None);
             } else {
@@ -99,12 +105,12 @@ impl Session {
     /// The raw symbols that are still followed after this session; None if all of its own are.
     ///
     /// A removed source that the venue did not have is stopped here: it has no raw symbol.
-    fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
+    pub(super) fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
         let kept = self.kept.clone()?;
         for source in self.options.sources.clone() {
             let is_unknown = self.spellings(&source.symbol).is_empty();
             if is_unknown && self.options.part == 0 && !kept.contains(&source.symbol) {
-                let removed = super::REMOVED.to_owned();
+                let removed = REMOVED.to_owned();
                 self.market.status_of(&source.symbol, "stopped", "stopped", removed);
             }
         }
