@@ -50,8 +50,9 @@ class Session:
 
     Times are ns since 1970. What is known of an instrument's trades goes, at the end on request, to
     the next session of the same feed that follows it. `options` is JSON: `sources` ([{symbol,
-    channels}]), `live`, `raw`, `gap_fill` (ask by REST for the trades that a gap tells of),
-    `interval_ms` (between polls, 0: the venue's), `part` (of the sources, where one is too few),
+    channels, yields_to}]; what fits a symbol of `yields_to` is left to another session), `live`,
+    `raw`, `gap_fill` (ask by REST for the trades that a gap tells of), `interval_ms` (between
+    polls, 0: the venue's), `part` (of the sources, where one is too few),
     `setup` (`rest_path`: of the address that is polled; `pools`: as the configuration has them).
     """
 

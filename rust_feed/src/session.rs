@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
 use crate::market::{Handover, Market};
@@ -67,6 +69,8 @@ pub struct Session {
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
     overflows: u64,
+    /// Pairs of overlapping sources that were told of.
+    overlaps_told: FxHashSet<(String, String)>,
     /// How many connections the sources want, until the transport was told.
     parts: Option<usize>,
     /// How many connections share what the venue allows in requests.
@@ -127,6 +131,7 @@ impl Session {
             repeats_told_ns: 0,
             failure: None,
             overflows: 0,
+            overlaps_told: FxHashSet::default(),
             parts: None,
             sharing: 1,
             watch: Watch::default(),
