@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -19,6 +20,7 @@ from tap import Tap
 from monitor import recordings
 from monitor.batches import DUPLICATE
 from monitor.batches import REST as BY_REST
+from monitor.incidents import ANSWER_NS, Incidents
 from monitor.simulate import Simulator
 from monitor.verify import verify
 
@@ -290,6 +292,23 @@ def test_a_trade_without_a_number_counts_once_too(done: Changed) -> None:
 def test_a_stop_on_request_is_no_loss(done: Changed) -> None:
     lost = [row for row in done.recorded.rows["status"] if row["kind"] in ("gap", "filled")]
     assert lost == []
+
+
+@judging("stopped", "changed", "held", *RANDOM)
+def test_no_incident_calls_a_recorded_trade_lost(done: Changed) -> None:
+    """Of each gap the incident's words leave as many trades over as were not recorded."""
+    rows, incidents = done.recorded.rows["status"], Incidents()
+    for row in rows:
+        incidents.follow(row, row["ts_recv"])
+    told = incidents.listed(rows[-1]["ts_recv"] + ANSWER_NS)
+    gaps = [row for row in rows if (row["kind"], row["channel"]) == ("gap", "trade")]
+    of_gaps = [one for one in told if one.kind == "gap" and one.symbol]
+    for gap, incident in zip(gaps, of_gaps, strict=True):
+        missing = range(gap["expected"], gap["expected"] + gap["count"])
+        trades = done.recorded.of("trade", gap["venue"], gap["symbol"])
+        later = {int(row["trade_id"]) for row in trades if row["ord"] > gap["ord"]}
+        left = re.search(r"([\d,]+) of [\d,]+ trades (?:missing|lost)", incident.recovery)
+        assert int(left[1] if left else 0) == len(missing) - len(later & {*missing}), incident
 
 
 @judging("stopped", "changed", "patterns", "held", *RANDOM)

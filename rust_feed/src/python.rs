@@ -184,7 +184,7 @@ impl Session {
     }
 
     fn left(&self, py: Python<'_>, raw_symbols: Vec<String>, now_ns: i64) {
-        py.detach(|| self.lock().left(&raw_symbols, now_ns));
+        py.detach(move || self.lock().left(&raw_symbols, now_ns));
     }
 
     fn frame(&self, py: Python<'_>, conn: u32, text: &str, now_ns: i64, flags: u32) {
