@@ -54,9 +54,11 @@ class Feed:
 class Session:
     """One connection's life without its I/O: bytes and times in; rows to the feed, actions out.
 
-    Times are ns since 1970. `options` is JSON: `sources` ([{symbol, channels}]), `live`, `raw`,
-    `gap_fill` (ask by REST for the trades that a gap tells of), `interval_ms` (between polls, 0:
-    the venue's), `part` (of the sources, where one is too few),
+    Times are ns since 1970. What is known of an instrument's trades goes, at the end on request, to
+    the next session of the same feed that follows it. `options` is JSON: `sources` ([{symbol,
+    channels, yields_to}]; what fits a symbol of `yields_to` is left to another session), `live`,
+    `raw`, `gap_fill` (ask by REST for the trades that a gap tells of), `interval_ms` (between
+    polls, 0: the venue's), `part` (of the sources, where one is too few),
     `setup` (`rest_path`: of the address that is polled; `pools`: as the configuration has them).
     """
 
@@ -74,6 +76,9 @@ class Session:
     def sent(self, text: str) -> None: ...
     def fall_back(self, conn: int, now_ns: int, why: str) -> None: ...
     def began(self, conn: int, now_ns: int, took_over: bool) -> None: ...
+    def left(self, raw_symbols: list[str], now_ns: int) -> None:
+        """End as in a file: other sessions of the same feed go on at once with these symbols."""
+
     def frame(self, conn: int, text: str, now_ns: int, flags: int) -> None: ...
     def fetched(self, conn: int, url: str, body: str, now_ns: int, flags: int) -> None: ...
     def fetch_failed(self, conn: int, url: str, kind: str, why: str, now_ns: int) -> None: ...

@@ -47,7 +47,7 @@ HOOKS_REST_S = 1.0
 # Status rows that a person who watches the terminal wants to read.
 TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
-    *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback"),
+    *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback", "overlap"),
     *("hook_failed", "hook_disabled", "hooks_loaded", "delivery_failed", "delivery_recovered"),
     *("acknowledged", "muted", "unmuted", "mutes_unread", "rules_changed", "rules_unread"),
     "collector_restarted",

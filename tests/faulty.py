@@ -9,14 +9,16 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from json import loads
+from json import dumps, loads
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import pyarrow as pa
 from fault_rules import NUMBERED_BOOKS, UNPROVABLE_BOOKS
@@ -164,6 +166,29 @@ class Run:
     def strikes(self, venue: str) -> list[Row]:
         told: list[Row] = self._ask(f"/strikes?venue={venue}")
         return told
+
+    def made(self) -> dict[tuple[str, str], list[Row]]:
+        """Ask the exchange for the newest trades that it made: it remembers so many of each."""
+        return {
+            (venue, symbol): self._ask(f"/trades?venue={venue}&symbol={quote(raw)}")
+            for venue in self.venues
+            if venue not in POLLED
+            for raw, symbol in self.followed[venue].items()
+        }
+
+    def control(self, action: str, *sources: str, mode: str | None = None) -> None:
+        """Have the running collector start, stop, add or remove, as the page does."""
+        held = lock.holder(self.folder)
+        assert held is not None
+        how = {} if mode is None else {"mode": mode}
+        wanted = {"action": action, "sources": [{"source": source, **how} for source in sources]}
+        headers = {"Authorization": f"Bearer {held.token}", "Content-Type": "application/json"}
+        url, data = f"http://{held.address}/sources", dumps(wanted).encode()
+        request = urllib.request.Request(url, data, headers)
+        try:
+            urllib.request.urlopen(request, timeout=DEADLINE_S).close()
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{action} {sources}: {error.read().decode()}") from error
 
     def calm(self) -> None:
         """End the faults."""

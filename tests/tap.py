@@ -87,6 +87,10 @@ class Tap:
         """Pass on nothing that the exchange sends from now on."""
         self._flowing.clear()
 
+    def flow(self) -> None:
+        """Pass on again what the exchange sends, and what was held."""
+        self._flowing.set()
+
     def received(self) -> list[bytes]:
         """Return what was passed on to the client by each WebSocket, in the order of opening."""
         with self._lock:

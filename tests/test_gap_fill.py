@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import requests
-from faulty import DEADLINE_S, RATE, Recorded, Row, Run, canonical, collecting, plain
+from faulty import RATE, Recorded, Row, Run, collecting, plain
 from side_by_side import done, judging, side_by_side
 from tap import Asked, Tap
 
@@ -61,14 +60,14 @@ def lose(folder: Path, fault: str) -> Filled:
         run.until(lost, f"{fault}s that were filled", PATIENCE_S)
         run.calm()
         # Only a trade behind the last one that could be lost shows whether that was.
-        last = {key: trades[-1]["trade_id"] for key, trades in made(run.simulator, VENUES).items()}
+        last = {key: trades[-1]["trade_id"] for key, trades in run.made().items()}
 
         def is_beyond() -> bool:
             return all(max(map(int, run.trade_ids[key])) > last[key] for key in last)
 
         run.until(is_beyond, "a trade of every instrument after the faults", PATIENCE_S)
         run.until(lambda: is_whole(run), "no trade to be missing", PATIENCE_S)
-        return Filled(folder, run.stop(), made(run.simulator, VENUES))
+        return Filled(folder, run.stop(), run.made())
 
 
 def refuse(folder: Path) -> Filled:
@@ -93,7 +92,7 @@ def refuse(folder: Path) -> Filled:
             return found == set(VENUES)
 
         run.until(told, "a gap of each venue that cannot be filled", PATIENCE_S)
-        return Filled(folder, run.stop(), made(simulator, VENUES), tap.asked)
+        return Filled(folder, run.stop(), run.made(), tap.asked)
 
 
 def leave(folder: Path) -> Filled:
@@ -101,7 +100,7 @@ def leave(folder: Path) -> Filled:
     settings = f"{SETTINGS}\ngap_fill = false"
     with collecting(folder, ["gap:0.1"], VENUES, "+trade", settings, instruments=1) as run:
         run.until(lambda: sum(r["kind"] == "gap" for r in run.statuses) >= 20, "gaps")
-        return Filled(folder, run.stop(), made(run.simulator, VENUES))
+        return Filled(folder, run.stop(), run.made())
 
 
 started = side_by_side(
@@ -123,17 +122,6 @@ def is_whole(run: Run) -> bool:
     in_numbered = [row for row in run.statuses if row["venue"] in NUMBERED]
     kinds = Counter(row["kind"] for row in in_numbered if row["channel"] == "trade")
     return kinds["filled"] == kinds["gap"]
-
-
-def made(simulator: Simulator, venues: Sequence[str]) -> dict[tuple[str, str], list[Row]]:
-    """Ask the exchange for the newest trades that it made: it remembers so many of each."""
-    found = {}
-    for venue in venues:
-        for raw, symbol in canonical(venue, INSTRUMENTS).items():
-            asked = {"venue": venue, "symbol": raw}
-            url = f"{simulator.http_url('').removesuffix('/')}/_simulate/trades"
-            found[venue, symbol] = requests.get(url, asked, timeout=DEADLINE_S).json()
-    return found
 
 
 def filled(of: Filled) -> list[Row]:

@@ -73,6 +73,35 @@ def test_kept_frames_give_the_rows_that_they_gave(
     assert before["status"] or "gap@2" not in faults
 
 
+def test_kept_frames_of_sources_that_were_changed_give_the_rows_that_they_gave(
+    tmp_path: Path,
+) -> None:
+    venues = ("binance", "kraken", "coinbase")
+    with collecting(tmp_path, [], venues, "+trade", instruments=1, flags=["--raw"]) as run:
+        run.until(run.has_data, "data")
+        sources = [
+            f"{venue}:{name}+trade" for venue in venues for name in run.followed[venue].values()
+        ]
+        run.control("stop")
+        run.control("start")
+        for mode in ("rest", "ws"):
+            before = max(conn for conn, _ in run.data.values())
+            run.control("add", *sources, mode=mode)
+            run.until(
+                lambda before=before: all(conn > before for conn, _ in run.data.values()),
+                f"data by new connections in mode {mode}",
+            )
+        run.stop()
+    (found,) = recordings.catalogue(tmp_path)
+    command = [sys.executable, "-m", "monitor.cli", "ingest", found["id"], "--recording", "again"]
+    command += ["--recordings", str(tmp_path)]
+    subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    before, after = read(tmp_path, found["id"]), read(tmp_path, "again")
+    assert before["trade"]
+    for kind, counts in before.items():
+        assert after[kind] == counts, kind
+
+
 def test_a_recording_that_kept_no_frames_is_told_in_one_line(tmp_path: Path) -> None:
     record(tmp_path / "x", [batch_of([("quote", row("quote", 0, 5))])])
     command = [sys.executable, "-m", "monitor.cli", "ingest", "x", "--recordings", str(tmp_path)]

@@ -7,10 +7,9 @@ import socket
 import time
 from pathlib import Path
 
-import requests
 from faulty import DEADLINE_S, Run, collecting, plain
 
-from monitor import lock, recordings
+from monitor import recordings
 from monitor.batches import concat
 from monitor.config import Endpoint
 from monitor.feeds.feeds import Feeds
@@ -26,14 +25,14 @@ def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
     with collecting(tmp_path / "recordings", (), ("binance",), instruments=2) as run:
         run.until(run.has_data, "data")
         kept, removed = list(run.followed["binance"].values())
-        _control(run, "remove", f"binance:{removed}")
+        run.control("remove", f"binance:{removed}")
         hub = Hub()
         run.until(lambda: _last_state(run, removed) == "removed on request", "the removal")
         run.until(lambda: _last_state(run, kept, "state") == "connected", "data of the other")
-        _control(run, "stop")
+        run.control("stop")
         run.until(lambda: _last_state(run, kept) == "stopped on request", "the stop")
         stopped = len(run.statuses)
-        _control(run, "remove", f"binance:{kept}")
+        run.control("remove", f"binance:{kept}")
         run.until(lambda: _last_state(run, kept) == "removed on request", "the second removal")
         assert not [row for row in run.statuses[stopped:] if row["symbol"] == removed]
         run.stop()
@@ -51,18 +50,6 @@ def test_a_source_that_is_removed_is_listed_no_more(tmp_path: Path) -> None:
     both, one = sorted([(kept, False), (removed, False)]), [(kept, False)]
     assert both in seen and one in seen and [(kept, True)] in seen
     assert hub.instruments() == []
-
-
-def _control(run: Run, action: str, *sources: str) -> None:
-    held = lock.holder(run.folder)
-    assert held
-    answer = requests.post(
-        f"http://{held.address}/sources",
-        json={"action": action, "sources": [{"source": source} for source in sources]},
-        headers={"Authorization": f"Bearer {held.token}"},
-        timeout=30,
-    )
-    assert answer.status_code == 200, answer.text
 
 
 def test_a_source_that_waits_to_connect_again_is_stopped_too() -> None:

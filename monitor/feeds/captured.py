@@ -33,7 +33,7 @@ _CRYPTOFEED = re.compile(
 _BINANCE_BOOK, _BINANCE_BOOK_URL = "lastUpdateId", "https://api.binance.com/api/v3/depth"
 _CONFIGURATION = "configuration: "
 # Rows that say how to read the frames that a recording kept.
-_BESIDE_FRAMES = ("opened", "took_over", "fetched", "sent")
+_BESIDE_FRAMES = ("opened", "took_over", "left", "fetched", "sent")
 _KINDS = {None: "ws", "->": "http", "<-": "sent"}
 
 
@@ -41,7 +41,7 @@ class Captured(NamedTuple):
     """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows.
 
     `kind` is `ws`, `http` or `sent`; of kept frames also `opened` and `took_over`, where `conn`
-    begins a new connection.
+    begins a new connection, and `left`, where its session ends (`raw`: what another goes on with).
     """
 
     ts_recv: int

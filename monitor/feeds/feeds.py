@@ -187,6 +187,17 @@ class Feeds:
         connections = source.connections or settings.connections
         return Way(source.venue, source.mode or settings.mode, interval_s, connections)
 
+    def _before(self, source: Source) -> list[str]:
+        """Return the symbols whose instruments `source` leaves to another session.
+
+        Each instrument has one session. A source that names it goes before a pattern, and of two
+        such sources the one that was there first.
+        """
+        ranked = sorted(self._sources, key=lambda one: "*" in one.symbol)
+        before = ranked[: ranked.index(source)]
+        way = self._way(source)
+        return [one.symbol for one in before if one.venue == way.venue and self._way(one) != way]
+
     def _check_raw(self, source: Source) -> None:
         # Payloads of two connections, one after the other, would be taken for losses and repeats.
         if self._raw and (found := self._way(source).connections) > 1:
@@ -210,7 +221,14 @@ class Feeds:
         if not mine or (way, part) in self._supervisors:
             return
         venue = way.venue
-        wanted = [{"symbol": source.symbol, "channels": list(source.channels)} for source in mine]
+        wanted = [
+            {
+                "symbol": source.symbol,
+                "channels": list(source.channels),
+                "yields_to": self._before(source),
+            }
+            for source in mine
+        ]
         settings = self._settings.get(venue, VenueSettings())
         profile, endpoint = venues()[venue], self._endpoints.get(venue, NOWHERE)
         base, address = endpoint.ws or profile["ws_url"], self._address(venue)

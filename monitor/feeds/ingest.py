@@ -84,9 +84,14 @@ def _decode(
     feed = Feed(CAPACITY_ROWS)
     sessions: dict[tuple[str, str], Session] = {}
     numbers: dict[tuple[str, str], int] = {}
-    frames = ts_recv = 0
+    frames = ts_recv = ignored = 0
     for venue, record in records:
         for name in _readers(record, streams.get(venue, ()), venue):
+            if record.kind == "left":
+                if (ended := sessions.pop((venue, name), None)) is not None:
+                    ended.left(record.raw.split(","), record.ts_recv)
+                    ignored += ended.ignored_frames
+                continue
             if (venue, name) not in sessions:
                 sessions[venue, name] = Session(feed, venue, OPTIONS)
                 numbers[venue, name] = len(sessions)
@@ -99,7 +104,7 @@ def _decode(
     for key, session in sessions.items():
         session.closed(numbers[key], ts_recv, "ended", "the capture ends")
     _drain(feed, emit)
-    ignored = sum(session.ignored_frames for session in sessions.values())
+    ignored += sum(session.ignored_frames for session in sessions.values())
     return Ingested(frames, ignored, 0, [])
 
 
@@ -109,7 +114,7 @@ def _readers(record: Captured, streams: Sequence[str], venue: str) -> Sequence[s
     What was asked for beside the streams informs them: a list of instruments all of them, anything
     else, such as a book, the one stream that there is.
     """
-    if record.kind != "http" or record.conn in streams or not streams:
+    if record.kind != "http" or record.conn in streams or not streams or record.number is not None:
         return [record.conn]
     listed = venues()[venue]["list_path"]
     if listed and urlsplit(record.url).path.rsplit("/", 1)[-1] == listed.rsplit("/", 1)[-1]:

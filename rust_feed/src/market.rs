@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::buffer::Buffer;
-use crate::quality::{Contiguous, Covered, Growing, Recent, Verdict};
+use crate::quality::{Growing, Verdict};
 use crate::row::{self, FrameRow, Header, Name, Origin, Quote, Rows};
 use crate::stat::Meter;
 use crate::subscription::{Ask, CHANNELS, Channel};
@@ -15,6 +15,7 @@ use crate::venue::Profile;
 mod book_rows;
 mod books;
 mod fills;
+mod handover;
 mod instruments;
 mod polled;
 mod repeats;
@@ -27,6 +28,8 @@ mod witness;
 pub use books::Health;
 use books::Kept;
 use fills::Fills;
+pub use handover::Handover;
+use handover::Trades;
 use repeats::Told;
 
 /// One instrument as it is followed: its name and what its numbers have shown so far.
@@ -36,16 +39,9 @@ pub struct Followed {
     pub symbol: Name,
     pub meters: [Meter; CHANNELS],
     quote_seq: Growing,
-    trade_ids: [Contiguous; CHANNELS],
-    recent_trades: Recent,
+    trades: Trades,
     /// What came of its streams, where two connections bring the same.
     told: [Told; CHANNELS],
-    /// When its last trade happened.
-    traded_ns: Option<i64>,
-    /// Messages of its connection were lost, or it is a new one: its trade ids may jump by that.
-    may_lack_trades: bool,
-    /// Of trades without an id, where the venue's REST trades have one.
-    covered: Covered,
     /// Which origins have a quote that stands, and which of them counts.
     quoted: [bool; Origin::ALL.len()],
     authority: Option<Origin>,
@@ -79,6 +75,10 @@ pub struct Market {
     /// Valid frames of channels that make no rows.
     pub ignored_frames: u64,
     pub fills: Fills,
+    /// What sessions leave to those that follow the same instruments after them.
+    pub handover: Arc<Handover>,
+    /// The session ended, and what it knew belongs to another one.
+    pub handed_over: bool,
     /// When the stream last brought data, ns since 1970.
     pub stream_ns: i64,
     /// The lowest latency since it was last asked for: the venue's clock is off by no less below 0.
@@ -118,6 +118,8 @@ impl Market {
             list: None,
             ignored_frames: 0,
             fills: Fills::default(),
+            handover: Arc::default(),
+            handed_over: false,
             stream_ns: 0,
             lowest_latency_ns: None,
             buffer,
@@ -148,7 +150,8 @@ impl Market {
     }
 
     /// Where payloads are kept, keep also what tells how to read them: `opened` and `took_over` say
-    /// whose connection it is, `fetched` what the next one answers, `sent` what was asked.
+    /// whose connection it is, `fetched` what the next one answers, `sent` what was asked, `left`
+    /// that the session ended, and with which raw symbols another one goes on.
     pub fn keep_request(&mut self, kind: &str, text: &str) {
         if self.keep_frames {
             self.status("feed", None, "connected", kind, Some(text.into()), [None; 3]);

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyDict};
 use pyo3_arrow::PyRecordBatch;
 
 use crate::buffer::{self, Buffer};
+use crate::market::Handover;
 use crate::row::{Clock, Header, Rows, Status};
 use crate::session::{self, Action, Options};
 use crate::{digest, table, venue};
@@ -17,13 +18,15 @@ use crate::{digest, table, venue};
 #[pyclass(frozen, module = "monitor._rust_feed")]
 struct Feed {
     buffer: Arc<Buffer>,
+    /// What its sessions leave to those that come next.
+    handover: Arc<Handover>,
 }
 
 #[pymethods]
 impl Feed {
     #[new]
     fn new(capacity_rows: usize) -> Self {
-        Feed { buffer: Arc::new(Buffer::new(capacity_rows)) }
+        Feed { buffer: Arc::new(Buffer::new(capacity_rows)), handover: Arc::default() }
     }
 
     fn drain<'py>(
@@ -134,10 +137,11 @@ impl Session {
             PyValueError::new_err(format!("expected session options, found {error}"))
         })?;
         let session = session::Session::new(Arc::clone(&feed.buffer), venue, options);
-        let session = session.ok_or_else(|| {
+        let mut session = session.ok_or_else(|| {
             let names: Vec<_> = venue::PROFILES.iter().map(|profile| profile.name).collect();
             PyValueError::new_err(format!("expected one of {names:?}, found {venue:?}"))
         })?;
+        session.share(Arc::clone(&feed.handover));
         Ok(Session { inner: Mutex::new(session) })
     }
 
@@ -181,6 +185,10 @@ impl Session {
 
     fn began(&self, py: Python<'_>, conn: u32, now_ns: i64, took_over: bool) {
         py.detach(|| self.lock().began(conn, now_ns, took_over));
+    }
+
+    fn left(&self, py: Python<'_>, raw_symbols: Vec<String>, now_ns: i64) {
+        py.detach(move || self.lock().left(&raw_symbols, now_ns));
     }
 
     fn frame(&self, py: Python<'_>, conn: u32, text: &str, now_ns: i64, flags: u32) {

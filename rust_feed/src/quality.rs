@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 const HOLES: usize = 64;
 /// Identifiers remembered where numbers need not follow on.
 const RECENT: usize = 4096;
+/// How far REST's time of a trade may be from the stream's.
+const BESIDE_US: i64 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -26,6 +28,8 @@ pub struct Contiguous {
     holes: Spans,
     /// Numbers of holes that were had elsewhere: the stream itself may still bring them, late.
     filled: Spans,
+    /// Nobody listened for a while: the next number that is news may be any.
+    paused: bool,
 }
 
 impl Contiguous {
@@ -39,10 +43,15 @@ impl Contiguous {
         self.next.is_some_and(|next| number < next) && self.holes.at(number).is_none()
     }
 
+    /// Nobody listens until the next number comes: what is given out meanwhile is not missing.
+    pub fn pause(&mut self) {
+        self.paused = true;
+    }
+
     /// Take it from elsewhere that this number was given out: those up to it not seen are missing.
     pub fn reach(&mut self, number: u64) -> Verdict {
         match self.next {
-            Some(expected) if number >= expected => {
+            Some(expected) if number >= expected && !self.paused => {
                 let next = number.saturating_add(1);
                 self.holes.add(expected, next);
                 self.next = Some(next);
@@ -59,7 +68,7 @@ impl Contiguous {
         };
         if number >= next {
             self.next = Some(number.saturating_add(1));
-            if number == next {
+            if std::mem::take(&mut self.paused) || number == next {
                 return Verdict::Good;
             }
             self.holes.add(next, number);
@@ -177,7 +186,8 @@ impl Recent {
 
 /// Tells by their times which trades without a number another connection, or REST, told of before.
 ///
-/// Compared in µs, the venues' own unit: REST may print more digits than the stream.
+/// Compared in µs, the venues' own unit: REST may print more digits than the stream. REST's times
+/// have been through a double, which may put them into the µs beside the stream's.
 #[derive(Clone, Debug, Default)]
 pub struct Covered {
     streamed_us: i64,
@@ -198,12 +208,12 @@ impl Covered {
 
     /// Whether the stream brought a trade of this time, or a later one.
     pub fn has_passed(&self, ts_event: i64) -> bool {
-        ts_event / 1000 <= self.streamed_us
+        ts_event / 1000 <= self.streamed_us + BESIDE_US
     }
 
     /// REST told of all trades up to this time.
     pub fn cover(&mut self, ts_event: i64) {
-        self.covered_us = self.covered_us.max(ts_event / 1000);
+        self.covered_us = self.covered_us.max(ts_event / 1000 + BESIDE_US);
     }
 }
 
@@ -231,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_out_while_nobody_listened_is_not_missing_and_what_was_seen_is_repeated() {
+        let mut ids = Contiguous::default();
+        assert_eq!([7, 8, 10].map(|id| ids.judge(id)), [Good, Good, Gap { expected: 9 }]);
+        ids.pause();
+        assert_eq!(ids.reach(30), Good);
+        let verdicts = [8, 9, 10, 20, 21, 24].map(|id| ids.judge(id));
+        assert_eq!(verdicts, [Duplicate, Late, Duplicate, Good, Good, Gap { expected: 22 }]);
+    }
+
+    #[test]
     fn a_number_had_elsewhere_is_missing_no_more_and_late_if_it_comes_all_the_same() {
         let mut ids = Contiguous::default();
         for id in [7, 12, 14] {
@@ -249,11 +269,11 @@ mod tests {
     fn trades_of_one_time_repeat_only_what_came_another_way() {
         let mut trades = Covered::default();
         assert_eq!([5_000, 5_000, 6_000].map(|ns| trades.judge(ns)), [Good; 3]);
-        assert!(trades.has_passed(6_900) && !trades.has_passed(7_000));
+        assert!(trades.has_passed(7_900) && !trades.has_passed(8_000));
         trades.restart();
         assert_eq!([6_000, 7_000].map(|ns| trades.judge(ns)), [Duplicate, Good]);
         trades.cover(8_100);
-        assert_eq!([8_000, 9_000].map(|ns| trades.judge(ns)), [Duplicate, Good]);
+        assert_eq!([8_000, 9_000, 10_000].map(|ns| trades.judge(ns)), [Duplicate, Duplicate, Good]);
     }
 
     #[test]

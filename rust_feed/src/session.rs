@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::buffer::Buffer;
 use crate::frame::{FrameParser, Message};
-use crate::market::Market;
+use crate::market::{Handover, Market};
 use crate::subscription::{Fetch, Pacer, Subscription};
 use crate::venue::{Dialect, InstrumentList, profile};
 
 mod answers;
 mod asks;
+mod end;
 mod fetched;
 mod options;
 mod polling;
@@ -30,8 +33,6 @@ const SECOND: i64 = 1000 * MS;
 const LIST_NS: i64 = 5 * SECOND;
 /// Characters kept of a frame that could not be read.
 const KEPT_CHARS: usize = 2000;
-/// Why an instrument stopped that is followed no longer: readers of rows know it by this text.
-const REMOVED: &str = "removed on request";
 
 /// What the transport is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Session {
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
     overflows: u64,
+    /// Pairs of overlapping sources that were told of.
+    overlaps_told: FxHashSet<(String, String)>,
     /// How many connections the sources want, until the transport was told.
     parts: Option<usize>,
     /// How many connections share what the venue allows in requests.
@@ -116,6 +119,7 @@ impl Session {
         market.live = options.live;
         market.fills.wanted = options.live && options.gap_fill;
         market.compares = options.live && options.twice;
+        let stepped_ns = market.stepped_ns();
         let dialect = open(&options, &mut market);
         Some(Session {
             market,
@@ -131,14 +135,21 @@ impl Session {
             repeats_told_ns: 0,
             failure: None,
             overflows: 0,
+            overlaps_told: FxHashSet::default(),
             parts: None,
             sharing: 1,
             watch: Watch::default(),
-            stepped_ns: 0,
+            stepped_ns,
             shown: Vec::new(),
             kept: None,
             goes_on: false,
         })
+    }
+
+    /// Go on from what sessions before left of their instruments' trades, and leave what is known at
+    /// the end to those that come next.
+    pub fn share(&mut self, handover: Arc<Handover>) {
+        self.market.handover = handover;
     }
 
     /// Say what is needed before connecting: the venue's instrument list, if it comes by REST.
@@ -188,59 +199,11 @@ impl Session {
         self.finish()
     }
 
-    /// Only these symbols are still followed after this session is closed.
-    ///
-    /// If it `goes_on`, another session connects to them: nobody stopped them.
-    pub fn keep(&mut self, symbols: Vec<String>, goes_on: bool) {
-        (self.kept, self.goes_on) = (Some(symbols), goes_on);
-    }
-
-    /// What was stopped on request is started again: another session connects to it.
-    pub fn go_on(&mut self, now_ns: i64) {
-        self.market.now_ns = now_ns;
-        for at in 0..self.shown.len() {
-            let Shown { state, detail } = &self.shown[at];
-            if *state == "stopped" && detail.as_deref() != Some(REMOVED) {
-                self.show(at, "initialising", "initialising", None);
-            }
-        }
-        self.market.flush();
-    }
-
-    /// The connection ended, or could not be had; `kind` is `stopped` if it was on request.
-    pub fn closed(&mut self, conn: u32, now_ns: i64, kind: &str, why: &str) {
-        self.begin(conn, now_ns);
-        self.market.write_withheld_depths(i64::MAX);
-        if !self.options.live {
-            return self.market.flush();
-        }
-        (self.watch.open, self.watch.subscribed) = (false, false);
-        if self.options.twice {
-            self.tell_repeats(i64::MAX);
-        }
-        if self.standby.is_some() {
-            self.closed_beside(now_ns, kind, why);
-        }
-        let stopped = kind == "stopped";
-        let state = if stopped { "stopped" } else { "failed" };
-        if stopped {
-            self.polling = None;
-            self.market.give_up_fills(why);
-        }
-        self.market.end_quotes(self.polling.is_some());
-        self.market.forget_books(self.polling.is_some());
-        self.market.status("connection", None, state, kind, Some(why.into()), [None; 3]);
-        if self.subscriptions.is_empty() {
-            self.resolve();
-        }
-        if self.polling.is_none() {
-            self.show_end(state, kind, why);
-        }
-        self.market.flush();
-    }
-
-    /// Bytes came from the socket.
+    /// Bytes came from the socket; after the end on request they belong to another session.
     pub fn receive(&mut self, bytes: &[u8], now_ns: i64) -> Vec<Action> {
+        if self.market.handed_over {
+            return Vec::new();
+        }
         self.follow_steps();
         self.market.now_ns = now_ns;
         self.watch.frame_ns = now_ns;

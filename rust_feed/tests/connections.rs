@@ -17,7 +17,7 @@ fn session(symbol: &str, part: usize) -> (Session, Arc<Buffer>) {
 
 fn session_at(venue: &str, symbol: &str, part: usize) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(100_000));
-    let sources = vec![Wanted { symbol: symbol.into(), channels: Vec::new() }];
+    let sources = vec![Wanted { symbol: symbol.into(), ..Wanted::default() }];
     let options = Options { sources, live: true, part, ..Options::default() };
     let session = Session::new(Arc::clone(&buffer), venue, options);
     (session.expect("a known venue"), buffer)

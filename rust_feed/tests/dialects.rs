@@ -17,7 +17,7 @@ const BOOK_SNAPSHOT: &str = r#"[336,{"as":[["5541.30000","2.50700000","153461424
 
 fn session(venue: &str, symbol: &str, list: (&str, &str)) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(100_000));
-    let sources = vec![Wanted { symbol: symbol.into(), channels: Vec::new() }];
+    let sources = vec![Wanted { symbol: symbol.into(), ..Wanted::default() }];
     let options = Options { sources, live: true, ..Options::default() };
     let mut session = Session::new(Arc::clone(&buffer), venue, options).expect("a known venue");
     assert_eq!(session.prepare(), [Action::Fetch(Fetch::get(list.0))]);

@@ -20,7 +20,8 @@ struct Line {
 impl Line {
     fn open(venue: &str, symbol: &str, channel: &str) -> Line {
         let buffer = Arc::new(Buffer::new(100_000));
-        let wanted = Wanted { symbol: symbol.into(), channels: vec![channel.into()] };
+        let wanted =
+            Wanted { symbol: symbol.into(), channels: vec![channel.into()], ..Wanted::default() };
         let sources = vec![wanted];
         let options =
             Options { sources, live: true, raw: true, gap_fill: true, ..Options::default() };

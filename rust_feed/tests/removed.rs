@@ -16,7 +16,7 @@ const REMOVED: &str = "removed on request";
 /// A session, and the buffer that it writes into.
 fn connected(sources: &[&str]) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(1_000));
-    let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), channels: Vec::new() };
+    let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), ..Wanted::default() };
     let sources = sources.iter().map(wanted).collect();
     let options = Options { sources, live: true, ..Options::default() };
     let mut session = Session::new(Arc::clone(&buffer), "binance", options).expect("a venue");

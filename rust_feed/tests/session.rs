@@ -16,7 +16,7 @@ const BOOK_TICKER: &str = r#"{"stream":"btcusdt@bookTicker","data":{"u":1,"s":"B
 
 fn session(venue: &str, symbols: &[&str]) -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(100_000));
-    let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), channels: Vec::new() };
+    let wanted = |symbol: &&str| Wanted { symbol: (*symbol).into(), ..Wanted::default() };
     let sources = symbols.iter().map(wanted).collect();
     let options = Options { sources, live: true, ..Options::default() };
     let session = Session::new(Arc::clone(&buffer), venue, options);

@@ -13,7 +13,7 @@ const LIST: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAs
 /// A session that was opened a second ago, and the buffer that it writes into.
 fn connected() -> (Session, Arc<Buffer>) {
     let buffer = Arc::new(Buffer::new(1_000));
-    let sources = vec![Wanted { symbol: "BTC-USDT".into(), channels: Vec::new() }];
+    let sources = vec![Wanted { symbol: "BTC-USDT".into(), ..Wanted::default() }];
     let options = Options { sources, live: true, ..Options::default() };
     let mut session = Session::new(Arc::clone(&buffer), "binance", options).expect("a venue");
     session.fetched(1, "/api/v3/exchangeInfo", LIST, SECOND, 0);
@@ -39,6 +39,19 @@ fn a_day_that_passed_on_the_wall_clock_alone_ends_no_connection() {
         assert!(!kinds.iter().any(|told| told == kind), "{kinds:?}");
     }
     // Silence that lasted is told as ever.
+    assert!(leaves(&session.tick(DAY + 60 * SECOND)));
+}
+
+#[test]
+fn a_step_from_before_a_session_is_none_of_its_own() {
+    let buffer = Arc::new(Buffer::new(1_000));
+    buffer.step(DAY);
+    let sources = vec![Wanted { symbol: "BTC-USDT".into(), ..Wanted::default() }];
+    let options = Options { sources, live: true, ..Options::default() };
+    let mut session = Session::new(Arc::clone(&buffer), "binance", options).expect("a venue");
+    session.fetched(1, "/api/v3/exchangeInfo", LIST, DAY, 0);
+    session.opened(1, DAY, "ws://x");
+    assert!(!leaves(&session.tick(DAY + SECOND)));
     assert!(leaves(&session.tick(DAY + 60 * SECOND)));
 }
 

@@ -22,7 +22,7 @@ impl Pair {
     /// Two connections, numbered 1 and 2, that both have been subscribed for more than a second.
     fn joined(venue: &str, symbol: &str, answers: &[&str]) -> Pair {
         let buffer = Arc::new(Buffer::new(100_000));
-        let sources = vec![Wanted { symbol: symbol.into(), channels: Vec::new() }];
+        let sources = vec![Wanted { symbol: symbol.into(), ..Wanted::default() }];
         let options = Options { sources, live: true, twice: true, ..Options::default() };
         let session = Session::new(Arc::clone(&buffer), venue, options).expect("a known venue");
         let mut pair = Pair { session, buffer, now: START };

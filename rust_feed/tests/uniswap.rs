@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rust_feed::buffer::Buffer;
-use rust_feed::row::{INVALID, Rows, Side};
+use rust_feed::market::Handover;
+use rust_feed::row::{DUPLICATE, INVALID, REST, Rows, Side};
 use rust_feed::session::{Action, Options, Session, Wanted};
 use serde_json::{Value, json};
 
@@ -105,18 +106,31 @@ fn quantity(value: &Value) -> u64 {
 struct Polled {
     session: Session,
     buffer: Arc<Buffer>,
+    handover: Arc<Handover>,
     now_s: i64,
 }
 
 impl Polled {
     fn new() -> Self {
-        let buffer = Arc::new(Buffer::new(100_000));
-        let wanted = Wanted { symbol: "ETH-USDC@v3-500".into(), channels: Vec::new() };
+        let (buffer, handover) = (Arc::new(Buffer::new(100_000)), Arc::default());
+        let session = Polled::session(&buffer, &handover);
+        Polled { session, buffer, handover, now_s: 0 }
+    }
+
+    fn session(buffer: &Arc<Buffer>, handover: &Arc<Handover>) -> Session {
+        let wanted = Wanted { symbol: "ETH-USDC@v3-500".into(), ..Wanted::default() };
         let options = Options { sources: vec![wanted], live: true, ..Options::default() };
         let mut session =
-            Session::new(Arc::clone(&buffer), "uniswap", options).expect("a known venue");
+            Session::new(Arc::clone(buffer), "uniswap", options).expect("a known venue");
+        session.share(Arc::clone(handover));
         session.fall_back(1, START, "the venue has no WebSocket");
-        Polled { session, buffer, now_s: 0 }
+        session
+    }
+
+    /// Stop the session, and start another one.
+    fn restart(&mut self) {
+        self.session.closed(1, START + self.now_s * SECOND, "stopped", "stopped on request");
+        self.session = Polled::session(&self.buffer, &self.handover);
     }
 
     /// Let one poll of `node` come to its end; returns all requests that were made.
@@ -194,6 +208,19 @@ fn a_replaced_block_is_told_once_and_its_trades_are_read_again() {
     assert_eq!((reorgs[0].expected, reorgs[0].got), (Some(101), Some(102)));
     // The trade of block 100 stood; that of 101 is another one now.
     assert_eq!(rows.trades.iter().map(|t| t.seq).collect::<Vec<_>>(), [101, 102, 103].map(Some));
+}
+
+#[test]
+fn trades_of_the_last_block_are_repeated_when_another_session_reads_it() {
+    let mut polled = Polled::new();
+    polled.poll(&Node::new(100));
+    polled.restart();
+    polled.poll(&Node::new(100));
+    polled.poll(&Node::new(101));
+    let rows = polled.rows();
+    let told: Vec<_> = rows.trades.iter().map(|t| (t.seq, t.header.flags)).collect();
+    let expected = [(100, REST), (100, REST | DUPLICATE), (101, REST)];
+    assert_eq!(told, expected.map(|(seq, flags)| (Some(seq), flags)));
 }
 
 #[test]

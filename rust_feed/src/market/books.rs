@@ -171,7 +171,7 @@ impl Market {
     pub fn forget_books(&mut self, polled_go_on: bool) {
         self.depth_due_ns = i64::MAX;
         for followed in &mut self.followed {
-            followed.covered.restart();
+            followed.trades.covered.restart();
             if followed.book.streamed || !polled_go_on {
                 followed.book = Kept::default();
             }

@@ -34,7 +34,7 @@ pub struct Fills {
 }
 
 #[derive(Debug)]
-struct Waiting {
+pub(super) struct Waiting {
     fill: Fill,
     after_ns: Option<i64>,
     before_ns: Option<i64>,
@@ -66,6 +66,15 @@ impl Fills {
     fn place(&self, fill: &Fill) -> Option<usize> {
         self.waiting.iter().position(|waiting| waiting.fill.is_of_gap(fill))
     }
+
+    /// Take the gaps of one instrument out.
+    pub(super) fn take_of(&mut self, raw_symbol: &str) -> Vec<Waiting> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_own = |waiting: &Waiting| waiting.fill.raw_symbol == raw_symbol;
+        let (own, others): (VecDeque<_>, _) = waiting.into_iter().partition(is_own);
+        self.waiting = others;
+        own.into()
+    }
 }
 
 impl Market {
@@ -80,23 +89,27 @@ impl Market {
         if !self.fills.wanted {
             return;
         }
+        self.make_room_for_fill();
+        let followed = &self.followed[at];
+        let raw_symbol = followed.instrument.raw_symbol.clone();
+        let fill = Fill { channel, from, to, found: 0, pages: 0, tries: 0, raw_symbol };
+        self.fills.waiting.push_back(Waiting {
+            fill,
+            after_ns: followed.trades.last.map(|(ns, _)| ns),
+            before_ns,
+            since_ns: self.now_ns,
+            due_ns: self.now_ns + RIPE_NS,
+            asked: false,
+        });
+    }
+
+    fn make_room_for_fill(&mut self) {
         if self.fills.waiting.len() == WAITING
             && let Some(oldest) = self.fills.waiting.pop_front()
         {
             let why = format!("more than {WAITING} gaps waited");
             self.tell_filled(&oldest.fill, Some(&why));
         }
-        let followed = &self.followed[at];
-        let raw_symbol = followed.instrument.raw_symbol.clone();
-        let fill = Fill { channel, from, to, found: 0, pages: 0, tries: 0, raw_symbol };
-        self.fills.waiting.push_back(Waiting {
-            fill,
-            after_ns: followed.traded_ns,
-            before_ns,
-            since_ns: self.now_ns,
-            due_ns: self.now_ns + RIPE_NS,
-            asked: false,
-        });
     }
 
     /// What is to be asked for now, if anything is.
@@ -132,10 +145,22 @@ impl Market {
         }
     }
 
-    /// Nothing will be asked any more.
-    pub fn give_up_fills(&mut self, why: &str) {
-        for waiting in std::mem::take(&mut self.fills.waiting) {
+    /// Of these instruments nothing will be asked any more.
+    pub(super) fn give_up_fills(&mut self, ends: impl Fn(&str) -> bool, why: &str) {
+        let waiting = std::mem::take(&mut self.fills.waiting);
+        let (ended, left): (VecDeque<_>, _) =
+            waiting.into_iter().partition(|one| ends(&one.fill.raw_symbol));
+        self.fills.waiting = left;
+        for waiting in ended {
             self.tell_filled(&waiting.fill, Some(why));
+        }
+    }
+
+    /// Go on with the gaps that the session before left.
+    pub(super) fn resume_fills(&mut self, waiting: Vec<Waiting>) {
+        for waiting in waiting {
+            self.make_room_for_fill();
+            self.fills.waiting.push_back(Waiting { asked: false, ..waiting });
         }
     }
 
@@ -167,7 +192,7 @@ impl Market {
         }
         reading.told.push((*id, tick.ts_event));
         let followed = &mut self.followed[at];
-        if (from..to).contains(id) && followed.trade_ids[channel as usize].fill(*id) {
+        if (from..to).contains(id) && followed.trades.ids[channel as usize].fill(*id) {
             reading.fill.found += 1;
             // Neither its time nor its coming says anything of the stream.
             followed.meters[channel as usize].rows += 1;
@@ -250,7 +275,7 @@ impl Market {
     /// What is still missing of a fill, and the newest id of its channel.
     fn missing(&self, fill: &Fill) -> (Option<(u64, u64, u64)>, u64) {
         let Some(at) = self.followed_as(&fill.raw_symbol) else { return (None, 0) };
-        let ids = &self.followed[at].trade_ids[fill.channel as usize];
+        let ids = &self.followed[at].trades.ids[fill.channel as usize];
         (ids.missing(fill.from, fill.to), ids.next().map_or(0, |next| next - 1))
     }
 }

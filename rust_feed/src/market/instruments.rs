@@ -1,7 +1,7 @@
 //! Instruments as a market follows them: found by raw symbol, learned from the venue's list, announced.
 
 use super::{Followed, Kept, Market};
-use crate::quality::{Covered, Growing, Recent};
+use crate::quality::Growing;
 use crate::row::{InstrumentRow, Origin};
 use crate::tick::Instrument;
 
@@ -66,6 +66,7 @@ impl Market {
             "" => raw_symbol.to_owned(),
             _ => instrument.canonical(),
         };
+        let left = self.handover.take(self.profile.name, raw_symbol).unwrap_or_default();
         let at = self.followed.len();
         self.by_raw.insert(raw_symbol.into(), at);
         self.followed.push(Followed {
@@ -73,12 +74,8 @@ impl Market {
             instrument,
             meters: Default::default(),
             quote_seq: Growing::default(),
-            trade_ids: Default::default(),
-            recent_trades: Recent::default(),
+            trades: left.trades,
             told: Default::default(),
-            traded_ns: None,
-            may_lack_trades: false,
-            covered: Covered::default(),
             quoted: Default::default(),
             authority: None,
             book_quotes: self.profile.book_quotes,
@@ -86,6 +83,7 @@ impl Market {
             crossed: false,
             book: Kept::default(),
         });
+        self.resume_fills(left.waiting);
         self.announce(at);
         if assumed {
             let detail = format!("no instrument list: {raw_symbol} is taken for {canonical}");

@@ -1,10 +1,16 @@
 //! Trades as a market takes them: what came before is told by number or time, what is missing too.
 
+use std::hash::{Hash, Hasher};
+
+use rustc_hash::FxHasher;
+
 use super::Market;
 use crate::quality::Verdict;
 use crate::row::{self, Header, Trade, TradeId};
 use crate::subscription::Channel;
 use crate::tick::TradeTick;
+
+const SECOND_NS: i64 = 1_000_000_000;
 
 impl Market {
     /// Take a trade that REST told of; those that the stream brought before are left out.
@@ -16,11 +22,11 @@ impl Market {
             return;
         }
         let at = self.follow(raw_symbol);
-        let followed = &mut self.followed[at];
+        let trades = &mut self.followed[at].trades;
         let known = match &tick.trade_id {
             Some(TradeId::Number(id)) if self.profile.trade_ids_count_up => {
-                let ids = &mut followed.trade_ids[tick.channel as usize];
-                let streamed = tick.ts_event.is_some_and(|ns| followed.covered.has_passed(ns));
+                let ids = &mut trades.ids[tick.channel as usize];
+                let streamed = tick.ts_event.is_some_and(|ns| trades.covered.has_passed(ns));
                 if streamed {
                     // Its number is news, though the trade is not: the next is held against it.
                     ids.judge(*id);
@@ -28,23 +34,40 @@ impl Market {
                 streamed || ids.has_passed(*id)
             }
             Some(TradeId::Number(id)) => {
-                let ids = &followed.trade_ids[tick.channel as usize];
-                followed.recent_trades.knows(*id) || ids.is_filled(*id)
+                let ids = &trades.ids[tick.channel as usize];
+                trades.recent.knows(*id) || ids.is_filled(*id)
             }
             _ => false,
         };
         if !known {
             if let Some(ts_event) = tick.ts_event {
-                self.followed[at].covered.cover(ts_event);
+                self.followed[at].trades.covered.cover(ts_event);
             }
             self.trade(raw_symbol, TradeTick { flags: tick.flags | row::REST, ..tick });
         }
     }
 
+    /// Whether REST's last price tells of a trade that neither the stream nor REST told of before.
+    pub fn is_new_price(&mut self, raw_symbol: &str, price: f64, ts_event: Option<i64>) -> bool {
+        if !self.takes_polled {
+            return false;
+        }
+        let at = self.follow(raw_symbol);
+        let trades = &mut self.followed[at].trades;
+        let told = Some((price, ts_event));
+        if std::mem::replace(&mut trades.told, told) == told {
+            return false;
+        }
+        let (Some((last_ns, last_price)), Some(ns)) = (trades.last, ts_event) else { return true };
+        // REST tells whole seconds.
+        let last_ns = last_ns / SECOND_NS * SECOND_NS;
+        ns > last_ns || (ns == last_ns && price.to_bits() != last_price.to_bits())
+    }
+
     /// Take a trade of the stream, judged by its number, or else by its time.
     pub fn trade(&mut self, raw_symbol: &str, tick: TradeTick) {
         let at = self.follow(raw_symbol);
-        let followed = &mut self.followed[at];
+        let trades = &mut self.followed[at].trades;
         let id = match &tick.trade_id {
             Some(TradeId::Number(id)) => Some(*id),
             _ => None,
@@ -53,7 +76,7 @@ impl Market {
         // What its connection's number told already is not told once more by its own.
         let told = tick.flags & (row::DUPLICATE | row::LATE) != 0;
         let counts_up = self.profile.trade_ids_count_up;
-        let ids = &mut followed.trade_ids[tick.channel as usize];
+        let ids = &mut trades.ids[tick.channel as usize];
         let filled = id.is_some_and(|id| ids.is_filled(id));
         let mut missing = None;
         let verdict = match id {
@@ -68,22 +91,33 @@ impl Market {
                 } else {
                     // Without a known loss a jump of the ids is none.
                     let onwards = matches!(verdict, Verdict::Good | Verdict::Gap { .. });
-                    if !(onwards && std::mem::take(&mut followed.may_lack_trades)) {
+                    if !(onwards && std::mem::take(&mut trades.may_lack)) {
                         missing = None;
                     }
-                    followed.recent_trades.judge(id)
+                    trades.recent.judge(id)
                 }
             }
-            None if counts_up => {
-                tick.ts_event.map_or(Verdict::Good, |ns| followed.covered.judge(ns))
-            }
-            None => Verdict::Good,
+            None => match &tick.trade_id {
+                _ if counts_up => {
+                    tick.ts_event.map_or(Verdict::Good, |ns| trades.covered.judge(ns))
+                }
+                Some(TradeId::Text(text)) => {
+                    let mut hash = FxHasher::default();
+                    // On a chain a trade may move to another block, and be another one there.
+                    (text, tick.seq).hash(&mut hash);
+                    (tick.price.to_bits(), tick.size.to_bits()).hash(&mut hash);
+                    trades.recent.judge(hash.finish())
+                }
+                _ => Verdict::Good,
+            },
         };
         let verdict = if told { Verdict::Good } else { verdict };
         if let Some(ids) = missing {
             self.want_fill(at, tick.channel, ids, tick.ts_event);
         }
-        self.followed[at].traded_ns = tick.ts_event.or(self.followed[at].traded_ns);
+        if let Some(ns) = tick.ts_event {
+            self.followed[at].trades.last = Some((ns, tick.price));
+        }
         // A late one fills a hole: it is news unless REST filled that before.
         let repeated = verdict == Verdict::Duplicate || (verdict == Verdict::Late && filled);
         if self.leaves_out(repeated) {
@@ -112,14 +146,14 @@ impl Market {
 
     /// A new connection, or one that lost messages: where only that tells, trades may be missing.
     pub fn doubt_trades(&mut self) {
-        self.followed.iter_mut().for_each(|followed| followed.may_lack_trades = true);
+        self.followed.iter_mut().for_each(|followed| followed.trades.may_lack = true);
     }
 
     /// The venue told that trades up to this id have happened: those that have not come are lost.
     pub fn trades_reached(&mut self, raw_symbol: &str, id: u64) {
         let Some(at) = self.followed_as(raw_symbol) else { return };
         let (followed, channel) = (&mut self.followed[at], Channel::Trade);
-        if let Verdict::Gap { expected } = followed.trade_ids[channel as usize].reach(id) {
+        if let Verdict::Gap { expected } = followed.trades.ids[channel as usize].reach(id) {
             followed.meters[channel as usize].gaps += 1;
             let detail = Some(format!("trade {id} was told of and did not come"));
             let numbers = [Some(expected), None, Some(id - expected + 1)];

@@ -8,6 +8,9 @@ use crate::venue::DecodeError;
 impl Session {
     /// A REST body came.
     pub fn fetched(&mut self, conn: u32, url: &str, body: &str, now_ns: i64, flags: u32) {
+        if self.market.handed_over {
+            return;
+        }
         self.begin(conn, now_ns);
         self.market.common_flags = flags;
         self.market.takes_polled = self.polling.is_some() || !self.options.live;

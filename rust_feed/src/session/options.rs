@@ -35,7 +35,7 @@ pub struct Options {
     pub setup: Setup,
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// Canonical or as the venue spells it.
@@ -43,4 +43,7 @@ pub struct Wanted {
     /// None named: all of the venue's default channels.
     #[serde(default)]
     pub channels: Vec<String>,
+    /// Symbols that other sessions follow: what they fit too is left out.
+    #[serde(default)]
+    pub yields_to: Vec<String>,
 }

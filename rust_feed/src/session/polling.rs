@@ -101,10 +101,12 @@ impl Session {
 
     fn is_stream_healthy(&self) -> bool {
         let (now_ns, watch) = (self.market.now_ns, &self.watch);
+        // What a line brought before REST took over says nothing for it: it may be half open.
+        let since_ns = self.polling.as_ref().map_or(0, |polling| polling.since_ns);
         watch.open
             && !watch.leaving
             && now_ns - watch.opened_ns >= HEALTHY_NS
-            && self.market.stream_ns > watch.opened_ns
+            && self.market.stream_ns > watch.opened_ns.max(since_ns)
     }
 
     fn hand_back(&mut self) {

@@ -1,5 +1,8 @@
 //! From sources as users write them to the venue's own symbols, and to what this connection asks for.
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::end::REMOVED;
 use super::{Session, Wanted};
 use crate::subscription::{Channel, Standing, Subscription};
 use crate::tick::Instrument;
@@ -27,22 +30,15 @@ impl Session {
         self.subscriptions.clear();
         let (mut part, mut streams) = (0, 0);
         let mut wanted = Vec::new();
-        for source in self.options.sources.clone() {
-            let raw_symbols = self.raw_symbols(&source.symbol);
-            if raw_symbols.is_empty() && self.options.part == 0 {
-                self.refuse(&source.symbol);
+        for (raw_symbol, channels, source) in self.chosen() {
+            if streams + channels.len() > profile.streams_per_connection {
+                (part, streams) = (part + 1, 0);
             }
-            let channels = channels(profile, &source);
-            for raw_symbol in raw_symbols {
-                if streams + channels.len() > profile.streams_per_connection {
-                    (part, streams) = (part + 1, 0);
-                }
-                streams += channels.len();
-                if part >= connections {
-                    self.refuse_beyond(&source.symbol, connections);
-                } else if part == self.options.part {
-                    self.want(&raw_symbol, &channels, &mut wanted);
-                }
+            streams += channels.len();
+            if part >= connections {
+                self.refuse_beyond(&source, connections);
+            } else if part == self.options.part {
+                self.want(&raw_symbol, &channels, &mut wanted);
             }
         }
         self.sharing = (part + 1).min(connections);
@@ -50,6 +46,57 @@ impl Session {
             self.parts = Some(self.sharing);
         }
         wanted
+    }
+
+    /// Each instrument of the sources once, with all of its channels and the first of its sources.
+    fn chosen(&mut self) -> Vec<(String, Vec<Channel>, String)> {
+        let mut chosen: Vec<(String, Vec<Channel>, String)> = Vec::new();
+        let mut places = FxHashMap::default();
+        for source in self.options.sources.clone() {
+            let raw_symbols = self.raw_symbols(&source.symbol);
+            if raw_symbols.is_empty() && self.options.part == 0 {
+                self.refuse(&source.symbol);
+            }
+            let channels = channels(self.market.profile, &source);
+            for raw_symbol in self.without_overlap(&source, raw_symbols) {
+                let place = *places.entry(raw_symbol.clone()).or_insert(chosen.len());
+                if place == chosen.len() {
+                    chosen.push((raw_symbol, Vec::new(), source.symbol.clone()));
+                }
+                let all = &mut chosen[place].1;
+                let further: Vec<Channel> =
+                    channels.iter().filter(|channel| !all.contains(channel)).copied().collect();
+                all.extend(further);
+            }
+        }
+        chosen
+    }
+
+    /// Leave out what another session follows: two would write each row twice.
+    fn without_overlap(&mut self, source: &Wanted, mut raw_symbols: Vec<String>) -> Vec<String> {
+        for other in &source.yields_to {
+            let taken: FxHashSet<String> =
+                self.spellings(other).into_iter().map(|raw| self.answered_as(raw)).collect();
+            let (left_out, left): (Vec<_>, Vec<_>) =
+                raw_symbols.into_iter().partition(|raw_symbol| taken.contains(raw_symbol));
+            raw_symbols = left;
+            let Some(first) = left_out.first() else { continue };
+            let key = (source.symbol.clone(), other.clone());
+            if self.options.part == 0 && self.overlaps_told.insert(key) {
+                let further = match left_out.len() - 1 {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let own = &source.symbol;
+                let detail = format!(
+                    "expected each instrument in one source, found {first}{further} in {other} and \
+                     in {own}, which have different modes: left out of {own}"
+                );
+                let numbers = [None, None, Some(left_out.len() as u64)];
+                self.market.status("feed", None, "connected", "overlap", Some(detail), numbers);
+            }
+        }
+        raw_symbols
     }
 
     fn want(
@@ -65,10 +112,6 @@ impl Session {
         let has_quotes = channels.contains(&Channel::Quote);
         self.market.followed[at].book_quotes = self.market.profile.book_quotes || !has_quotes;
         for channel in channels {
-            let same = |(c, raw): &(Channel, String)| c == channel && raw == raw_symbol;
-            if wanted.iter().any(same) {
-                continue;
-            }
             wanted.push((*channel, raw_symbol.to_owned()));
             self.subscriptions.push(Subscription {
                 channel: *channel,
@@ -81,13 +124,18 @@ impl Session {
     }
 
     /// Show the end of each symbol: of one that goes on elsewhere, that it is connected to anew.
-    pub(super) fn show_end(&mut self, state: &'static str, kind: &str, why: &str) {
+    pub(super) fn show_end(
+        &mut self,
+        state: &'static str,
+        kind: &str,
+        why: &str,
+        kept: Option<&[String]>,
+    ) {
         let is_last = state == "stopped";
-        let kept = if is_last { self.kept_raw_symbols() } else { None };
         for at in 0..self.market.followed.len() {
             let raw_symbol = &self.market.followed[at].instrument.raw_symbol;
-            if kept.as_ref().is_some_and(|kept| !kept.contains(raw_symbol)) {
-                self.show(at, state, kind, Some(super::REMOVED.into()));
+            if kept.is_some_and(|kept| !kept.contains(raw_symbol)) {
+                self.show(at, state, kind, Some(REMOVED.into()));
             } else if is_last && self.goes_on {
                 self.show(at, "initialising", "initialising", None);
             } else {
@@ -99,12 +147,12 @@ impl Session {
     /// The raw symbols that are still followed after this session; None if all of its own are.
     ///
     /// A removed source that the venue did not have is stopped here: it has no raw symbol.
-    fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
+    pub(super) fn kept_raw_symbols(&mut self) -> Option<Vec<String>> {
         let kept = self.kept.clone()?;
         for source in self.options.sources.clone() {
             let is_unknown = self.spellings(&source.symbol).is_empty();
             if is_unknown && self.options.part == 0 && !kept.contains(&source.symbol) {
-                let removed = super::REMOVED.to_owned();
+                let removed = REMOVED.to_owned();
                 self.market.status_of(&source.symbol, "stopped", "stopped", removed);
             }
         }
@@ -132,8 +180,8 @@ impl Session {
     fn raw_symbols(&mut self, text: &str) -> Vec<String> {
         let mut raw_symbols = self.spellings(text);
         for raw_symbol in &mut raw_symbols {
-            let known = self.market.list.as_ref().and_then(|list| list.get(raw_symbol));
-            if let Some(alias) = known.and_then(|known| known.alias.clone()) {
+            let alias = self.answered_as(raw_symbol.clone());
+            if alias != *raw_symbol {
                 if self.watch.open || self.polling.is_some() {
                     let detail = Some(format!("{raw_symbol} is answered as {alias}"));
                     self.market.status("feed", None, "connected", "alias", detail, [None; 3]);
@@ -143,6 +191,12 @@ impl Session {
         }
         raw_symbols.dedup();
         raw_symbols
+    }
+
+    /// The name under which the venue answers for a raw symbol.
+    fn answered_as(&self, raw_symbol: String) -> String {
+        let known = self.market.list.as_ref().and_then(|list| list.get(&raw_symbol));
+        known.and_then(|known| known.alias.clone()).unwrap_or(raw_symbol)
     }
 
     /// The venue's spellings of a symbol: one, or all that a pattern such as `*-USDT` fits or that

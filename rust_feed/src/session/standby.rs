@@ -83,6 +83,9 @@ impl Session {
 
     /// Bytes came from the second connection's socket.
     pub fn receive_beside(&mut self, bytes: &[u8], now_ns: i64) -> Vec<Action> {
+        if self.market.handed_over {
+            return Vec::new();
+        }
         self.begin_second(now_ns);
         let Some(standby) = &mut self.standby else { return Vec::new() };
         standby.frame_ns = now_ns;

@@ -5,7 +5,7 @@
 //! be proved. A volume of 0 is a price without a trade. Times of the stream count milliseconds, those
 //! of REST seconds. `/quote` knows a last price only: no bid and no ask is made of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use serde::Deserialize;
 
@@ -93,8 +93,6 @@ struct Finnhub {
     next_id: u64,
     /// Symbols whose data has come.
     heard: HashSet<Box<str>>,
-    /// Price and time of each symbol as REST told them last.
-    last: HashMap<String, (String, u64)>,
 }
 
 impl Dialect for Finnhub {
@@ -142,7 +140,7 @@ impl Dialect for Finnhub {
         let path = url.split('?').next().unwrap_or_default();
         match query(url, "symbol") {
             Some(symbol) if path.ends_with("/quote") => {
-                self.last_price(&symbol.replace("%3A", ":"), &read(body)?, market)
+                last_price(&symbol.replace("%3A", ":"), &read(body)?, market)
             }
             _ => {
                 market.ignored_frames += 1;
@@ -171,29 +169,22 @@ impl Finnhub {
         }
         Ok(())
     }
+}
 
-    /// Take a last price, which is no news until it changes; an unknown symbol's is all zeros.
-    fn last_price(
-        &mut self,
-        symbol: &str,
-        wire: &WireQuote,
-        market: &mut Market,
-    ) -> Result<(), DecodeError> {
-        let mut flags = REST;
-        let price = number("c", wire.c.get(), &mut flags)?;
-        if price == 0.0 && wire.t == 0 {
-            market.notices.push(refusal(symbol, "no data".into()));
-            return Ok(());
-        }
-        let told = (wire.c.get().to_owned(), wire.t);
-        if self.last.get(symbol) != Some(&told) {
-            self.last.insert(symbol.into(), told);
-            let ts_event = since_1970(wire.t, 1_000_000_000);
-            market.trade(symbol, TradeTick { ts_event, flags, ..last(price) });
-        }
-        market.unchanged(symbol);
-        Ok(())
+/// Take a last price, which is no news until it changes; an unknown symbol's is all zeros.
+fn last_price(symbol: &str, wire: &WireQuote, market: &mut Market) -> Result<(), DecodeError> {
+    let mut flags = REST;
+    let price = number("c", wire.c.get(), &mut flags)?;
+    if price == 0.0 && wire.t == 0 {
+        market.notices.push(refusal(symbol, "no data".into()));
+        return Ok(());
     }
+    let ts_event = since_1970(wire.t, 1_000_000_000);
+    if market.is_new_price(symbol, price, ts_event) {
+        market.trade(symbol, TradeTick { ts_event, flags, ..last(price) });
+    }
+    market.unchanged(symbol);
+    Ok(())
 }
 
 /// A trade of which nothing but the price is known.
