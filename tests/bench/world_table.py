@@ -1,0 +1,168 @@
+"""What goes wrong around the program, each situation recreated with real processes, as a table.
+
+Each row runs the tests of a situation so many times: their expected values come from outside the
+program. Run: .venv/bin/python tests/bench/world_table.py [--times N, 1] [--only WORD]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Situation(NamedTuple):
+    """What happens, what is required then, and the tests that recreate it: a file and words."""
+
+    name: str
+    required: str
+    file: str
+    words: str = ""
+
+
+SITUATIONS = (
+    Situation(
+        "wall clock set back 1 h, forward 1 h, forward 24 h under a collector",
+        "three clock_jump rows, one connection, no alarm, at most 15 clock rows a second",
+        "test_stepped_clock.py",
+    ),
+    Situation(
+        "wall clock slewed, stepped at random (scripted clocks)",
+        "receive times never run back; each step reported once",
+        "test_clock.py",
+    ),
+    Situation(
+        "a collector starts beside replay --record",
+        "the second recording is sealed with all its rows",
+        "test_recorders_apart.py",
+        "leaves_what_others",
+    ),
+    Situation(
+        "recording folder deleted or moved while recording",
+        "reported, rows counted, a new segment, exit 1",
+        "test_recorders_apart.py",
+        "taken_away",
+    ),
+    Situation(
+        "1,000 and more segments", "read by number", "test_recorders_apart.py", "by_their_numbers"
+    ),
+    Situation(
+        "copies of the open segment that nobody takes",
+        "removed",
+        "test_recorders_apart.py",
+        "copy_that_nobody",
+    ),
+    Situation(
+        "left-over folder, link, clock years ahead during upkeep",
+        "upkeep goes on; nothing outside the folder or for a wrong clock is removed",
+        "test_upkeep.py",
+        "left_by_a_compaction or link or jumps_by_years",
+    ),
+    Situation(
+        "disk full, sync error, power cut, kill",
+        "committed rows are kept; the rest is counted",
+        "test_durability.py",
+    ),
+    Situation(
+        "one of two pages of a folder ends",
+        "the collector stays until the last",
+        "test_keeping.py",
+        "last_page or came_later",
+    ),
+    Situation(
+        "collector killed under serve",
+        "restarted with back-off and reported",
+        "test_keeping.py",
+        "started_again",
+    ),
+    Situation(
+        "terminal closed, nohup", "all ends; all stays", "test_keeping.py", "terminal or nohup"
+    ),
+    Situation(
+        "two serve on one port",
+        "one serves, one line, exit 1",
+        "test_keeping.py",
+        "want_one_port",
+    ),
+    Situation("collector frozen at the end", "the page ends", "test_keeping.py", "hangs"),
+    Situation(
+        "collector frozen, killed; page frozen",
+        "true ages, advice that fits",
+        "test_page_now.py",
+    ),
+    Situation(
+        "HTTP_PROXY and .netrc set; a duckdb.py in the current folder",
+        "neither sees a request; the file is not run",
+        "test_client.py",
+    ),
+    Situation(
+        "IPv6, HEAD, Host without port, below a proxy's path",
+        "the page works",
+        "test_reach.py",
+        "ipv6 or head or without_the_port or below",
+    ),
+    Situation(
+        "forged X-Real-Ip, guessed names, cross-site requests, foreign Host",
+        "refused, counted or bounded",
+        "test_reach.py",
+        "behind_a_proxy or name_that or sites or connects or own_names",
+    ),
+    Situation(
+        "stop, start, add, remove, change of mode, at random, over seven venues",
+        "each trade of the exchange counts once; verify finds nothing",
+        "test_changes.py",
+    ),
+    Situation(
+        "full output, Ctrl-C, missing folder, wrong usage",
+        "one line and the exit code of the contract",
+        "test_cli.py",
+    ),
+    Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
+)
+
+
+def main() -> int:
+    """Print the table; 1 if anything is not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--times", type=int, default=1, help="how often each is tried")
+    parser.add_argument("--only", default="", help="a part of the situation's text")
+    chosen = parser.parse_args()
+    headings = ("situation", "tries", "observed", "required")
+    print(_row(headings), _row(["---"] * len(headings)), sep="\n", flush=True)
+    failed = 0
+    for situation in SITUATIONS:
+        if chosen.only not in situation.name:
+            continue
+        outcomes = [_try(situation) for _ in range(chosen.times)]
+        well = outcomes.count("")
+        observed = f"as required {well} of {chosen.times} times"
+        for outcome in sorted(set(outcomes) - {""}):
+            observed += f"; {outcome}"
+        failed += well < chosen.times
+        row = (situation.name, str(chosen.times), observed, situation.required)
+        print(_row(row), flush=True)
+    return int(failed > 0)
+
+
+def _try(situation: Situation) -> str:
+    """Return what was not as it must be; nothing if all was."""
+    command = [sys.executable, "-m", "pytest", "-q", f"tests/{situation.file}"]
+    command += ["-k", situation.words] if situation.words else []
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    if done.returncode == 0:
+        return ""
+    return "; ".join(lines) or f"pytest exits with {done.returncode}"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
