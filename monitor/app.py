@@ -25,7 +25,6 @@ from monitor.exposure import Finding
 from monitor.follower import Follower
 from monitor.hub import Hub
 from monitor.live import Live
-from monitor.loop import steady
 from monitor.page import Page
 from monitor.pipeline import Graph
 from monitor.present import TICK_S, Present
@@ -53,7 +52,6 @@ class Shared:
     """The page process's one follower, its hub, and what the collector last said of itself."""
 
     def __init__(self, folder: Path) -> None:
-        steady()
         self.folder = folder
         self.archive = Archive(folder)
         # What the server is open to; it says so when it begins to serve.

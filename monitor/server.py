@@ -81,10 +81,13 @@ def _serve_page(
 
     os.environ[app.FOLDER_VARIABLE] = str(folder)
     import panel as pn
-    from tornado.ioloop import IOLoop
+
+    from monitor.loop import steady
 
     # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
+    # Before anything asks for the time.
+    steady()
     shared = app.shared()
     users = Users(exposure.users)
     desk = Desk(users)
@@ -96,7 +99,7 @@ def _serve_page(
         opening.queue(server._tornado, shared.turns)
         # Nothing is answered before the loop runs.
         guard(server._tornado, Gate(exposure, users))
-        loop: Any = IOLoop.current()
+        loop: Any = steady()
         loop.asyncio_loop.set_exception_handler(_tell)
         ending.on_signal(lambda: loop.add_callback_from_signal(loop.stop))
         server.start()

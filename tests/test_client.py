@@ -75,7 +75,6 @@ def test_nothing_to_this_machine_goes_by_a_proxy_or_with_a_login_of_netrc(
 
 
 def test_files_of_the_current_folder_are_not_taken_for_the_programs_own(tmp_path: Path) -> None:
-    (tmp_path / "recordings").mkdir()
     # A script that somebody left where a trader works.
     (tmp_path / "recordings").mkdir()
     for name in ("duckdb", "queue", "pyarrow", "monitor"):

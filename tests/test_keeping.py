@@ -104,6 +104,7 @@ def test_a_killed_collector_is_started_again_and_that_is_told(
             lambda: (now := lock.holder(folder)) and now.pid != died.pid and now, "another one"
         )
         until(lambda: answers(port), "the page with the new collector")
+        until(lambda: "runs again" in (tmp_path / "log").read_text(), "the word that it runs")
         page.terminate()
         assert page.wait(DEADLINE_S) == 0
     told = (tmp_path / "log").read_text()

@@ -372,5 +372,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(monitor: Run, tmp_path):
         done = monitor("probe", *arguments)
         lines = done.stderr.strip().splitlines()
         assert (done.returncode, len(lines), done.stdout) == (2, 1, ""), (arguments, done)
-    with pytest.raises(ValueError, match=r"expected a ws://.* URL, found 'wss://127.0.0.1:99999'"):
+    with pytest.raises(
+        ValueError, match=r"expected a URL of ws://.*, found 'wss://127.0.0.1:99999'"
+    ):
         walked("kraken:BTC-USD", "wss://127.0.0.1:99999")

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 import requests
 
 from monitor.feeds import transport
 from monitor.feeds.key import Key
-from monitor.feeds.reach import is_local, place
+from monitor.feeds.reach import is_local
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20
@@ -54,6 +55,9 @@ class Rest:
         self, name: str, base_url: str, key: Key, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
         self._base_url = base_url.rstrip("/")
+        # What is on this machine is asked without the proxies that the environment names.
+        host = urlsplit(base_url).hostname or ""
+        self._proxies = {"no_proxy": host} if is_local(host) else {}
         self._headers = {**transport.HEADERS, **dict(headers), **key.headers}
         self._key = key
         self._waiting: queue.Queue[tuple[str, str | None, Callable[[Answer], None]] | None]
@@ -85,7 +89,6 @@ class Rest:
     def _run(self) -> None:
         with requests.Session() as session:
             session.headers.update(self._headers)
-            session.trust_env = not is_local(place(self._base_url).host)
             # The environment tells proxies, but no login: `.netrc` is nobody's key of a venue.
             session.auth = _without_login
             while not self._closing.is_set():
@@ -112,6 +115,7 @@ class Rest:
                 headers=kind,
                 timeout=TIMEOUT_S,
                 stream=True,
+                proxies=self._proxies,
             ) as response:
                 content = response.raw.read(BODY_BYTES + 1, decode_content=True)
                 if len(content) > BODY_BYTES:
