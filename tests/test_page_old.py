@@ -32,6 +32,7 @@ WATCHED_S = float(os.environ.get("MONITOR_OLD_S", "1"))
 PAST_S = 2_400.0
 # No source has more rows, whatever it holds; lines across a plot are fewer.
 MOST_ROWS, MOST_MARKS = 6_000, 200
+AGAIN_S = 15.0
 MS, S = 1e6, 1_000_000_000
 IN_VIEW_MS = 50_000
 HERE, THERE = "binance BTC-USDT", "kraken BTC-USD"
@@ -211,10 +212,14 @@ def click_map(page: Page, share: float) -> None:
 
 def seek(page: Page, share: float, plots: int) -> None:
     """Go to another place of a paused replay, and wait until so many plots end there."""
-    before = position_ms(page)
-    click_map(page, share)
+    before, clicked_s = position_ms(page), -AGAIN_S
 
     def are_there() -> bool:
+        nonlocal clicked_s
+        # A page that is still being laid out moves away from under a click.
+        if position_ms(page) == before and time.monotonic() - clicked_s >= AGAIN_S:
+            clicked_s = time.monotonic()
+            click_map(page, share)
         found, at = newest(page), position_ms(page)
         ended = [end for end in found.values() if at - 10e3 < end <= at]
         return at != before and len(ended) == len(found) == plots
