@@ -1,4 +1,4 @@
-"""The program `monitor`, also `python -m monitor`: can be told to end before anything is loaded."""
+"""The entry of `monitor` and `python -m monitor`: signals are handled before libraries load."""
 
 from __future__ import annotations
 

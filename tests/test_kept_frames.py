@@ -36,6 +36,15 @@ def wanted(kind: str, made: Row) -> bool:
     return kind != "status" or (made["kind"] in QUALITY and made["scope"] != "symbol")
 
 
+def read_twice(folder: Path) -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
+    """Return what was recorded, and what its frames come to when they are decoded again."""
+    (found,) = recordings.catalogue(folder)
+    command = [sys.executable, "-m", "monitor.cli", "ingest", found["id"], "--recording", "again"]
+    command += ["--recordings", str(folder)]
+    subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return read(folder, found["id"]), read(folder, "again")
+
+
 @pytest.mark.parametrize(
     ("venues", "faults"),
     [
@@ -62,11 +71,7 @@ def test_kept_frames_give_the_rows_that_they_gave(
         if venues == VENUES:
             run.until(run.has_data, "data of every instrument")
         run.stop()
-    (found,) = recordings.catalogue(tmp_path)
-    command = [sys.executable, "-m", "monitor.cli", "ingest", found["id"], "--recording", "again"]
-    command += ["--recordings", str(tmp_path)]
-    subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    before, after = read(tmp_path, found["id"]), read(tmp_path, "again")
+    before, after = read_twice(tmp_path)
     for kind, counts in before.items():
         assert after[kind] == counts, kind
     assert before["quote"]
@@ -92,11 +97,7 @@ def test_kept_frames_of_sources_that_were_changed_give_the_rows_that_they_gave(
                 f"data by new connections in mode {mode}",
             )
         run.stop()
-    (found,) = recordings.catalogue(tmp_path)
-    command = [sys.executable, "-m", "monitor.cli", "ingest", found["id"], "--recording", "again"]
-    command += ["--recordings", str(tmp_path)]
-    subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    before, after = read(tmp_path, found["id"]), read(tmp_path, "again")
+    before, after = read_twice(tmp_path)
     assert before["trade"]
     for kind, counts in before.items():
         assert after[kind] == counts, kind
