@@ -57,7 +57,7 @@ class Alerts:
         parts = (self._save, self._new, self._recording, self._tried, self._try)
         self.view.extend(
             [
-                *(self._form.view, pn.FlexBox(*parts, gap="0 6px", align_items="end")),
+                *(self._form.view, style.flowing(*parts)),
                 *(self._note.view, self._trial),
             ]
         )

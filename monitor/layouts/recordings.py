@@ -76,10 +76,9 @@ class Recordings:
         self._download = Download()
         self._question = style.flowing(self._sure, self._keep, visible=False)
         self._actions = pn.Column(
-            pn.FlexBox(
+            style.flowing(
                 *(self._replay, self._verify, self._export, self._form),
                 *(self._from, self._to, self._clip, self._delete, self._download.view),
-                align_items="end",
             ),
             self._question,
             self._notice,

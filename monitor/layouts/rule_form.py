@@ -34,14 +34,14 @@ class RuleForm:
         )
         self._common = {field: self._number(title) for field, title in COMMON.items()}
         self._own: dict[str, Any] = {}
-        self._thresholds = pn.FlexBox(gap="0 6px", align_items="end", margin=0)
+        self._thresholds = style.flowing(margin=0)
         self._told = style.html()
         first = (self._kind, self._name, self._match, self._thresholds)
         second = (self._severity, *self._common.values())
         self.view = pn.Column(
             self._told,
-            pn.FlexBox(*first, gap="0 6px", align_items="end"),
-            pn.FlexBox(*second, gap="0 6px", align_items="end"),
+            style.flowing(*first),
+            style.flowing(*second),
             sizing_mode="stretch_width",
         )
         self.clear()

@@ -71,8 +71,8 @@ class Settings:
         adding = (self._venue, self._symbol, self._channels, self._mode, self._interval, self._add)
         self.view = pn.Column(
             self._followed,
-            pn.FlexBox(*adding, gap="0 6px", align_items="end"),
-            pn.FlexBox(self._chosen, self._remove, self._rate, gap="0 6px", align_items="end"),
+            style.flowing(*adding),
+            style.flowing(self._chosen, self._remove, self._rate),
             self._note.view,
             exposure,
             sizing_mode="stretch_width",

@@ -35,7 +35,7 @@ def hub() -> Hub:
         follower = Follower(
             lambda: lock.holder(folder),
             Graph({"hub": made}, []).emit,
-            lambda _: made.reset(),
+            lambda held, in_force: made.reset(),
         )
         pn.state.cache["follower"] = follower
         follower.start()
