@@ -21,8 +21,8 @@ from monitor.alerts import (
     told_unmuted,
 )
 from monitor.config import rules_of
+from monitor.passwords import NAME
 from monitor.rules import AlertRule, Rule
-from monitor.users import NAME
 
 MUTES_FILE, RULES_FILE = "mutes.json", "rules.json"
 MOST_RULES = 100

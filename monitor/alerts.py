@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.batches import Batch, column
-from monitor.segments import iso
+from monitor.times import iso
 
 HOOK = "alerts"
 # Signals of these levels are alerts; `info` tells of the end of one.

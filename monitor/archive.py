@@ -24,7 +24,7 @@ from typing import Any
 from monitor import lock, recordings
 from monitor.child import command_of
 from monitor.queries import Result
-from monitor.segments import iso
+from monitor.times import iso
 
 # Where exports and clips go, each recording's in a folder of its own.
 MADE = "exported"

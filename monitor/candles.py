@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from monitor.rings import Columns
+from monitor.times import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 # The bars that are kept, in s; every other interval is a multiple of one of them.
 KEPT_S = (1, 60)
 KEPT_BARS = 3_600

@@ -10,7 +10,7 @@ from monitor import cli_support
 
 def password() -> None:
     """Read a password, without echo or from standard input; print its hash."""
-    from monitor import users
+    from monitor import passwords
 
     if sys.stdin.isatty():
         given = getpass.getpass("Password: ")
@@ -18,10 +18,10 @@ def password() -> None:
             cli_support.fail("expected the same password twice, found two", cli_support.FAILURE)
     else:
         given = sys.stdin.readline().rstrip("\r\n")
-    if not 8 <= len(given) <= users.MAX_PASSWORD_CHARS:
+    if not 8 <= len(given) <= passwords.MAX_PASSWORD_CHARS:
         cli_support.fail(
-            f"expected a password of 8 to {users.MAX_PASSWORD_CHARS} characters, "
+            f"expected a password of 8 to {passwords.MAX_PASSWORD_CHARS} characters, "
             f"found {len(given)}",
             cli_support.FAILURE,
         )
-    print(users.hash_password(given))
+    print(passwords.hash_password(given))

@@ -179,10 +179,10 @@ def ingest(
     cli_support.end_cleanly_when_told()
     with cli_support.failures(EOFError, zlib.error):
         if is_recording:
-            done, digest = captured.of_recording(folder, str(files[0]), name)
+            done, digest = captured.of_recording(folder, str(files[0]), name, cli_support.tell)
         else:
             assert venue is not None
-            done, digest = captured.of_files(folder, files, venue, name)
+            done, digest = captured.of_files(folder, files, venue, name, cli_support.tell)
     for line in done.bad_lines:
         print(line, file=sys.stderr)
     print(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
@@ -18,11 +16,9 @@ from monitor import ending
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from monitor.batches import Batch
     from monitor.collector import Collector
     from monitor.config import Endpoint, Settings
     from monitor.exposure import Exposure
-    from monitor.recorder import Recorder
     from monitor.rules import AlertRule
     from monitor.sources import Source
 
@@ -30,7 +26,6 @@ USAGE, FAILURE = 2, 1
 TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
 # A capture is read faster than it can be written.
-RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
 # A terminal keeps little more, and to draw a table takes long.
 TABLE_ROWS = 1_000
 PERCENTAGES = ("verified_pct", "clean_pct")
@@ -176,32 +171,6 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
 def end_cleanly_when_told() -> None:
     """Have what asks for its end do so as Ctrl-C does: what is half done is put away."""
     ending.exit_on_signal()
-
-
-@contextmanager
-def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
-    """Yield a sink that waits for the recorder; a recording that is not whole in the end goes."""
-
-    def emit(batch: Batch) -> None:
-        end_s = time.monotonic() + RECORDER_WAIT_S
-        while recorder.lag_ms > RECORDER_LAG_MS and time.monotonic() < end_s:
-            if recorder.state != "recording":
-                break
-            time.sleep(0.01)
-        recorder(batch)
-
-    try:
-        yield emit
-        recorder.close()
-        if recorder.unrecorded_rows:
-            raise OSError(
-                f"expected all rows recorded, found {recorder.unrecorded_rows} that failed"
-            )
-    except BaseException:
-        with suppress(OSError):
-            recorder.close()
-        shutil.rmtree(recorder.folder, ignore_errors=True)
-        raise
 
 
 def table(names: list[str], rows: list[list[Any]]) -> None:

@@ -27,9 +27,9 @@ from pydantic_settings import (
 
 from monitor import quote_assets
 from monitor._rust_feed import venues
+from monitor.passwords import NAME, Role, check_hash
 from monitor.rules import DEFAULTS, AlertRule
 from monitor.sources import Source, parse
-from monitor.users import NAME, Role, check_hash
 
 SECRETS = {"api_key", "cookie_secret", "password_hash", "webhooks", "command", "ping_url"}
 # Errors of a value where another, or a table, was expected: it may be a key.

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from monitor.batches import LAST, Batch, column
 from monitor.present import UP
+from monitor.times import SECOND_NS
 
-SECOND_NS = 1_000_000_000
 # The last second is counted by tenths that are over.
 TENTH_NS = 100_000_000
 TENTHS = 10

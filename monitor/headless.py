@@ -26,7 +26,8 @@ from monitor.recorder import Recorder
 from monitor.recordings import Recording
 from monitor.replay import SPEEDS, Player
 from monitor.rules import Rule
-from monitor.segments import iso
+from monitor.times import iso
+from monitor.whole_recording import whole
 
 LOOK_EVERY_S = 0.2
 # What makes two signals the same one; of which run it is, its origin tells.
@@ -179,7 +180,7 @@ def _recording(
         raise ValueError(f"expected the name of a new recording, found {name!r}")
     recorder = Recorder(folder / name, opened.sources, cli_support.tell)
     recorder.start()
-    with cli_support.whole(recorder) as emit:
+    with whole(recorder) as emit:
         yield emit
 
 

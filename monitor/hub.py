@@ -17,7 +17,7 @@ from monitor.authority import Authority
 from monitor.batches import DUPLICATE, Batch, column
 from monitor.candles import Candles
 from monitor.followed import Followed, in_order, updates
-from monitor.incidents import Incident, Place
+from monitor.incidents import MARK_KINDS, Incident, Place
 from monitor.past import Past
 from monitor.present import SILENT_NS, UP, Present
 from monitor.quality import Minute, Quality
@@ -25,15 +25,6 @@ from monitor.rings import BOUNDS, Columns, Ring, columns_of
 
 MARKS = 2_000
 SIGNALS = 500
-# Status rows that belong on the time axis.
-MARK_KINDS = frozenset(
-    (
-        *("gap", "crossed", "checksum", "mismatch", "resync", "undecodable", "replaced"),
-        *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
-        *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
-    )
-)
-
 # Signals of these levels stand there too, under their level.
 ALERT_LEVELS = frozenset(("warn", "alert"))
 

@@ -9,6 +9,15 @@ from typing import Any, NamedTuple
 
 from monitor.batches import DUPLICATE, SYNTHETIC
 
+# Status rows that belong on the time axis.
+MARK_KINDS = frozenset(
+    (
+        *("gap", "crossed", "checksum", "mismatch", "resync", "undecodable", "replaced"),
+        *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
+        *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
+    )
+)
+
 INCIDENTS = 500
 # Holes in a venue's numbers that late numbers are compared with, by place and channel; the
 # collector remembers as many.

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from monitor import cli_support
 from monitor.batches import Batch
 from monitor.feeds import ingest as decoder
 from monitor.feeds.ingest import Ingested
-from monitor.recorder import Recorder
+from monitor.recorder import OnStatus, Recorder
 from monitor.recordings import find, open_recording
+from monitor.whole_recording import whole
 
 Decode = Callable[[Callable[[Batch], None], Callable[[], None]], Ingested]
 
@@ -25,27 +25,31 @@ def is_recording(folder: Path, name: str) -> bool:
     return True
 
 
-def of_files(folder: Path, files: Sequence[Path], venue: str, name: str) -> tuple[Ingested, str]:
+def of_files(
+    folder: Path, files: Sequence[Path], venue: str, name: str, report: OnStatus
+) -> tuple[Ingested, str]:
     """Decode the frames of files into recording `name`; return what came of it, and its digest.
 
     Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
     """
     sources = [f"{venue}:{file.name}" for file in files]
-    return _into(folder / name, sources, partial(decoder.ingest, files, venue))
+    return _into(folder / name, sources, partial(decoder.ingest, files, venue), report)
 
 
-def of_recording(folder: Path, recording: str, name: str) -> tuple[Ingested, str]:
+def of_recording(folder: Path, recording: str, name: str, report: OnStatus) -> tuple[Ingested, str]:
     """Decode anew the frames that a recording kept, into recording `name`.
 
     Raises ValueError if it kept none.
     """
     with open_recording(folder, recording) as opened:
         sources = [f"ingest:{opened.name}"]
-        return _into(folder / name, sources, partial(decoder.ingest_kept, opened.batches))
+        return _into(folder / name, sources, partial(decoder.ingest_kept, opened.batches), report)
 
 
-def _into(folder: Path, sources: list[str], decode: Decode) -> tuple[Ingested, str]:
-    recorder = Recorder(folder, sources, cli_support.tell)
-    with cli_support.whole(recorder) as emit:
+def _into(
+    folder: Path, sources: list[str], decode: Decode, report: OnStatus
+) -> tuple[Ingested, str]:
+    recorder = Recorder(folder, sources, report)
+    with whole(recorder) as emit:
         done = decode(emit, recorder.start)
     return done, recorder.digest

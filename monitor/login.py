@@ -12,6 +12,7 @@ from tornado.web import RequestHandler
 
 from monitor import users
 from monitor.gate import COOKIE, LOGIN, LOGIN_DAYS, LOGOUT, relative
+from monitor.passwords import MAX_PASSWORD_CHARS
 
 # Every check takes a tenth of a second of a core: one after another, and no more than these.
 CHECKS_WAITING = 16
@@ -90,7 +91,7 @@ class Login(RequestHandler):
     async def post(self) -> None:
         self.check_xsrf_cookie()
         name, password = self.get_argument("name", ""), self.get_argument("password", "", False)
-        if max(len(name), len(password)) > users.MAX_PASSWORD_CHARS:
+        if max(len(name), len(password)) > MAX_PASSWORD_CHARS:
             name = password = ""
         why = await self._desk.admit(name, password, str(self.request.remote_ip))
         if why:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from monitor.batches import column
-from monitor.hub import MARK_KINDS
+from monitor.incidents import MARK_KINDS
 from monitor.recordings import open_recording
 
 SLICES = 300

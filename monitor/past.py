@@ -30,8 +30,9 @@ from monitor.batches import (
     last_of_each_thing,
     order_key,
 )
-from monitor.candles import KEPT_BARS, KEPT_S, SECOND_NS, folded
+from monitor.candles import KEPT_BARS, KEPT_S, folded
 from monitor.rings import Columns
+from monitor.times import SECOND_NS
 
 Instrument = tuple[str, str]
 Bars = dict[Instrument, Columns]

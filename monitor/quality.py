@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from monitor.incidents import LOSSES, RESTATED, Incident, Incidents, Place
+from monitor.times import MINUTE_NS
 
 MINUTES = 60
-MINUTE_NS = 60_000_000_000
-SECOND_NS = 1_000_000_000
 # In these states a source's line brings nothing, or nothing that can be believed.
 UNBELIEVED = frozenset(("stale", "failed"))
 # The count that a row of each kind adds one to.

@@ -16,7 +16,8 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
-from monitor.segments import OPEN_SUFFIX, About, iso, line, superseded
+from monitor.segments import OPEN_SUFFIX, About, line, superseded
+from monitor.times import iso
 
 BATCH_ROWS = 50_000
 WINDOW_ORDS = 100_000

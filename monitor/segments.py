@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -346,10 +345,3 @@ def sync(path: Path) -> None:
 def line(error: BaseException) -> str:
     """Return the first line of an error's text, or its name."""
     return (str(error).splitlines() or [type(error).__name__])[0]
-
-
-def iso(ns: int | None) -> str | None:
-    """Write ns since 1970 as ISO 8601 in UTC, to the µs."""
-    if ns is None:
-        return None
-    return datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

@@ -77,9 +77,9 @@ def _serve_page(
     tls: ssl.SSLContext | None,
     keeper: Keeper,
 ) -> None:
-    from monitor import app, listening, opening, passing
+    from monitor import app, listening, opening, passing, shared_state
 
-    os.environ[app.FOLDER_VARIABLE] = str(folder)
+    os.environ[shared_state.FOLDER_VARIABLE] = str(folder)
     import panel as pn
 
     from monitor.loop import steady
@@ -88,7 +88,7 @@ def _serve_page(
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
     # Before anything asks for the time.
     steady()
-    shared = app.shared()
+    shared = shared_state.shared()
     users = Users(exposure.users)
     desk = Desk(users)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from monitor.batches import column
-from monitor.segments import iso
+from monitor.times import iso
 
 TEXT_CHARS = 1000
 

@@ -7,10 +7,10 @@ import threading
 import numpy as np
 
 from monitor.rings import Columns, Ring
+from monitor.times import MINUTE_NS
 
 # Five minutes of one a tenth of a second.
 STAGE_ROWS = 3_000
-MINUTE_NS = 60_000_000_000
 
 
 class Stage:

@@ -1,4 +1,4 @@
-"""Times as people write them, as the ns since 1970 that the rows have."""
+"""Times as people write them, and as the ns since 1970 that the rows have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 # ISO 8601 or a datetime, both UTC unless they say otherwise, or ns since 1970.
 Time = str | datetime | int
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # What 64 bits hold, but for the lowest, which stands for no time at all.
 FIRST_NS, LAST_NS = -(2**63) + 1, 2**63 - 1
@@ -35,3 +37,10 @@ def ns_of(time: Time) -> int:
     if not FIRST_NS <= found <= LAST_NS:
         raise ValueError(f"expected a time from 1677-09-22 to 2262-04-11, found {time!r}")
     return found
+
+
+def iso(ns: int | None) -> str | None:
+    """Write ns since 1970 as ISO 8601 in UTC, to the µs."""
+    if ns is None:
+        return None
+    return datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

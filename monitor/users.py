@@ -1,27 +1,19 @@
-"""Who may look and who may act: password hashes, logins that fail too often, and login cookies."""
+"""Who may look and who may act: users, logins that fail too often, and login cookies."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import math
-import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Role = Literal["viewer", "operator"]
+from monitor.passwords import Role, hash_password, is_password
 
-# 32 MiB and about a tenth of a second for every guess.
-COST, BLOCK, PARALLEL = 2**15, 8, 1
-MAX_COST, MAX_BLOCK, MAX_PARALLEL = 2**18, 16, 4
-SALT_BYTES, HASH_BYTES, FINGERPRINT_CHARS = 16, 32, 16
-MAX_PASSWORD_CHARS = 1024
-HASH = re.compile(r"scrypt\$(\d+)\$(\d+)\$(\d+)\$([A-Za-z0-9+/=]+)\$([A-Za-z0-9+/=]+)")
-NAME = r"^[A-Za-z0-9._@-]{1,64}$"
+FINGERPRINT_CHARS = 16
 # So many failures in a row are nobody's business; then every further one doubles the wait.
 FREE_FAILURES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 1.0, 300.0
 FORGOTTEN_AFTER_S = 900.0
@@ -48,26 +40,6 @@ class User(NamedTuple):
 
 EVERYBODY = Viewer(None, "operator")
 NOBODY = Viewer(None, "viewer")
-
-
-def hash_password(password: str) -> str:
-    """Return `scrypt$N$r$p$SALT$HASH`, which a configuration file may hold."""
-    salt = secrets.token_bytes(SALT_BYTES)
-    found = _scrypt(password, salt, (COST, BLOCK, PARALLEL), HASH_BYTES)
-    texts = (base64.b64encode(part).decode() for part in (salt, found))
-    return "$".join(("scrypt", str(COST), str(BLOCK), str(PARALLEL), *texts))
-
-
-def check_hash(text: str) -> str:
-    """Return a password's hash if it is one; ValueError says what was expected."""
-    _parse(text)
-    return text
-
-
-def is_password(password: str, password_hash: str) -> bool:
-    """Tell whether this is the password, in a time that says nothing about it."""
-    costs, salt, expected = _parse(password_hash)
-    return hmac.compare_digest(_scrypt(password, salt, costs, len(expected)), expected)
 
 
 class Users:
@@ -149,24 +121,3 @@ def of_address(address: str) -> str:
     if isinstance(parsed, IPv6Address):
         return f"address {int(parsed) >> 64:x}"
     return f"address {parsed}"
-
-
-def _parse(text: str) -> tuple[tuple[int, int, int], bytes, bytes]:
-    found = HASH.fullmatch(text)
-    if found is None:
-        raise ValueError("expected a hash as `monitor password` prints it")
-    costs = (int(found[1]), int(found[2]), int(found[3]))
-    most = (MAX_COST, MAX_BLOCK, MAX_PARALLEL)
-    if not all(1 <= cost <= limit for cost, limit in zip(costs, most, strict=True)):
-        raise ValueError(f"expected costs of at most {most}")
-    if costs[0] < 2 or costs[0] & (costs[0] - 1):
-        raise ValueError("expected a first cost that is a power of two")
-    return costs, base64.b64decode(found[4]), base64.b64decode(found[5])
-
-
-def _scrypt(password: str, salt: bytes, costs: tuple[int, int, int], length: int) -> bytes:
-    cost, block, parallel = costs
-    memory = 2 * 128 * block * (cost + parallel)
-    return hashlib.scrypt(
-        password.encode(), salt=salt, n=cost, r=block, p=parallel, dklen=length, maxmem=memory
-    )

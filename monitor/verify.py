@@ -23,7 +23,8 @@ from monitor.batches import KINDS, Batch, column
 from monitor.checks import Checks, Instruments, Mismatch
 from monitor.coverage import TOLD, Coverage, length_ns
 from monitor.recordings import Part, Recording
-from monitor.segments import FILE_ERRORS, iso
+from monitor.segments import FILE_ERRORS
+from monitor.times import iso
 from monitor.upkeep import removed
 
 BATCH_ROWS = 100_000

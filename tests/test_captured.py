@@ -13,9 +13,10 @@ import pytest
 from rows import batch_of, ignore, row
 from test_corpus import expected, recorded
 
-from monitor import cli_support, recordings
+from monitor import recordings
 from monitor.feeds.captured import Captured, parse
 from monitor.recorder import Recorder
+from monitor.whole_recording import whole
 
 Run = Callable[..., Any]
 
@@ -144,7 +145,7 @@ def test_what_is_no_capture_leaves_no_recording(tmp_path: Path, monitor: Run) ->
 
 def test_an_ingest_that_fails_half_way_leaves_no_recording(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
-    with pytest.raises(RuntimeError, match="half way"), cli_support.whole(recorder) as emit:
+    with pytest.raises(RuntimeError, match="half way"), whole(recorder) as emit:
         recorder.start()
         emit(batch_of([("quote", row("quote", 0, 5))]))
         raise RuntimeError("half way")
@@ -153,7 +154,7 @@ def test_an_ingest_that_fails_half_way_leaves_no_recording(tmp_path: Path) -> No
 
 def test_an_ingest_that_could_not_write_every_row_leaves_no_recording(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
-    with pytest.raises(OSError, match="found 1 that"), cli_support.whole(recorder) as emit:
+    with pytest.raises(OSError, match="found 1 that"), whole(recorder) as emit:
         recorder.start()
         emit(batch_of([("quote", row("quote", 0, 5))]))
         recorder._lost_rows += 1

@@ -21,7 +21,7 @@ from monitor import recordings
 from monitor.batches import Batch, concat
 from monitor.hub import Hub
 from monitor.incidents import ANSWER_NS
-from monitor.quality import SECOND_NS
+from monitor.times import SECOND_NS
 from monitor.views import trust
 from monitor.views.grid import grid_rows
 

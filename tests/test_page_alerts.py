@@ -16,7 +16,7 @@ from served_page import QUIET, WAIT_MS, answers
 from test_collector import free_port
 
 from monitor import lock
-from monitor.users import hash_password
+from monitor.passwords import hash_password
 from monitor.views.bell import Bell
 
 pytestmark = pytest.mark.browser

@@ -21,7 +21,7 @@ from sub_path import proxied
 from test_server import From
 
 from monitor.listening import PING_EVERY_S
-from monitor.users import hash_password
+from monitor.passwords import hash_password
 
 PASSWORD = "a viewer's password"
 USERS = f"""

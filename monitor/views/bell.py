@@ -15,7 +15,7 @@ from panel.custom import JSComponent
 
 from monitor.alerts import Alert, Alerts, Mute
 from monitor.hub import Hub
-from monitor.segments import iso
+from monitor.times import iso
 from monitor.views.style import FONT, look
 
 # Of what is active and of what ended; the count is of all.

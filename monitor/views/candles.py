@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from bokeh.models import Range1d
 
-from monitor.candles import SECOND_NS
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns
+from monitor.times import SECOND_NS
 from monitor.views import elements, plot
 
 INTERVALS_S = {"1 s": 1, "5 s": 5, "1 min": 60, "5 min": 300}

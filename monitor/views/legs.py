@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from monitor.hub import Hub, Instrument
 from monitor.rings import Columns, is_overrun
+from monitor.times import MINUTE_NS
 
-MINUTE_NS = 60_000_000_000
 Reals = npt.NDArray[np.float64]
 
 

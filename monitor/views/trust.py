@@ -11,9 +11,10 @@ import numpy as np
 
 from monitor.hub import Hub, SourceStatus, Totals
 from monitor.incidents import Incident
-from monitor.quality import MINUTE_NS, SECOND_NS, Minute
+from monitor.quality import Minute
 from monitor.rings import WINDOW_ROWS
 from monitor.stages import Stage
+from monitor.times import MINUTE_NS, SECOND_NS
 from monitor.views.tables import BOOKS, SHAPES, age, clock, number, table
 
 SHOWN_MINUTES = 30

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SECOND_NS = 1_000_000_000
+from monitor.times import SECOND_NS
+
 # What a glyph calls its lower and its upper ends.
 _HEIGHTS = ("y", "y0", "y1", "bottom", "top")
 # A row is in view as long as the last of these is.
