@@ -56,7 +56,8 @@ def serve(
 ) -> None:
     """Serve the page; start a collector if none runs on the recordings folder."""
     cli_support.check_transport(transport)
-    settings, parsed, _ = cli_support.settings(config, source, endpoint)
+    settings, parsed, endpoints = cli_support.settings(config, source, endpoint)
+    cli_support.check_proxies(parsed, endpoints)
     exposure = cli_support.exposure(settings, address, port, (tls_cert, tls_key))
     from monitor import server
 
@@ -97,6 +98,7 @@ def record(
         cli_support.fail(
             "expected at least one SOURCE such as binance:BTC-USDT, found none", cli_support.USAGE
         )
+    cli_support.check_proxies([] if simulated else parsed, endpoints)
     with cli_support.failures(), cli_support.simulators() as simulate:
         endpoints |= simulate(served or cli_support.homeless(parsed, endpoints))
         from monitor import collector
@@ -166,6 +168,7 @@ def probe(
     settings, (wanted,), endpoints = cli_support.settings(config, [source], endpoint)
     if "*" in wanted.symbol:
         cli_support.fail(f"expected one symbol, found the pattern {source!r}", cli_support.USAGE)
+    cli_support.check_proxies([wanted], endpoints)
     seconds = cli_support.seconds(duration)
     from monitor.probe import probe as walk
 

@@ -88,6 +88,22 @@ def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]
     ]
 
 
+def check_proxies(sources: list[Source], endpoints: dict[str, Endpoint]) -> None:
+    """End the program if the environment names a proxy for these sources that cannot be one."""
+    from monitor._rust_feed import venues
+    from monitor.config import Endpoint
+    from monitor.feeds.reach import place, proxy
+
+    known = venues()
+    for venue in dict.fromkeys(source.venue for source in sources):
+        given = endpoints.get(venue, Endpoint(None, None))
+        for url in (given.ws or known[venue]["ws_url"], given.http or known[venue]["rest_url"]):
+            try:
+                _ = url and proxy(place(url))
+            except ValueError as error:
+                fail(str(error), USAGE)
+
+
 @contextmanager
 def simulators() -> Iterator[Callable[[Collection[str]], dict[str, Endpoint]]]:
     """Yield what runs the simulated exchange of further venues; OSError if it does not start."""

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
+
+from monitor.feeds import proxies
+from monitor.feeds.proxies import Proxy
 
 # A step is never without any time, and says so if that was too little.
 LEAST_S = 0.05
@@ -50,13 +52,12 @@ def is_local(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def proxy(at: Place) -> str | None:
-    """Return the proxy that the environment puts before a host, None if there is none."""
-    url = getproxies().get("https" if at.is_secure else "http")
-    if not url or is_local(at.host) or proxy_bypass(at.host):
-        return None
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname
+def proxy(at: Place) -> Proxy | None:
+    """Return the proxy that the environment puts before a host, None if there is none.
+
+    ValueError says in one line what is wrong with it.
+    """
+    return None if is_local(at.host) else proxies.proxy(*at)
 
 
 def resolve(at: Place, limit_s: float) -> list[Address]:

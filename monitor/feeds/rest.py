@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 
 from monitor.feeds import transport
 from monitor.feeds.key import Key
-from monitor.feeds.reach import is_local
+from monitor.feeds.reach import place, proxy
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20
@@ -23,6 +23,7 @@ WAITING = 2000
 PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 401: 60.0, 403: 60.0}
 # A pause no longer than this is waited for; in a longer one nothing is asked at all.
 PATIENCE_S = 2.0
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 KINDS = {
     401: "auth_failed",
     403: "auth_failed",
@@ -44,8 +45,14 @@ class Answer(NamedTuple):
     why: str = ""
 
 
-def _without_login(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
+def _cause(error: BaseException) -> str:
+    """Name an error, and say what the system said of it: its own text holds the address."""
+    at: BaseException | None = error
+    while at is not None:
+        if isinstance(at, OSError) and at.errno is not None and at.strerror:
+            return f"{type(error).__name__}: {at.strerror}"
+        at = at.__cause__ or at.__context__
+    return type(error).__name__
 
 
 class Rest:
@@ -55,9 +62,8 @@ class Rest:
         self, name: str, base_url: str, key: Key, headers: Iterable[tuple[str, str]] = ()
     ) -> None:
         self._base_url = base_url.rstrip("/")
-        # What is on this machine is asked without the proxies that the environment names.
-        host = urlsplit(base_url).hostname or ""
-        self._proxies = {"no_proxy": host} if is_local(host) else {}
+        by = proxy(place(base_url)) if base_url else None
+        self._proxies = {} if by is None else {"http": by.url, "https": by.url}
         self._headers = {**transport.HEADERS, **dict(headers), **key.headers}
         self._key = key
         self._waiting: queue.Queue[tuple[str, str | None, Callable[[Answer], None]] | None]
@@ -89,8 +95,11 @@ class Rest:
     def _run(self) -> None:
         with requests.Session() as session:
             session.headers.update(self._headers)
-            # The environment tells proxies, but no login: `.netrc` is nobody's key of a venue.
-            session.auth = _without_login
+            # The environment tells no login (`.netrc` is nobody's key of a venue), and of proxies
+            # requests would read it in its own way; certificates are trusted as it has them.
+            session.trust_env = False
+            session.proxies.update(self._proxies)
+            session.verify = next(filter(None, map(os.environ.get, CERTIFICATES)), True)
             while not self._closing.is_set():
                 wanted = self._waiting.get()
                 if wanted is None:
@@ -115,7 +124,6 @@ class Rest:
                 headers=kind,
                 timeout=TIMEOUT_S,
                 stream=True,
-                proxies=self._proxies,
             ) as response:
                 content = response.raw.read(BODY_BYTES + 1, decode_content=True)
                 if len(content) > BODY_BYTES:
@@ -127,8 +135,7 @@ class Rest:
                 return self._refused(path, response, text)
         except (requests.RequestException, OSError) as error:
             # The text of a connection error names the address: query and key must not be in it.
-            reason = type(error).__name__
-            return Answer(path, None, "fetch_failed", f"expected an answer, found {reason}")
+            return Answer(path, None, "fetch_failed", f"expected an answer, found {_cause(error)}")
 
     def _refused(self, path: str, response: requests.Response, text: str) -> Answer:
         status = response.status_code

@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
+import python_socks
 import websocket
 
 from monitor import __version__
-from monitor.feeds.reach import is_local, place
+from monitor.feeds.reach import place, proxy
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10
@@ -34,11 +35,16 @@ HEADERS = {"User-Agent": f"monitor/{__version__}"}
 
 # The closing code of one who leaves without a complaint (RFC 6455, 7.4.1).
 NORMAL = 1000
+# A name that no host has.
+NOBODY = "-"
 # What a client that asked for neither may not be given (RFC 6455, 4.1).
 UNASKED = ("sec-websocket-extensions", "sec-websocket-protocol")
 
 # What a connection attempt, a read or a write may raise when the venue or the line is at fault.
-LINE_ERRORS = (OSError, ssl.SSLError, websocket.WebSocketException, ValueError)
+LINE_ERRORS = (
+    *(OSError, ssl.SSLError, ValueError),
+    *(websocket.WebSocketException, python_socks.ProxyError),
+)
 
 
 class RefusedError(OSError):
@@ -114,9 +120,6 @@ def readable(lines: Sequence[Line], wait_s: float = READ_TIMEOUT_S) -> list[Line
 @contextmanager
 def connect(url: str) -> Iterator[Line]:
     """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
-    host = place(url).host
-    # The library heeds who is to be reached without a proxy only if a proxy is named.
-    directly = {"http_proxy_host": host, "http_no_proxy": [host]} if is_local(host) else {}
     try:
         ws = websocket.create_connection(
             url,
@@ -125,7 +128,7 @@ def connect(url: str) -> Iterator[Line]:
             header=HEADERS,
             enable_multithread=False,
             skip_utf8_validation=True,
-            **directly,
+            **_way(url),
         )
     except websocket.WebSocketBadStatusException as error:
         # Its own text holds all headers and the body.
@@ -140,6 +143,24 @@ def connect(url: str) -> Iterator[Line]:
         yield Line(ws)
     finally:
         ws.shutdown()
+
+
+def _way(url: str) -> dict[str, Any]:
+    """Return what the library is told of proxies: it reads the environment in its own way."""
+    at = place(url)
+    by = proxy(at)
+    if by is None:
+        # It heeds who is to be reached without a proxy only if a proxy is named.
+        return {"http_proxy_host": at.host, "http_no_proxy": [at.host]}
+    return {
+        "http_proxy_host": by.host,
+        "http_proxy_port": by.port,
+        "http_proxy_auth": by.login,
+        "http_proxy_timeout": OPEN_TIMEOUT_S,
+        "proxy_type": by.scheme,
+        # Without any exception it would look for some itself.
+        "http_no_proxy": [NOBODY],
+    }
 
 
 class _WebSocket(websocket.WebSocket):  # type: ignore[misc]

@@ -101,6 +101,16 @@ SITUATIONS = (
         "test_client.py",
     ),
     Situation(
+        "no network at the start; instrument lists that are empty, HTML or 503 (seven venues)",
+        "the pattern says why, and is followed by itself once the list is there",
+        "test_listless.py",
+    ),
+    Situation(
+        "HTTP and SOCKS proxies, with a login or a wrong one; NO_PROXY; addresses that are none",
+        "stream and REST go through them; no password is shown; one line, exit 2",
+        "test_proxies.py",
+    ),
+    Situation(
         "IPv6, HEAD, Host without port, below a proxy's path",
         "the page works",
         "test_reach.py",
