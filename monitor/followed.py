@@ -33,8 +33,9 @@ STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind
 STATUS += ["expected", "got", "count"]
 STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
 STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
-# The detail of the last status row of an instrument that is followed no longer.
-REMOVED = "removed on request"
+# The details of the last status row of a symbol that is no source any more: it was removed, or was
+# a pattern that waited for its venue's instrument list.
+GONE = ("removed on request", "its instruments are followed")
 
 Instrument = tuple[str, str]
 Ints = npt.NDArray[np.int64]
@@ -63,7 +64,7 @@ class Followed:
         """Take a status row of the source's state."""
         self.state, self.error = row["state"], row["detail"] or ""
         self.heard_ns, self._is_told = max(self.heard_ns, at_ns), True
-        self.removed = self.state == "stopped" and self.error == REMOVED
+        self.removed = self.state == "stopped" and self.error in GONE
         if self.state in ENDED:
             self._stats.clear()
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from monitor.batches import Batch, updates
-from monitor.followed import REMOVED
+from monitor.followed import GONE
 from monitor.present import SILENT_NS, UP, Present
 
 FAILED, DEGRADED = {"failed"}, {"stale", "polling", "initialising"}
@@ -90,7 +90,7 @@ class Health:
     def _follow_states(self, rows: pa.RecordBatch) -> None:
         of_symbols = rows.filter(pc.equal(rows["scope"], "symbol"))
         for row in of_symbols.select(["venue", "symbol", "state", "kind", "detail"]).to_pylist():
-            if row["state"] == "stopped" and row["detail"] == REMOVED:
+            if row["state"] == "stopped" and row["detail"] in GONE:
                 self._sources.pop((row["venue"], row["symbol"]), None)
             elif row["kind"] != "symbol_assumed":
                 source = self._source(row["venue"], row["symbol"])

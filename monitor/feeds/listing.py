@@ -24,21 +24,25 @@ CONN = 1
 
 
 def check(source: Source, channels: Sequence[str], setup: dict[str, Any], rest: Rest) -> str:
-    """Return a note if the venue's list is not to be had; ValueError if the symbol is not in it.
+    """Return a note if the venue's list cannot be fetched; ValueError if the symbol is not in it.
 
     A session of its own decides, as that of a connection would; its rows go nowhere.
     """
     answered: list[Answer] = []
+    before: set[tuple[str, str | None]] = set()
     scratch = _Scratch(source, channels, setup, 0)
+    unchecked = f"{source.venue}'s instrument list could not be fetched, so {source} is not checked"
     for _ in range(MAX_ROUNDS):
         asked = scratch.ask()
         if scratch.is_resolved:
             break
         for path, body in asked:
+            if (path, body) in before:
+                return f"{unchecked}: expected a list of instruments, found another answer"
+            before.add((path, body))
             answer = _answer(rest, path, body)
             if answer.body is None:
-                why = answer.why or "it wants to be left in peace"
-                return f"{source.venue}'s list could not be had ({why}): {source} is not checked"
+                return f"{unchecked}: {answer.why or 'it wants to be left in peace'}"
             answered.append(answer)
             scratch.take(answer)
     if not scratch.refusal:

@@ -280,7 +280,8 @@ class Supervisor:
                 self._fall_back_if_due()
                 continue
             self._take(answer)
-            if answer.body is None:
+            # The session asks again by itself for a list that was none.
+            if any(argument[0] == answer.path for act, argument in actions if act == "fetch"):
                 return
 
     def _step(self, line: transport.Line) -> str | None:

@@ -14,6 +14,7 @@ mod answers;
 mod asks;
 mod end;
 mod fetched;
+mod list;
 mod options;
 mod polling;
 mod resolve;
@@ -23,6 +24,7 @@ mod twice;
 mod watch;
 mod wire;
 
+use list::Listing;
 pub use options::{Options, Wanted};
 use polling::Polling;
 use standby::Standby;
@@ -62,6 +64,7 @@ pub struct Session {
     pacer: Pacer<String>,
     fetches: Pacer<Fetch>,
     polling: Option<Polling>,
+    listing: Listing,
     standby: Option<Standby>,
     /// When a second connection was last asked for.
     replace_ns: i64,
@@ -94,6 +97,8 @@ struct Watch {
     frame_ns: i64,
     data_ns: i64,
     ping_ns: i64,
+    /// When data were last asked for.
+    asked_ns: i64,
     stat_ns: i64,
     offset_ns: i64,
     subscribed: bool,
@@ -130,6 +135,7 @@ impl Session {
             pacer: Pacer::default(),
             fetches: Pacer::default(),
             polling: None,
+            listing: Listing::default(),
             standby: None,
             replace_ns: 0,
             repeats_told_ns: 0,
@@ -178,6 +184,7 @@ impl Session {
         self.pacer = Pacer::default();
         self.take_back_fills();
         self.fetches = Pacer::default();
+        self.listing.forget_requests(now_ns);
         self.market.doubt_trades();
         self.market.forget_books(false);
         self.forget_told(now_ns);
@@ -188,6 +195,7 @@ impl Session {
             frame_ns: now_ns,
             data_ns: now_ns,
             ping_ns: now_ns,
+            asked_ns: now_ns,
             stat_ns: now_ns,
             offset_ns: now_ns,
             ..Watch::default()
@@ -276,11 +284,20 @@ impl Session {
             {
                 self.subscribe();
             }
+            self.follow_listed(&mut actions);
             self.watch_line(&mut actions);
             self.watch_life(&mut actions);
         }
+        if !self.watch.open {
+            self.follow_listed(&mut actions);
+        }
         if self.polling.is_some() {
             self.poll();
+        }
+        // Symbols that are taken at their word need no list.
+        let is_up = self.polling.is_some() || (self.watch.open && !self.watch.leaving);
+        if is_up && self.listing.is_wanted {
+            self.ask_for_list();
         }
         if (self.watch.open && !self.watch.leaving) || self.polling.is_some() {
             self.show_states();

@@ -8,6 +8,10 @@ use crate::tick::Instrument;
 impl Market {
     /// Take a venue's instrument list; instruments already followed are announced anew.
     pub fn learn(&mut self, instruments: Vec<Instrument>) {
+        // A list of nothing is none.
+        if instruments.is_empty() {
+            return;
+        }
         let list = self.list.get_or_insert_default();
         for instrument in instruments {
             list.insert(instrument.raw_symbol.clone(), instrument);

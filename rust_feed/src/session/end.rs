@@ -52,6 +52,9 @@ impl Session {
         }
         if self.polling.is_none() {
             let kept = if stopped { self.kept_raw_symbols() } else { None };
+            if stopped && self.kept.is_none() {
+                self.stop_waiting(why);
+            }
             self.show_end(state, kind, why, kept.as_deref());
             if stopped {
                 let is_kept = |raw: &str| kept.iter().flatten().any(|kept| kept == raw);

@@ -31,10 +31,13 @@ impl Session {
             }
             Err(error) => {
                 let why = error.to_string();
-                tell_undecodable(&mut self.market, &why, body, "connected");
+                if !self.is_told_of_list(url, &why) {
+                    tell_undecodable(&mut self.market, &why, body, "connected");
+                }
                 Some(why)
             }
         };
+        self.note_list(url, failure.as_deref());
         self.market.end_fill(failure.as_deref());
         if !self.options.live {
             self.market.notices.clear();
@@ -53,6 +56,9 @@ impl Session {
             self.tell_failure(url, kind, why);
             self.market.hasten_snapshots();
         }
+        // A request that was not made has no reason of its own.
+        let before = self.listing.failure.clone().filter(|_| kind.is_empty());
+        self.note_list(url, Some(before.as_deref().unwrap_or(why)));
         if let (_, Some(fill)) = Fill::part(url) {
             self.market.fail_fill(fill, kind, why);
         }

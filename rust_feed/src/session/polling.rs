@@ -1,7 +1,7 @@
 //! REST in place of the stream: taken up when the socket cannot be had, given back when it is healthy.
 
 use super::{MS, SECOND, Session};
-use crate::subscription::{Channel, Fetch};
+use crate::subscription::Channel;
 use crate::venue::InstrumentList;
 
 /// How long a socket must bring data before REST gives back to it.
@@ -16,7 +16,7 @@ pub(super) struct Polling {
     pub(super) next_ns: i64,
     wanted: Vec<(Channel, String)>,
     /// The sources were looked up, though none may have been found.
-    resolved: bool,
+    pub(super) resolved: bool,
     why: String,
 }
 
@@ -27,14 +27,8 @@ impl Session {
             return;
         }
         self.begin(conn, now_ns);
-        match self.market.profile.instruments {
-            InstrumentList::Rest(path) | InstrumentList::InBand { path, .. }
-                if self.market.list.is_none() =>
-            {
-                self.fetches.add(Fetch::get(path));
-            }
-            _ => {}
-        }
+        self.market.now_ns = now_ns;
+        self.ask_for_list();
         let detail = Some(why.to_owned());
         self.market.status("connection", None, "polling", "fallback", detail, [None; 3]);
         let (wanted, why) = (Vec::new(), why.to_owned());
@@ -113,6 +107,7 @@ impl Session {
         self.polling = None;
         self.take_back_fills();
         self.fetches.clear();
+        self.listing.forget_requests(self.market.now_ns);
         self.market.end_rest_quotes();
         let detail = Some("the stream brings data again".to_owned());
         self.market.status("connection", None, "connected", "handback", detail, [None; 3]);

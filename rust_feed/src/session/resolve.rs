@@ -28,6 +28,7 @@ impl Session {
         let profile = self.market.profile;
         let connections = profile.key.as_ref().map_or(usize::MAX, |key| key.connections);
         self.subscriptions.clear();
+        self.listing.is_wanted = false;
         let (mut part, mut streams) = (0, 0);
         let mut wanted = Vec::new();
         for (raw_symbol, channels, source) in self.chosen() {
@@ -54,8 +55,13 @@ impl Session {
         let mut places = FxHashMap::default();
         for source in self.options.sources.clone() {
             let raw_symbols = self.raw_symbols(&source.symbol);
-            if raw_symbols.is_empty() && self.options.part == 0 {
-                self.refuse(&source.symbol);
+            self.listing.is_wanted |= raw_symbols.is_empty() && self.lacks_list();
+            if self.options.part == 0 {
+                if raw_symbols.is_empty() {
+                    self.refuse(&source.symbol);
+                } else {
+                    self.found(&source.symbol, &raw_symbols);
+                }
             }
             let channels = channels(self.market.profile, &source);
             for raw_symbol in self.without_overlap(&source, raw_symbols) {
@@ -157,14 +163,6 @@ impl Session {
             }
         }
         Some(kept.iter().flat_map(|symbol| self.raw_symbols(symbol)).collect())
-    }
-
-    fn refuse(&mut self, symbol: &str) {
-        let count = self.market.list.as_ref().map_or(0, std::collections::HashMap::len);
-        let name = self.market.profile.name;
-        let detail =
-            format!("expected a symbol of {name}'s list of {count} instruments, found {symbol:?}");
-        self.market.status_of(symbol, "failed", "refused", detail);
     }
 
     fn refuse_beyond(&mut self, symbol: &str, connections: usize) {

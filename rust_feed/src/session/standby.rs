@@ -71,12 +71,7 @@ impl Session {
             frame_ns: now_ns,
             ping_ns: now_ns,
         };
-        let wanted = self.wanted();
-        for request in standby.dialect.subscribe(&wanted) {
-            let asked = request.covers.iter().map(|at| wanted[*at].clone());
-            standby.unanswered.extend(asked.map(|(channel, raw)| (request.id, channel, raw)));
-            standby.pacer.add(request.text);
-        }
+        standby.subscribe(&self.wanted());
         self.standby = Some(standby);
         self.tick_beside(now_ns)
     }
@@ -169,6 +164,7 @@ impl Session {
             frame_ns: now_ns,
             data_ns: now_ns,
             ping_ns: now_ns,
+            asked_ns: standby.opened_ns,
             stat_ns: self.watch.stat_ns,
             offset_ns: self.watch.offset_ns,
             ..Watch::default()
@@ -190,6 +186,14 @@ impl Session {
 }
 
 impl Standby {
+    pub(super) fn subscribe(&mut self, wanted: &[(Channel, String)]) {
+        for request in self.dialect.subscribe(wanted) {
+            let asked = request.covers.iter().map(|at| wanted[*at].clone());
+            self.unanswered.extend(asked.map(|(channel, raw)| (request.id, channel, raw)));
+            self.pacer.add(request.text);
+        }
+    }
+
     /// Read the last message for what it says of subscriptions; an answer need not be kept.
     fn read_answers(&mut self) {
         if self.unanswered.is_empty() {

@@ -17,6 +17,7 @@ impl Session {
             &mut watch.frame_ns,
             &mut watch.data_ns,
             &mut watch.ping_ns,
+            &mut watch.asked_ns,
             &mut watch.stat_ns,
             &mut watch.offset_ns,
             &mut self.replace_ns,
@@ -42,6 +43,7 @@ impl Session {
         }
         self.pacer.shift(by_ns);
         self.fetches.shift(by_ns);
+        self.listing.shift(by_ns);
         self.market.shift(by_ns);
     }
 }

@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    fn leave(&mut self, why: String, actions: &mut Vec<Action>) {
+    pub(super) fn leave(&mut self, why: String, actions: &mut Vec<Action>) {
         self.watch.leaving = true;
         actions.push(Action::Reconnect(why));
     }
@@ -131,7 +131,7 @@ impl Session {
                 }
                 // Not every venue acknowledges: what was asked for at the opening is overdue.
                 (None, None, None)
-                    if wanted().next().is_some() && now - self.watch.opened_ns >= SILENT_NS =>
+                    if wanted().next().is_some() && now - self.watch.asked_ns >= SILENT_NS =>
                 {
                     let why = "asked for, but neither an answer nor data ever came".to_owned();
                     self.show(at, "stale", "silent", Some(why));
