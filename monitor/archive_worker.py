@@ -56,7 +56,12 @@ def _export(folder: Path, job: Job) -> Job:
     target = Path(job["made"]) / f"{job['form']}-{stamp}"
     counts = export(folder, job["recording"], made, job["form"], _progress())
     size = sum(file.stat().st_size for file in made.iterdir())
-    return {"path": str(_publish(made, target)), "rows": sum(counts.values()), "bytes": size}
+    return {
+        "path": str(_publish(made, target)),
+        "rows": sum(counts.values()),
+        "bytes": size,
+        "unread": recordings.unread(folder, job["recording"]),
+    }
 
 
 def _clip(folder: Path, job: Job) -> Job:
@@ -72,6 +77,7 @@ def _clip(folder: Path, job: Job) -> Job:
         "restated": done.restated,
         "digest": done.digest,
         "bytes": path.stat().st_size,
+        "unread": recordings.unread(folder, job["recording"]),
     }
 
 
@@ -104,7 +110,8 @@ def _try(folder: Path, job: Job) -> Job:
                 lines += [signals.line(one) for one in told]
             done += batch.row_count
             tell(done, job["total"])
-    return {"rows": done, "signals": count, "lines": lines}
+    unread = recordings.unread(folder, job["recording"])
+    return {"rows": done, "signals": count, "lines": lines, "unread": unread}
 
 
 def _expect_no_writer(path: Path) -> None:

@@ -16,6 +16,7 @@ from monitor.cli_recordings import (
     DEFAULT_FOLDER,
     Folder,
     clip,
+    end_if_unread,
     export,
     ingest,
     recordings,
@@ -154,6 +155,7 @@ def replay(
     print(", ".join(told), file=sys.stderr)
     if digest:
         print(done.digest)
+    end_if_unread(folder, *recording)
 
 
 @app.command()

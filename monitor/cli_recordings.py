@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ from monitor import cli_support
 
 Folder = Annotated[Path, typer.Option("--recordings", help="The recordings folder.")]
 DEFAULT_FOLDER = Path("recordings")
+# Of segments that were left out.
+MOST_SHOWN = 5
 
 
 def recordings(
@@ -75,12 +78,29 @@ def sql(
         result = queries.run(statement, folder, recording, from_ns, to_ns, venue, symbol)
         if result.truncated:
             print(f"monitor: truncated to {queries.MAX_ROWS:,} rows", file=sys.stderr)
+        if result.unread:
+            print(f"monitor: {unread_line(result.unread)}", file=sys.stderr)
         if form == "table" and file is None:
             cli_support.show_result(result.table, limit)
         else:
             queries.write(
                 result.table, "csv" if form == "table" else form, file or sys.stdout.buffer
             )
+
+
+def end_if_unread(folder: Path, *names: str) -> None:
+    """Say which segments of recordings were left out, and end with 1 if any was."""
+    from monitor.recordings import unread
+
+    found = [f"{name}/{file}" for name in names for file in unread(folder, name)]
+    if found:
+        cli_support.fail(unread_line(found), cli_support.FAILURE)
+
+
+def unread_line(files: Sequence[str]) -> str:
+    shown = ", ".join(files[:MOST_SHOWN])
+    more = f" and {len(files) - MOST_SHOWN} more" if len(files) > MOST_SHOWN else ""
+    return f"expected every segment to be readable, left out {shown}{more}"
 
 
 def export(
@@ -105,6 +125,7 @@ def export(
         except FileExistsError as error:
             cli_support.fail(str(error), cli_support.USAGE)
     print(", ".join(f"{count} {kind}" for kind, count in counts.items() if count), file=sys.stderr)
+    end_if_unread(folder, recording)
 
 
 def verify(
@@ -147,6 +168,7 @@ def clip(
             cli_support.fail(str(error), cli_support.USAGE)
     print(f"{done.file}: {done.rows} rows, {done.restated} restated", file=sys.stderr)
     print(done.digest)
+    end_if_unread(folder, recording)
 
 
 def ingest(

@@ -21,7 +21,7 @@ TIMEOUT_S = 10.0
 # Old batches that are joined into one.
 JOINED = 200
 
-# What a collector that goes away, or is not there yet, makes of a read.
+# What a collector that goes away, or is not there yet, makes of a connection or a read.
 LINE_ERRORS = (OSError, http.client.HTTPException, pa.ArrowException)
 
 

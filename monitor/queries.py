@@ -46,10 +46,11 @@ ERRORS = (QueryError, ValueError, OverflowError, NotImplementedError)
 
 
 class Result(NamedTuple):
-    """A query's rows, and whether there were more than the cap."""
+    """A query's rows, whether there were more than the cap, and the segments not read."""
 
     table: pa.Table
     truncated: bool
+    unread: tuple[str, ...] = ()
 
 
 class Column(NamedTuple):
@@ -102,6 +103,7 @@ class _Scope(NamedTuple):
     # The last switches of authority in segments left out.
     origins: list[dict[str, Any]]
     listed: list[dict[str, Any]]
+    unread: list[str]
 
 
 def run(
@@ -156,12 +158,13 @@ def run(
             "wall_s": wall_s,
             "cpu_s": math.ceil(wall_s) * 2,
         }
-        return _in_child(json.dumps(job).encode(), wall_s, cancelled or Event())
+        found = _in_child(json.dumps(job).encode(), wall_s, cancelled or Event())
+        return found._replace(unread=tuple(scope.unread))
 
 
 def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Window) -> _Scope:
     """Find the segments that hold rows of the window; none of them is opened if it is known."""
-    scope = _Scope([], set(), [], [])
+    scope = _Scope([], set(), [], [], [])
     only = None if recording is None else recordings.find(folder, recording)[1]
     paths = recordings.paths_of(folder)
     for path in [*paths, *([only] if only and only not in paths else [])]:
@@ -171,6 +174,8 @@ def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Windo
         if only not in (None, path):
             continue
         name = path.name.removesuffix(".duckdb")
+        left_out = recordings.unread_in(folder, path, parts)
+        scope.unread.extend(f"{name}/{file}" for file in left_out)
         for part in parts:
             if part.entry is None:
                 continue

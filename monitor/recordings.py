@@ -299,8 +299,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
     gaps, abouts = sum(entry.gaps for entry in known), [entry.about for entry in known]
     losses = sum(entry.losses for entry in known)
     damaged = len(known) < len(parts)
-    held = lock.holder(folder)
-    is_open = (held is not None and held.recording == path.name) or lock.is_written(path)
+    is_open = _is_open(folder, path)
     left_open = [] if is_open else left_open_in(path)
     states = {about.state for about in abouts}
     last = abouts[-1] if abouts else None
@@ -326,6 +325,23 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
         # The rows of a segment that was left open are unread until a collector recovers it.
         "unread": bool(left_open),
     }
+
+
+def unread(folder: Path, name: str) -> list[str]:
+    """Name the segments of a recording whose rows nothing reads."""
+    _, path = find(folder, name)
+    return [] if path.is_file() else unread_in(folder, path, sealed_parts(path))
+
+
+def unread_in(folder: Path, path: Path, parts: list[Part]) -> list[str]:
+    """Name the segments that are damaged, or were left open and are not recovered yet."""
+    left_open = [] if _is_open(folder, path) else left_open_in(path)
+    return [part.file.name for part in parts if part.entry is None] + [f.name for f in left_open]
+
+
+def _is_open(folder: Path, path: Path) -> bool:
+    held = lock.holder(folder)
+    return (held is not None and held.recording == path.name) or lock.is_written(path)
 
 
 def left_open_in(path: Path) -> list[Path]:

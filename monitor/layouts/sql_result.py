@@ -114,6 +114,8 @@ class SqlResult:
             told += (
                 f', <span class="error">▲ truncated: there are more than {whole.num_rows:,}</span>'
             )
+        if left_out := len(self._result.unread):
+            told += f', <span class="error">▲ {left_out} unreadable segments left out</span>'
         self._rows.show(
             f'<div class="panel"><h3>{told}</h3><table><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table>{pages(first, PAGE_ROWS, whole.num_rows)}</div>"

@@ -185,9 +185,11 @@ def _outcome(job: Job) -> str:
         return f"✖ damaged: {problems} problems" if problems else "✔ not damaged"
     if job.work == "delete":
         return f"{size(found['bytes'])} freed"
+    left_out = escape(", ".join(found["unread"]))
+    told = f'; <span class="error">▲ unreadable, left out: {left_out}</span>' if left_out else ""
     if job.work == "try":
-        return f"{found['signals']:,} signals in {found['rows']:,} rows"
-    return f"{found['rows']:,} rows, {size(found['bytes'])}, in {escape(found['path'])}"
+        return f"{found['signals']:,} signals in {found['rows']:,} rows{told}"
+    return f"{found['rows']:,} rows, {size(found['bytes'])}, in {escape(found['path'])}{told}"
 
 
 def state(name: str) -> str:

@@ -128,6 +128,11 @@ SITUATIONS = (
         "test_changes.py",
     ),
     Situation(
+        "a damaged segment, or one left open by a kill, under export, clip, replay, sql",
+        "the rest is done; a line names what is left out; exit 1 (sql: 0)",
+        "test_unread.py",
+    ),
+    Situation(
         "full output, Ctrl-C, missing folder, wrong usage",
         "one line and the exit code of the contract",
         "test_cli.py",
