@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Any
@@ -54,31 +53,23 @@ def tail(
         )
     for line in _unmatched(wanted, held):
         print(f"monitor: {line}", file=sys.stderr)
-    ended = threading.Event()
-    failed: list[OSError] = []
 
     def show(batch: Batch) -> None:
-        # Not for the follower, which takes it for a lost line and goes on.
-        try:
-            if not ended.is_set():
-                sys.stdout.writelines(lines(batch, wanted, kind))
-                sys.stdout.flush()
-        except OSError as error:
-            failed.append(error)
-            ended.set()
+        sys.stdout.writelines(lines(batch, wanted, kind))
+        sys.stdout.flush()
 
     follower = Follower(lambda: lock.holder(folder), show)
     follower.start()
     try:
-        ended.wait()
+        follower.wait()
     except KeyboardInterrupt:
-        ended.set()
+        pass
     finally:
         follower.close()
-    if failed:
+    if follower.error is not None:
         # Whoever read the rows has seen enough.
-        if not isinstance(failed[0], BrokenPipeError):
-            raise failed[0]
+        if not isinstance(follower.error, BrokenPipeError):
+            raise follower.error
         cli_support.leave_output()
 
 

@@ -25,8 +25,15 @@ JOINED = 200
 LINE_ERRORS = (OSError, http.client.HTTPException, pa.ArrowException)
 
 
+class _EmitError(Exception):
+    """`emit` raised its cause: nothing is wrong with the line."""
+
+
 class Follower:
-    """Attaches to the collector that `locate` finds, and to the next one when that is gone."""
+    """Attaches to the collector that `locate` finds, and to the next one when that is gone.
+
+    An error that `emit` raises ends it, and is `error` from then on.
+    """
 
     def __init__(
         self,
@@ -43,11 +50,16 @@ class Follower:
         self._locate, self._emit, self._on_attach = locate, emit, on_attach
         self._leads_to_now = leads_to_now
         self._closing = threading.Event()
+        self.error: BaseException | None = None
         self._connection: http.client.HTTPConnection | None = None
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """Wait for the end of the thread."""
+        self._thread.join()
 
     def close(self, timeout_s: float = TIMEOUT_S) -> None:
         """End the thread and wait for it, at most so long."""
@@ -64,8 +76,13 @@ class Follower:
             held = self._locate()
             if held is not None:
                 # One that goes away or hangs is looked for again.
-                with contextlib.suppress(*LINE_ERRORS):
+                try:
                     self._follow(held)
+                except LINE_ERRORS:
+                    pass
+                except _EmitError as error:
+                    self.error = error.__cause__
+                    return
             self._closing.wait(RETRY_S)
 
     def _follow(self, held: Held) -> None:
@@ -92,11 +109,18 @@ class Follower:
                 held.append(batch)
                 if self._leads_to_now and len(held) < JOINED and _is_old(batch):
                     continue
-                self._emit(concat(held))
-                held.clear()
+                self._give(held)
         finally:
             if held:
-                self._emit(concat(held))
+                self._give(held)
+
+    def _give(self, held: list[Batch]) -> None:
+        joined = concat(held)
+        held.clear()
+        try:
+            self._emit(joined)
+        except LINE_ERRORS as error:
+            raise _EmitError from error
 
 
 def _is_old(batch: Batch) -> bool:
