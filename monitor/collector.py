@@ -225,7 +225,7 @@ class Collector:
             if not self._feeds.has_address(venue) and self._options.simulate:
                 # The feeds read addresses from the same place.
                 self._options.endpoints.update(self._options.simulate([venue]))
-        notes = [self._feeds.check(source) for source in parsed]
+        notes = dict.fromkeys(self._feeds.check(source, parsed) for source in parsed)
         for source in parsed:
             self._feeds.add(source)
         return "; ".join(filter(None, notes))

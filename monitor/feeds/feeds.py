@@ -97,10 +97,11 @@ class Feeds:
     def has_address(self, venue: str) -> bool:
         return bool(self._address(venue))
 
-    def check(self, source: Source) -> str:
-        """Hold a source against its venue's instrument list, which takes a request.
+    def check(self, source: Source, among: Sequence[Source] = ()) -> str:
+        """Hold a source, one of several to come, against its venue's list: that takes a request.
 
-        Return a note if that is not to be had; ValueError says what the list has instead.
+        Return a note if the list cannot be fetched, or if another source has the same instruments
+        in another way; ValueError says what the list has instead.
         """
         if not self.has_address(source.venue):
             raise ValueError(f"expected an address of {source.venue} (--endpoint), found none")
@@ -108,12 +109,13 @@ class Feeds:
         setup, channels = self._setup(source.venue), venues()[source.venue]["channels"]
         with self._lock:
             rest = self._rests.get(source.venue)
+            yielding = self._yielding(source, among)
         if rest is not None:
-            return listing.check(source, channels, setup, rest)
+            return listing.check(source, yielding, channels, setup, rest)
         key = keys.find(venues()[source.venue]["key"], settings)
         rest = Rest(f"list-{source.venue}", self._address(source.venue), key)
         try:
-            return listing.check(source, channels, setup, rest)
+            return listing.check(source, yielding, channels, setup, rest)
         finally:
             rest.close(JOIN_S)
 
@@ -187,13 +189,24 @@ class Feeds:
         connections = source.connections or settings.connections
         return Way(source.venue, source.mode or settings.mode, interval_s, connections)
 
-    def _before(self, source: Source) -> list[str]:
+    def _yielding(self, source: Source, among: Sequence[Source]) -> listing.Yielding:
+        """Return who leaves instruments to whom once these sources are followed too."""
+        coming = {str(one): one for one in (*among, source)}
+        every = [one for one in self._sources if str(one) not in coming] + list(coming.values())
+        others = [
+            one.symbol
+            for one in every
+            if one.symbol != source.symbol and source.symbol in self._before(one, every)
+        ]
+        return listing.Yielding(self._before(source, every), others)
+
+    def _before(self, source: Source, sources: Sequence[Source]) -> list[str]:
         """Return the symbols whose instruments `source` leaves to another session.
 
         Each instrument has one session. A source that names it goes before a pattern, and of two
         such sources the one that was there first.
         """
-        ranked = sorted(self._sources, key=lambda one: "*" in one.symbol)
+        ranked = sorted(sources, key=lambda one: "*" in one.symbol)
         before = ranked[: ranked.index(source)]
         way = self._way(source)
         return [one.symbol for one in before if one.venue == way.venue and self._way(one) != way]
@@ -225,7 +238,7 @@ class Feeds:
             {
                 "symbol": source.symbol,
                 "channels": list(source.channels),
-                "yields_to": self._before(source),
+                "yields_to": self._before(source, self._sources),
             }
             for source in mine
         ]

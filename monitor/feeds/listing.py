@@ -7,7 +7,7 @@ import queue
 import time
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -23,14 +23,24 @@ NEAREST = 3
 CONN = 1
 
 
-def check(source: Source, channels: Sequence[str], setup: dict[str, Any], rest: Rest) -> str:
-    """Return a note if the venue's list cannot be fetched; ValueError if the symbol is not in it.
+class Yielding(NamedTuple):
+    """Whom instruments of a source are left to, and who leaves those to it, by their symbols."""
 
-    A session of its own decides, as that of a connection would; its rows go nowhere.
+    to: Sequence[str] = ()
+    others: Sequence[str] = ()
+
+
+def check(
+    source: Source, yielding: Yielding, channels: Sequence[str], setup: dict[str, Any], rest: Rest
+) -> str:
+    """Return a note if the venue's list cannot be fetched, or if other sources have the same.
+
+    ValueError if the symbol is not in the list. A session of its own decides, as that of a
+    connection would; its rows go nowhere.
     """
     answered: list[Answer] = []
     before: set[tuple[str, str | None]] = set()
-    scratch = _Scratch(source, channels, setup, 0)
+    scratch = _Scratch(source, yielding, channels, setup, 0)
     unchecked = f"{source.venue}'s instrument list could not be fetched, so {source} is not checked"
     for _ in range(MAX_ROUNDS):
         asked = scratch.ask()
@@ -46,9 +56,9 @@ def check(source: Source, channels: Sequence[str], setup: dict[str, Any], rest: 
             answered.append(answer)
             scratch.take(answer)
     if not scratch.refusal:
-        return ""
+        return "; ".join(scratch.overlaps)
     for part in range(1, min(scratch.parts, MAX_PARTS)):
-        other = _Scratch(source, channels, setup, part)
+        other = _Scratch(source, Yielding(), channels, setup, part)
         for answer in answered:
             other.ask()
             other.take(answer)
@@ -64,11 +74,24 @@ class _Scratch:
     """A session that is asked to poll the source and all there is, and what it said of them."""
 
     def __init__(
-        self, source: Source, channels: Sequence[str], setup: dict[str, Any], part: int
+        self,
+        source: Source,
+        yielding: Yielding,
+        channels: Sequence[str],
+        setup: dict[str, Any],
+        part: int,
     ) -> None:
         self._source = source
         self._feed = Feed(CAPACITY_ROWS)
-        wanted = [{"symbol": symbol, "channels": channels[:1]} for symbol in (source.symbol, "*")]
+        yields = {
+            source.symbol: yielding.to,
+            "*": (),
+            **{other: [source.symbol] for other in yielding.others},
+        }
+        wanted = [
+            {"symbol": symbol, "channels": channels[:1], "yields_to": list(to)}
+            for symbol, to in yields.items()
+        ]
         options = {
             "name": source.venue,
             "sources": wanted,
@@ -82,6 +105,7 @@ class _Scratch:
         self._has_begun = self.is_resolved = False
         self.parts, self.refusal = 1, ""
         self.names: set[str] = set()
+        self.overlaps: list[str] = []
 
     def ask(self) -> list[tuple[str, str | None]]:
         """Return what the session wants to fetch next."""
@@ -104,6 +128,8 @@ class _Scratch:
         rows = {kind: pa.record_batch(found).to_pylist() for kind, found in kinds.items()}
         self.names |= {row["symbol"] for row in rows.get("instrument", [])}
         for row in rows.get("status", []):
+            if row["kind"] == "overlap":
+                self.overlaps.append(row["detail"])
             if row["scope"] == "symbol":
                 self.is_resolved = True
                 if row["kind"] == "refused" and row["symbol"] == self._source.symbol:

@@ -133,6 +133,11 @@ SITUATIONS = (
         "test_unread.py",
     ),
     Situation(
+        "a source added that shares instruments with one of another mode",
+        "the answer says what is left out of which",
+        "test_overlap.py",
+    ),
+    Situation(
         "full output, Ctrl-C, missing folder, wrong usage",
         "one line and the exit code of the contract",
         "test_cli.py",
