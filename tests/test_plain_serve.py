@@ -45,8 +45,9 @@ def plainly(folder: Path, *arguments: object, log: Path = Path(os.devnull)) -> I
         )
 
     def listens() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
+        at = (socket.AF_INET6, "::1") if "::1" in arguments else (socket.AF_INET, "127.0.0.1")
+        with socket.socket(at[0]) as probe:
+            return probe.connect_ex((at[1], port)) == 0
 
     try:
         until(listens, "a server")
@@ -156,6 +157,19 @@ def test_the_page_goes_on_when_the_first_viewer_is_gone(served: Served, tmp_path
         page.locator("tr", has_text=served.recording).wait_for()
         page.close()
     assert "Traceback" not in log.read_text()
+    assert served.wrong == []
+
+
+def test_panel_serves_the_page_at_an_ipv6_address(served: Served) -> None:
+    with plainly(served.folder, "--address", "::1") as port:
+        page = opened(served.browser, f"http://[::1]:{port}/app", served.wrong)
+        assert tabs(page)[-3:] == ACTING
+        page.get_by_text("SQL", exact=True).click()
+        page.get_by_role("button", name="Run", exact=True).wait_for()
+        page.close()
+        evil = {"Host": f"[2001:db8::1]:{port}"}
+        far = requests.get(f"http://[::1]:{port}/app", headers=evil, timeout=DEADLINE_S)
+        assert far.status_code == 403
     assert served.wrong == []
 
 

@@ -117,6 +117,17 @@ SITUATIONS = (
         "ipv6 or head or without_the_port or below",
     ),
     Situation(
+        "a real nginx: below a path, with users and without, another port than 80, an idle line",
+        "all addresses stay below the path; the line is pinged before it is cut",
+        "test_nginx.py",
+    ),
+    Situation(
+        "panel serve at an IPv6 address",
+        "the page works, foreign hosts are refused",
+        "test_plain_serve.py",
+        "ipv6",
+    ),
+    Situation(
         "forged X-Real-Ip, guessed names, cross-site requests, foreign Host",
         "refused, counted or bounded",
         "test_reach.py",
@@ -136,6 +147,11 @@ SITUATIONS = (
         "a source added that shares instruments with one of another mode",
         "the answer says what is left out of which",
         "test_overlap.py",
+    ),
+    Situation(
+        "a full disk under a reader of the collector's stream",
+        "the reader's error ends it, and is no lost line",
+        "test_follower.py",
     ),
     Situation(
         "full output, Ctrl-C, missing folder, wrong usage",
