@@ -52,11 +52,20 @@ find_browser() {
     return 1
 }
 
+find_nginx() { PATH="$PATH:/usr/sbin" command -v nginx; }
+
+# Find a program that the checks need, or install its package.
+needed() {
+    local name=$1 package=$2 find=$3
+    "$find" >/dev/null || { apt-get update -qq && apt-get install -y -qq "$package"; } >/dev/null 2>&1 \
+        && "$find" >/dev/null || die "expected $name (apt-get install $package), found none"
+}
+
 check() { echo "== $1" >&2; shift; "$@" || die "failed: $*"; }
 
 run_checks() {
-    find_browser >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; } >/dev/null 2>&1 \
-        || die "expected Chromium (apt-get install chromium), found none"
+    needed "Chromium" chromium find_browser
+    needed "nginx" nginx find_nginx
     local manifest=rust_feed/Cargo.toml
     check "cargo fmt" cargo fmt --manifest-path $manifest --check
     check "cargo clippy" cargo clippy --quiet --manifest-path $manifest --all-targets -- -D warnings
