@@ -1,6 +1,11 @@
 """A self-hosted live market-data monitor and recorder."""
 
-from typing import Any
+from __future__ import annotations
+
+# Each command loads this first: `typing` takes as long as all else does until signals are handled.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def __getattr__(name: str) -> Any:

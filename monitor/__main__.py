@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+
 from monitor import ending
 
 
 def main() -> None:
-    """Run a command.
+    """Run a command; libraries, which load for most of a second, come after this."""
+    try:
+        ending.exit_on_signal()
+        if os.getpid() == 1:
+            from monitor import first_process
 
-    Libraries load for most of a second, and a container's first process, which has no default
-    handlers, would miss a SIGTERM meanwhile.
-    """
-    ending.exit_on_signal()
-    from monitor import cli
-
+            first_process.stand_by()
+        from monitor import cli
+    except KeyboardInterrupt:
+        sys.exit(ending.code(signal.SIGINT))
     cli.main()
 
 

@@ -9,34 +9,31 @@ import _thread
 import errno
 import signal
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-if TYPE_CHECKING:
-    from types import FrameType
+from monitor import ending
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 128 + signal.SIGINT
+FAILURE, USAGE = 1, 2
 
 
 def main() -> NoReturn:
-    """Run a command and exit: 1 if its work failed, 2 on wrong usage, 130 after Ctrl-C."""
-    interrupts: list[int] = []
+    """Run a command and exit: 1 if its work failed, 2 on wrong usage, 128 + N after signal N.
 
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    sys.unraisablehook = _interrupt_again
+    A command that only a signal ends exits with 0 then.
+    """
+    ending.exit_on_signal()
+    sys.unraisablehook = _end_again
     try:
         code = _run()
     except BaseException:
         # Libraries raise errors of their own for an interrupt: DuckDB a RuntimeError.
-        if not interrupts:
+        if ending.heard() is None:
             raise
-        code = INTERRUPTED
+        code = FAILURE
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(INTERRUPTED if interrupts and code else code)
+    heard = ending.heard()
+    sys.exit(ending.code(heard) if heard and code else code)
 
 
 def _run() -> int:
@@ -73,10 +70,11 @@ def _say(message: str) -> None:
     print(f"monitor: {message}", file=sys.stderr, flush=True)
 
 
-def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Interrupt once more where the first time fell into code that cannot raise."""
-    if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        _thread.interrupt_main()
+def _end_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """Raise once more where the first time fell into code that cannot raise."""
+    heard = ending.heard()
+    if heard and issubclass(unraisable.exc_type, KeyboardInterrupt | SystemExit):
+        _thread.interrupt_main(heard)
     else:
         sys.__unraisablehook__(unraisable)
 

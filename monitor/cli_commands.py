@@ -68,7 +68,6 @@ def serve(
     arguments += ["--config", str(config)] if config else []
     for item in endpoint or []:
         arguments += ["--endpoint", item]
-    cli_support.end_cleanly_when_told()
     try:
         server.serve(folder, exposure, arguments)
     except server.ServeError as error:
@@ -148,7 +147,6 @@ def replay(
     wanted = headless.Wanted(recording, pace, from_ns, to_ns, loop, keep, attended, watched)
     cli_support.expect_recordings(folder, *recording)
     cli_support.expect_new_recording(folder, keep)
-    cli_support.end_cleanly_when_told()
     with cli_support.failures():
         done = headless.replay(folder, wanted, settings)
     told = (f"{count} {kind}" for kind, count in sorted(done.rows.items()))

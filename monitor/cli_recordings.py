@@ -118,7 +118,6 @@ def export(
             f"expected a format of {', '.join(FORMATS)}, found {form!r}", cli_support.USAGE
         )
     cli_support.expect_recordings(folder, recording)
-    cli_support.end_cleanly_when_told()
     with cli_support.failures(), cli_support.bar(recording) as advance:
         try:
             counts = write(folder, recording, to, form, advance)
@@ -198,7 +197,6 @@ def ingest(
         cli_support.fail(
             f"expected a capture file, found no file {missing[0]}", cli_support.FAILURE
         )
-    cli_support.end_cleanly_when_told()
     with cli_support.failures(EOFError, zlib.error):
         if is_recording:
             done, digest = captured.of_recording(folder, str(files[0]), name, cli_support.tell)

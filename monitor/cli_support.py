@@ -11,8 +11,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from monitor import ending
-
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -182,11 +180,6 @@ def bar(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
-
-
-def end_cleanly_when_told() -> None:
-    """Have what asks for its end do so as Ctrl-C does: what is half done is put away."""
-    ending.exit_on_signal()
 
 
 def table(names: list[str], rows: list[list[Any]]) -> None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
-from monitor import lock
+from monitor import ending, lock
 from monitor.attached import Attachment, attach
 from monitor.child import command_of
 
@@ -91,13 +91,15 @@ class Keeper:
         # For a moment the new one has the lock with the text of one that died.
         died = lock.left(self._folder)
         # Its own session: Ctrl-C and the death of the page must not reach it.
-        self._child = child = subprocess.Popen(
-            command_of("cli", *self._arguments),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        child = None
         try:
+            with ending.later():
+                self._child = child = subprocess.Popen(
+                    command_of("cli", *self._arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
             # The page's libraries take seconds to load: do that while the collector starts.
             import_module("monitor.app")
             deadline_s = time.monotonic() + START_S
@@ -113,7 +115,8 @@ class Keeper:
                 f"expected the collector to start within {START_S:g} s, found that it did not"
             )
         except BaseException:
-            child.terminate()
+            if child:
+                child.terminate()
             raise
 
     def _watch(self, held: lock.Held) -> None:

@@ -122,11 +122,11 @@ def test_what_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
 SLOW = """
 import sys, threading
 from pathlib import Path
-from monitor import cli_support, export
+from monitor import ending, export
 def wait(done, total):
     print("begun", flush=True)
     threading.Event().wait()
-cli_support.end_cleanly_when_told()
+ending.exit_on_signal()
 export.export(Path("recordings"), "x", Path("out"), "parquet", wait)
 """
 

@@ -60,6 +60,9 @@ def simulate(
     except ValueError as error:
         typer.echo(f"monitor simulate: {error}", err=True)
         raise typer.Exit(2) from error
+    except BrokenPipeError:
+        # Whoever asked for the addresses is gone.
+        raise
     except OSError as error:
         found = f"{os.strerror(error.errno or 0)}: {port}"
         typer.echo(f"monitor simulate: expected a free port, found {found}", err=True)
