@@ -53,7 +53,7 @@ def attach(folder: Path, wait_s: float) -> Iterator[Attachment]:
         raise AttachError(f"expected to write to {folder}, found: {error.strerror}") from None
     deadline_s = time.monotonic() + wait_s
     try:
-        while not (_try(descriptor, fcntl.LOCK_EX) or _try(descriptor, fcntl.LOCK_SH)):
+        while not _try_both(descriptor, folder):
             if time.monotonic() > deadline_s:
                 raise AttachError(
                     f"expected to share {folder} with its pages within {wait_s:g} s, found one that"
@@ -75,6 +75,16 @@ def attach_for_good(folder: Path) -> None:
 
 def _open(folder: Path) -> int:
     return os.open(folder / NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+
+def _try_both(descriptor: int, folder: Path) -> bool:
+    try:
+        return _try(descriptor, fcntl.LOCK_EX) or _try(descriptor, fcntl.LOCK_SH)
+    except OSError as error:
+        raise AttachError(
+            f"expected a file system with locks (flock) at {folder}, found {error.strerror}:"
+            " record to a local disk"
+        ) from None
 
 
 def _try(descriptor: int, kind: int) -> bool:

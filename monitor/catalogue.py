@@ -6,6 +6,7 @@ cannot be read is made again, and where none can be written the segments are rea
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -60,11 +61,20 @@ def entries(path: Path) -> dict[Path, Entry | None]:
 
 
 def read(file: Path) -> Entry | None:
-    """Describe a segment from the file itself; None if it cannot be read."""
+    """Describe a segment from the file itself; None if it cannot be read.
+
+    OSError where no file can be read, for want of locks: that is no damage.
+    """
     try:
         with connect(file) as con:
             return _read(con)
-    except (*FILE_ERRORS, IndexError):
+    except (*FILE_ERRORS, IndexError) as error:
+        found = os.strerror(errno.ENOLCK)
+        if found in str(error):
+            raise OSError(
+                f"expected a file system with locks (fcntl) at {file.parent}, found {found}:"
+                " mount it with local locks, or copy the recordings to a local disk"
+            ) from None
         return None
 
 

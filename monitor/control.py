@@ -146,6 +146,9 @@ class _Snapshot(_Guarded):
     async def post(self) -> None:
         try:
             path = await _in_thread(self.collector.snapshot)
+        except FileNotFoundError as error:
+            self.answer({"error": f"{error}"}, 404)
+            return
         except (OSError, TimeoutError) as error:
             self.answer({"error": f"{error}"}, 503)
             return

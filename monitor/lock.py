@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -54,7 +54,9 @@ def hold(folder: Path) -> Iterator[Lock]:
         died = _read(folder / NAME)
         os.ftruncate(descriptor, 0)
         yield Lock(descriptor, died)
-        os.ftruncate(descriptor, 0)
+        # A disk may have become read-only meanwhile: then it looks as if the collector had died.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
@@ -71,7 +73,8 @@ def left(folder: Path) -> Held | None:
 
 def _is_held(file: Path) -> bool:
     try:
-        descriptor = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+        # A disk that has become read-only opens nothing for writing, while its locks hold on.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -102,7 +105,8 @@ class Writer:
             raise _without_locks(recording, error) from None
 
     def close(self) -> None:
-        self._file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._file.unlink(missing_ok=True)
         self.leave()
 
     def leave(self) -> None:

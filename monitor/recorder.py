@@ -29,9 +29,9 @@ from monitor.segments import (
     Journal,
     Segment,
     line,
+    make_folder,
     seal,
     settle,
-    sync,
 )
 
 QUEUE_BYTES = 256 << 20
@@ -239,8 +239,7 @@ class Recorder:
         return segment.size_bytes() >= self._settings.segment_mb * (1 << 20)
 
     def _open_segment(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        sync(self.folder.parent)
+        make_folder(self.folder)
         if self._writer is not None and not lock.is_written(self.folder):
             # Another folder stands in the place of the first.
             self._writer.leave()

@@ -177,8 +177,22 @@ def seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
     journal.remove()
 
 
+def expect_writable(path: Path) -> None:
+    """Raise OSError for a path that DuckDB reads, and cannot write: it puts `.wal` before a `?`."""
+    if "?" in str(path.resolve()):
+        raise OSError(f"expected a path without a question mark to write to, found {path}")
+
+
+def make_folder(recording: Path) -> None:
+    """Make the folder of a recording, if it is not there, for good; OSError if it cannot be."""
+    expect_writable(recording)
+    recording.mkdir(parents=True, exist_ok=True)
+    sync(recording.parent)
+
+
 def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
     """Open a database of all kinds; a new one tells what it is about."""
+    expect_writable(file)
     is_new = not file.exists()
     con = None
     try:

@@ -27,6 +27,7 @@ from monitor.segments import (
     FILE_ERRORS,
     WRITER,
     discard,
+    expect_writable,
     last_about,
     line,
     publish,
@@ -174,6 +175,7 @@ def survey(recording: Path) -> Iterator[Sealed]:
 def _join(parts: list[Sealed]) -> None:
     """Write the rows of all parts into one file, compare, and let it take the first one's name."""
     target = parts[0].file
+    expect_writable(target)
     made = target.with_name(target.name + COMPACTING_SUFFIX)
     wanted = dict.fromkeys(KINDS, (0, 0))
     with duckdb.connect(str(made), config=WRITER) as con:
