@@ -18,6 +18,10 @@ import pyarrow as pa
 from monitor.batches import Batch, column, concat, order_key
 from monitor.past import Past, merged
 from monitor.recordings import BATCH_ROWS, Recording, find, open_recording
+from monitor.segment_files import most_open
+
+# Rows of all recordings together that wait to be put in order, where windows are read.
+HELD_ROWS = 4_000_000
 
 
 class Merged:
@@ -39,16 +43,29 @@ class Merged:
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
         """Yield all rows in order, signals at their cause, from one time to another, inclusive."""
+        # Where more are read at once than files may be in use, each is read a window at a time.
+        count = len(self._recordings)
+        window_ords = HELD_ROWS // count if count > most_open() else None
         readers = [
-            _Reader(each.batches(from_ns, to_ns, batch_rows), each.ord_at(from_ns))
+            _Reader(
+                each.batches(from_ns, to_ns, batch_rows, window_ords),
+                each.ord_at(from_ns),
+                each.span_ns[0],
+            )
             for each in self._recordings
         ]
-        while ends := [(r.times[-1], at) for at, r in enumerate(readers) if r.fill()]:
+        while ends := _ends(readers):
             end_ns, last = min(ends)
-            cuts = [
-                r.cut(end_ns, "right" if at <= last else "left") for at, r in enumerate(readers)
+            # Of those without a row here, be they at their end or not begun, the number counts.
+            others = sum(r.next_ord for r in readers if not len(r.ords))
+            taken = [
+                r.cut(end_ns, "right" if at <= last else "left")
+                for at, r in enumerate(readers)
+                if len(r.ords)
             ]
-            numbered = [_numbered(cuts, at) for at in range(len(cuts))]
+            others += sum(cut.next_ord for cut in taken if not len(cut.ords))
+            cuts = [cut for cut in taken if len(cut.ords)]
+            numbered = [_numbered(cuts, at, others) for at in range(len(cuts))]
             yield _in_order(concat(batch for batch in numbered if batch.kinds))
 
     def in_force(self, from_ns: int) -> Batch:
@@ -72,16 +89,18 @@ class _Cut(NamedTuple):
 
 
 class _Reader:
-    """One recording's rows, taken from the front."""
+    """One recording's rows, taken from the front; none is earlier than `start_ns`."""
 
-    def __init__(self, batches: Iterator[Batch], next_ord: int) -> None:
-        self._batches, self._next_ord = batches, next_ord
+    def __init__(self, batches: Iterator[Batch], next_ord: int, start_ns: int) -> None:
+        self._batches, self.next_ord = batches, next_ord
+        self.start_ns, self.is_begun = start_ns, False
         self._latest_ns = 0
         self.batch = Batch({})
         self.ords, self.times = np.empty(0, np.uint64), np.empty(0, np.int64)
 
     def fill(self) -> bool:
         """Read on if no row is left; return whether there is one."""
+        self.is_begun = True
         while not len(self.ords) and (batch := next(self._batches, None)):
             # Signals whose causes are not there wait for the next row.
             self.batch = concat([self.batch, batch])
@@ -99,21 +118,39 @@ class _Reader:
     def cut(self, end_ns: int, side: Literal["left", "right"]) -> _Cut:
         """Take the rows up to a time: those at that very time too, if `side` is `right`."""
         count = int(np.searchsorted(self.times, end_ns, side))
-        ords, times, next_ord = self.ords[:count], self.times[:count], self._next_ord
+        ords, times, next_ord = self.ords[:count], self.times[:count], self.next_ord
         self.ords, self.times = self.ords[count:], self.times[count:]
         taken = Batch({})
         if count:
-            self._next_ord = int(ords[-1]) + 1
+            self.next_ord = int(ords[-1]) + 1
             below = int(self.ords[0]) if len(self.ords) else None
             taken = self.batch.between(0, below)
             self.batch = self.batch.between(below, None) if below is not None else Batch({})
         return _Cut(taken, ords, times, next_ord)
 
 
-def _numbered(cuts: Sequence[_Cut], at: int) -> Batch:
+def _ends(readers: Sequence[_Reader]) -> list[tuple[int, int]]:
+    """Return the last times that were read, and of which readers.
+
+    One whose rows come later than all of one that is read is not begun: recordings that follow one
+    another need not be open at once.
+    """
+    waiting = sorted(
+        (reader.start_ns, at) for at, reader in enumerate(readers) if not reader.is_begun
+    )
+    ends = [(int(r.times[-1]), at) for at, r in enumerate(readers) if r.is_begun and r.fill()]
+    for start_ns, at in waiting:
+        if ends and start_ns > min(ends)[0]:
+            break
+        if readers[at].fill():
+            ends.append((int(readers[at].times[-1]), at))
+    return ends
+
+
+def _numbered(cuts: Sequence[_Cut], at: int, others: int) -> Batch:
     """Return the rows of one cut with their numbers in the one stream."""
     mine = cuts[at]
-    numbers = mine.ords.copy()
+    numbers = mine.ords + np.uint64(others)
     for other, cut in enumerate(cuts):
         if other != at:
             before = np.searchsorted(cut.times, mine.times, "right" if other < at else "left")

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -32,6 +31,7 @@ from monitor.batches import (
 )
 from monitor.candles import KEPT_BARS, KEPT_S, folded
 from monitor.rings import Columns
+from monitor.segment_files import SegmentFile
 from monitor.times import SECOND_NS
 
 Instrument = tuple[str, str]
@@ -81,12 +81,10 @@ class Past(NamedTuple):
 class Ticks:
     """The ticks of one file, counted piece by piece as far as they were asked for."""
 
-    def __init__(
-        self, con: duckdb.DuckDBPyConnection, ords: tuple[int, int], switches: Sequence[Switch]
-    ) -> None:
-        self._con, self._ords = con, ords
+    def __init__(self, file: SegmentFile, switches: Sequence[Switch]) -> None:
+        self._file, self._ords = file, file.entry.ords
         self._switches = switches
-        self._until = ords[0]
+        self._until = self._ords[0]
         self._counts: list[pa.Table] = []
         self._seconds: list[pa.Table] = []
         self._whole: dict[int, Bars] | None = None
@@ -136,7 +134,7 @@ class Ticks:
                     query = f"SELECT max(ord) FROM quote WHERE ord <= {until} AND {_FRESH}"
                     query += " AND venue = ? AND symbol = ? AND origin = ?"
                     values = [venue, symbol, origin]
-                    ((last,),) = self._con.sql(query, params=values).fetchall()
+                    (last,) = self._select(query, values).column(0).to_pylist()
                 if last is not None and last > after:
                     yield last
                     break
@@ -168,7 +166,7 @@ class Ticks:
                 f" FROM stat WHERE ord < {begin} AND rows > 0 AND venue = ? AND conn >= ?"
                 " ORDER BY ord"
             )
-            told = self._con.sql(query, params=[venue, conn]).to_arrow_table()
+            told = self._select(query, [venue, conn])
             newest = np.maximum.accumulate(told["data_ns"].to_numpy())
             times = [at_ns for name, at_ns, of in refusals if (name, of) == (venue, conn)]
             at = np.unique(np.searchsorted(newest, times, "right"))
@@ -179,11 +177,15 @@ class Ticks:
         kinds = {}
         for kind, condition in wanted.items():
             key = "cause_ord" if kind == "signal" else "ord"
-            table = self._con.sql(f"FROM (FROM {kind} WHERE {condition}) ORDER BY {key}")
-            rows = table.to_arrow_table().cast(SCHEMAS[kind]).combine_chunks()
+            table = self._select(f"FROM (FROM {kind} WHERE {condition}) ORDER BY {key}")
+            rows = table.cast(SCHEMAS[kind]).combine_chunks()
             if rows.num_rows:
                 kinds[kind] = rows.to_batches()[0]
         return Batch(kinds)
+
+    def _select(self, query: str, params: Sequence[Any] = ()) -> pa.Table:
+        with self._file.use() as con:
+            return con.sql(query, params=list(params) or None).to_arrow_table()
 
     def _piece(self, at: int) -> int:
         return self._ords[0] + at * PIECE_ORDS
@@ -215,7 +217,7 @@ class Ticks:
                 f" max(ord) FILTER (WHERE {_FRESH}) AS last_ord FROM {kind}"
                 f" WHERE ord >= {first} AND ord < {below} AND symbol IS NOT NULL{ends} GROUP BY ALL"
             )
-        return self._con.sql(" UNION ALL ".join(parts)).to_arrow_table()
+        return self._select(" UNION ALL ".join(parts))
 
     def _folded(self, first: int, below: int, piece: str = "0") -> pa.Table:
         # Of trades at one time the one that came first opens, the one that came last closes.
@@ -231,7 +233,7 @@ class Ticks:
                 WHERE {_FRESH} AND isfinite(price) AND symbol IS NOT NULL
                 AND ord >= {first} AND ord < {below})
             GROUP BY ALL ORDER BY piece, start"""
-        return self._con.sql(query).to_arrow_table()
+        return self._select(query)
 
     def _trades_from(self, counts: pa.Table) -> int:
         """Return an `ord` from which each instrument has `TRADES` trades, or all that it has."""

@@ -23,6 +23,8 @@ EXIT_REFUSED = 3
 FAILURES = (duckdb.Error, ValueError, RuntimeError, MemoryError, OverflowError, pa.ArrowException)
 ORPHAN_S = 2.0
 NICENESS = 10
+# What the process has open beside segments, with some to spare.
+OTHER_FILES = 32
 ORIGINS = {
     "recording": "VARCHAR",
     "ord": "UBIGINT",
@@ -67,11 +69,11 @@ def _run(job: dict[str, Any]) -> tuple[pa.Table, bool]:
         }
     )
     con.execute("SET TimeZone = 'UTC'")
-    _open_many_files()
-    for number, (_, file) in enumerate(job["files"]):
-        con.execute(f"ATTACH {_quoted(file)} AS segment_{number} (READ_ONLY)")
     _table(con, "origins_before", job["origins"], ORIGINS)
-    for name, query in _views(job).items():
+    views = _views(job)
+    if views:
+        _attach(con, [file for _, file in job["files"]])
+    for name, query in views.items():
         con.execute(f"CREATE TEMP VIEW {name} AS {query}")
     _table(con, "recordings", job["recordings"], RECORDINGS)
     con.execute("SET enable_external_access = false")
@@ -205,10 +207,18 @@ def _empty(kind: str) -> str:
     return f"SELECT NULL::VARCHAR AS recording, {', '.join(columns)} WHERE false"
 
 
-def _open_many_files() -> None:
-    """Each segment is a file that stays open."""
+def _attach(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
+    """Attach segments, each of which is a file that stays open; ValueError if they are too many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if 0 <= most < len(files) + OTHER_FILES:
+        raise ValueError(
+            f"expected at most {max(0, most - OTHER_FILES)} segments under the limit of {most} open"
+            f" files (ulimit -n), found {len(files)}: raise it, narrow the time, or name a"
+            " recording, a venue or a symbol"
+        )
+    for number, file in enumerate(files):
+        con.execute(f"ATTACH {_quoted(file)} AS segment_{number} (READ_ONLY)")
 
 
 def _limit(job: dict[str, Any]) -> None:

@@ -16,12 +16,14 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
+from monitor.segment_files import SegmentFile
 from monitor.segments import OPEN_SUFFIX, About, line, superseded
 from monitor.times import iso
 
 BATCH_ROWS = 50_000
 WINDOW_ORDS = 100_000
 SNAPSHOT_TIMEOUT_S = 15
+NOT_FOUND = 404
 # What a status row is about: of each the last one holds.
 STATUS_KEYS = ("venue", "symbol", "channel", "scope", "kind = 'origin'")
 
@@ -40,7 +42,7 @@ class Part(NamedTuple):
 class Recording:
     """A recording that is readable: its files in order, opened read-only.
 
-    All are opened at once, so that none is missed when a day's become one meanwhile.
+    All for which there is room are opened at once: a day's may become one meanwhile.
     """
 
     def __init__(self, name: str, parts: list[Part]) -> None:
@@ -48,21 +50,21 @@ class Recording:
         # Files that cannot be read are left out.
         self.left_out = sum(part.entry is None for part in parts)
         self._stack = ExitStack()
-        self._files: list[tuple[duckdb.DuckDBPyConnection, Entry]] = []
+        self._files: list[SegmentFile] = []
         for part in parts:
             if part.entry is not None:
-                con = segment_catalogue.connect(part.file)
-                self._stack.callback(con.close)
-                con.execute("SET TimeZone = 'UTC'")
-                self._files.append((con, part.entry))
+                self._files.append(SegmentFile(part.file, part.entry))
+                self._stack.callback(self._files[-1].close)
+                self._files[-1].open_early()
         self._past: list[past.File] | None = None
-        times = [time for _, entry in self._files for time in entry.span_ns or ()]
+        times = [time for file in self._files for time in file.entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
 
     @property
     def sources(self) -> list[str]:
         """What was recorded, as it was asked for."""
-        return list(dict.fromkeys(name for _, entry in self._files for name in entry.about.sources))
+        named = (name for file in self._files for name in file.entry.about.sources)
+        return list(dict.fromkeys(named))
 
     @property
     def is_lost(self) -> bool:
@@ -74,28 +76,42 @@ class Recording:
 
     def use_one_thread(self) -> None:
         """Leave the other cores to a collector that works meanwhile."""
-        for con, _ in self._files:
-            con.execute("SET threads = 1")
+        for file in self._files:
+            file.use_one_thread()
 
     def batches(
-        self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
+        self,
+        from_ns: int | None = None,
+        to_ns: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+        window_ords: int | None = None,
     ) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause, from one time to another, inclusive.
 
         A row's time is the running maximum of `ts_recv`, so that what is read up to a time and
         from the next ns on is each row once. Of no kind a batch has more than `batch_rows`.
+        Given `window_ords`, no file is in use while a batch is: more are read at a time.
         """
         first = None if from_ns is None else self._first_from(from_ns)
         below = None if to_ns is None else self._first_from(to_ns + 1)
-        for con, entry in self._files:
+        for file in self._files:
+            entry = file.entry
             low, high = entry.ords
             low = low if first is None else max(low, first)
             high = high if below is None else min(high, below - 1)
             if entry.span_ns is None or low > high:
                 continue
-            # What a signal was caused by may stand in the segment before.
-            signals_from = 0 if low == entry.ords[0] else low
-            yield from streams.read(con, entry.rows, low, high, signals_from, batch_rows)
+            for start in range(low, high + 1, window_ords or high - low + 1):
+                end = high if window_ords is None else min(high, start + window_ords - 1)
+                # What a signal was caused by may stand in the segment before.
+                signals_from = 0 if start == entry.ords[0] else start
+                with file.use() as con:
+                    read = streams.read(con, entry.rows, start, end, signals_from, batch_rows)
+                    if window_ords is None:
+                        yield from read
+                        continue
+                    held = list(read)
+                yield from held
 
     def rows(
         self,
@@ -115,20 +131,21 @@ class Recording:
         key = "coalesce(cause_ord, 0)" if kind == "signal" else "ord"
         where = " AND ".join(["true", *wanted])
         values: list[str | int] = list(wanted.values())
-        for con, entry in self._files:
-            if not _overlap(entry, from_ns, to_ns):
+        for file in self._files:
+            if not _overlap(file.entry, from_ns, to_ns):
                 continue
-            ends = con.sql(
-                f"SELECT min({key}), max({key}) FROM {kind} WHERE {where}", params=values
-            )
-            ((first, last),) = ends.fetchall()
-            for start in range(first, last + 1, WINDOW_ORDS) if first is not None else ():
-                window = f"{where} AND {key} >= ? AND {key} < ?"
-                table = con.sql(
-                    f"FROM {kind} WHERE {window} ORDER BY {key}",
-                    params=[*values, start, start + WINDOW_ORDS],
-                ).to_arrow_table()
-                yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
+            with file.use() as con:
+                ends = con.sql(
+                    f"SELECT min({key}), max({key}) FROM {kind} WHERE {where}", params=values
+                )
+                ((first, last),) = ends.fetchall()
+                for start in range(first, last + 1, WINDOW_ORDS) if first is not None else ():
+                    window = f"{where} AND {key} >= ? AND {key} < ?"
+                    table = con.sql(
+                        f"FROM {kind} WHERE {window} ORDER BY {key}",
+                        params=[*values, start, start + WINDOW_ORDS],
+                    ).to_arrow_table()
+                    yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
 
     def lasts(
         self, kind: str, keys: Sequence[str], begin: int, condition: str = "true"
@@ -168,8 +185,7 @@ class Recording:
             found = [table.to_pylist() for table in self.select(f"{told} ORDER BY ord")]
             switches = [tuple(row.values()) for rows in found for row in rows if row["detail"]]
             self._past = [
-                past.File(past.Ticks(con, entry.ords, switches), entry.ords)
-                for con, entry in self._files
+                past.File(past.Ticks(file, switches), file.entry.ords) for file in self._files
             ]
         return past.read(self._past, number, from_ns, refusals)
 
@@ -179,23 +195,27 @@ class Recording:
 
     def ord_at(self, from_ns: int | None) -> int:
         """Return the number after that of the last row before a time, or of the first row."""
-        number = self._files[0][1].ords[0] if self._files else 0
-        for con, entry in self._files:
+        number = self._files[0].entry.ords[0] if self._files else 0
+        for file in self._files:
+            entry = file.entry
             if from_ns is None or entry.span_ns is None or from_ns <= entry.span_ns[0]:
                 break
             number = entry.ords[1] + 1
             if entry.span_ns[1] >= from_ns:
-                first = streams.first_from(con, from_ns)
-                last = streams.last_before(con, number if first is None else first)
+                with file.use() as con:
+                    first = streams.first_from(con, from_ns)
+                    last = streams.last_before(con, number if first is None else first)
                 return entry.ords[0] if last is None else last + 1
         return number
 
     def _first_from(self, at_ns: int) -> int:
         """Return the lowest `ord` at a time or later; without any, one that no row has."""
         number = 0
-        for con, entry in self._files:
+        for file in self._files:
+            entry = file.entry
             if entry.span_ns is not None and entry.span_ns[1] >= at_ns:
-                first = streams.first_from(con, at_ns)
+                with file.use() as con:
+                    first = streams.first_from(con, at_ns)
                 if first is not None:
                     return first
             number = max(number, entry.ords[1] + 1)
@@ -203,8 +223,10 @@ class Recording:
 
     def select(self, query: str) -> Iterator[pa.Table]:
         """Run a SELECT over the kinds in each file, the files in order."""
-        for con, _ in self._files:
-            yield con.sql(query).to_arrow_table()
+        for file in self._files:
+            with file.use() as con:
+                table = con.sql(query).to_arrow_table()
+            yield table
 
 
 def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
@@ -360,9 +382,12 @@ def _part(file: Path) -> Part:
     return Part(file, segment_catalogue.read(file))
 
 
-def _ask_for_copy(held: lock.Held) -> Path:
+def _ask_for_copy(held: lock.Held) -> Path | None:
+    """Return a copy of the open segment; None while nothing can be recorded."""
     try:
         answer = client.request(held, "POST", "/snapshot", timeout_s=SNAPSHOT_TIMEOUT_S)
+        if answer.status_code == NOT_FOUND:
+            return None
         answer.raise_for_status()
         return Path(answer.json()["path"])
     except (*client.ERRORS, KeyError) as error:
