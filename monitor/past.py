@@ -31,7 +31,7 @@ from monitor.batches import (
 )
 from monitor.candles import KEPT_BARS, KEPT_S, folded
 from monitor.rings import Columns
-from monitor.segment_files import SegmentFile
+from monitor.segment_files import SegmentFile, owned
 from monitor.times import SECOND_NS
 
 Instrument = tuple[str, str]
@@ -185,7 +185,7 @@ class Ticks:
 
     def _select(self, query: str, params: Sequence[Any] = ()) -> pa.Table:
         with self._file.use() as con:
-            return con.sql(query, params=list(params) or None).to_arrow_table()
+            return owned(con.sql(query, params=list(params) or None).to_arrow_table())
 
     def _piece(self, at: int) -> int:
         return self._ords[0] + at * PIECE_ORDS

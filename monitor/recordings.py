@@ -16,7 +16,7 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
-from monitor.segment_files import SegmentFile
+from monitor.segment_files import SegmentFile, owned
 from monitor.segments import OPEN_SUFFIX, About, line, superseded
 from monitor.times import iso
 
@@ -56,6 +56,8 @@ class Recording:
                 self._files.append(SegmentFile(part.file, part.entry))
                 self._stack.callback(self._files[-1].close)
                 self._files[-1].open_early()
+        # Then files are closed while rows of them are kept.
+        self._is_crowded = any(file.con is None for file in self._files)
         self._past: list[past.File] | None = None
         times = [time for file in self._files for time in file.entry.span_ns or ()]
         self.span_ns = (min(times), max(times)) if times else (0, 0)
@@ -108,9 +110,9 @@ class Recording:
                 with file.use() as con:
                     read = streams.read(con, entry.rows, start, end, signals_from, batch_rows)
                     if window_ords is None:
-                        yield from read
+                        yield from map(self._own, read) if self._is_crowded else read
                         continue
-                    held = list(read)
+                    held = list(map(self._own, read))
                 yield from held
 
     def rows(
@@ -145,6 +147,7 @@ class Recording:
                         f"FROM {kind} WHERE {window} ORDER BY {key}",
                         params=[*values, start, start + WINDOW_ORDS],
                     ).to_arrow_table()
+                    table = owned(table) if self._is_crowded else table
                     yield from table.cast(SCHEMAS[kind]).combine_chunks().to_batches()
 
     def lasts(
@@ -226,7 +229,11 @@ class Recording:
         for file in self._files:
             with file.use() as con:
                 table = con.sql(query).to_arrow_table()
-            yield table
+            yield owned(table) if self._is_crowded else table
+
+    @staticmethod
+    def _own(batch: Batch) -> Batch:
+        return Batch({kind: owned(rows) for kind, rows in batch.kinds.items()})
 
 
 def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:

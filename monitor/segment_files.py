@@ -10,8 +10,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from monitor.catalogue import Entry, connect
 from monitor.segments import Identity
@@ -20,11 +23,18 @@ from monitor.segments import Identity
 MOST_OPEN, SHARE_OF_LIMIT = 128, 4
 ONE_THREAD = "SET threads = 1"
 
+Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
+
 
 def most_open() -> int:
     """Return how many files this process may have open for reading."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_OPEN if soft < 0 else max(1, min(MOST_OPEN, soft // SHARE_OF_LIMIT))
+
+
+def owned(rows: Rows) -> Rows:
+    """Copy rows: those that DuckDB gives keep their file open for as long as they are kept."""
+    return rows.take(pa.array(np.arange(rows.num_rows)))
 
 
 class SegmentFile:

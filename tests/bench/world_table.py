@@ -158,6 +158,45 @@ SITUATIONS = (
         "one line and the exit code of the contract",
         "test_cli.py",
     ),
+    Situation(
+        "told to end while a command starts; as PID 1; a collector killed there",
+        "exit code of the contract, no traceback, no orphan, no zombie",
+        "test_told_to_end.py",
+    ),
+    Situation(
+        "no free inodes while recording",
+        "reported, rows counted, recording again, exit 1",
+        "test_file_systems.py",
+        "inodes",
+    ),
+    Situation(
+        "disk becomes read-only while recording",
+        "reported, rows counted, the collector still found, exit 1",
+        "test_file_systems.py",
+        "read_only",
+    ),
+    Situation(
+        "file system without locks",
+        "one line; what is sealed is read",
+        "test_file_systems.py",
+        "flock",
+    ),
+    Situation(
+        "odd characters in the path of the recordings, a question mark",
+        "all works; one line from what writes",
+        "test_file_systems.py",
+        "any_name or cannot_write",
+    ),
+    Situation(
+        "more recordings and segments than files may be open",
+        "read in order; SQL names the limit",
+        "test_many_files.py",
+    ),
+    Situation(
+        "unprivileged user, read-only system, no HOME, no TZ",
+        "the documented service runs and seals",
+        "test_service.py",
+    ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
 )
 
