@@ -6,7 +6,6 @@ cannot be read is made again, and where none can be written the segments are rea
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import tempfile
@@ -21,6 +20,12 @@ from monitor.segments import FILE_ERRORS, About, by_number, last_about, ord_span
 
 INDEX = "index.json"
 VERSION = 3
+# What DuckDB says of a file that it cannot lock, though no process has.
+HELD_BY_NOBODY = "Conflicting lock is held in PID 0."
+
+
+class NoLocksError(OSError):
+    """A file could not be opened because its file system has no locks."""
 
 
 class Entry(NamedTuple):
@@ -63,24 +68,28 @@ def entries(path: Path) -> dict[Path, Entry | None]:
 def read(file: Path) -> Entry | None:
     """Describe a segment from the file itself; None if it cannot be read.
 
-    OSError where no file can be read, for want of locks: that is no damage.
+    NoLocksError where no file can be read for want of locks: that is no damage.
     """
     try:
         with connect(file) as con:
             return _read(con)
-    except (*FILE_ERRORS, IndexError) as error:
-        found = os.strerror(errno.ENOLCK)
-        if found in str(error):
-            raise OSError(
-                f"expected a file system with locks (fcntl) at {file.parent}, found {found}:"
-                " mount it with local locks, or copy the recordings to a local disk"
-            ) from None
+    except NoLocksError:
+        raise
+    except (*FILE_ERRORS, IndexError):
         return None
 
 
 def connect(file: Path) -> duckdb.DuckDBPyConnection:
     """Open a segment read-only: DuckDB wants all of a process to open a file in the same way."""
-    return duckdb.connect(str(file), read_only=True, config={"threads": "2"})
+    try:
+        return duckdb.connect(str(file), read_only=True, config={"threads": "2"})
+    except duckdb.Error as error:
+        if HELD_BY_NOBODY not in str(error):
+            raise
+        raise NoLocksError(
+            f"expected a file system with locks (fcntl) at {file.parent}, found that it gives none:"
+            " mount it with local locks, or copy the recordings to a local disk"
+        ) from None
 
 
 def _read(con: duckdb.DuckDBPyConnection) -> Entry:

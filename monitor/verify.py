@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from monitor import recordings
 from monitor._rust_feed import Digest
 from monitor.batches import KINDS, Batch, column
+from monitor.catalogue import NoLocksError
 from monitor.checks import Checks, Instruments, Mismatch
 from monitor.coverage import TOLD, Coverage, length_ns
 from monitor.recordings import Part, Recording
@@ -178,6 +179,8 @@ class _Reader:
             with closing(Recording(about.id, [part])) as recording:
                 for batch in recording.batches(batch_rows=BATCH_ROWS):
                     self._take(batch)
+        except NoLocksError:
+            raise
         except (*FILE_ERRORS, ValueError) as error:
             self._give_up(part, (str(error).splitlines() or [type(error).__name__])[0])
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,7 +102,7 @@ def test_without_inodes_rows_are_counted_until_there_are_some(few_inodes: Path) 
             fillers.append(few_inodes / f"filler-{len(fillers)}")
             fillers[-1].touch()
     until(lambda: one.recorder()["unrecorded_rows"], "rows that are told to be lost")
-    assert one.recorder()["state"] == "failed"
+    until(lambda: one.recorder()["state"] == "failed", "a recorder that says so")
     for filler in fillers:
         filler.unlink(missing_ok=True)
     until(lambda: one.recorder()["state"] == "recording", "recording again")
@@ -121,7 +122,7 @@ def test_a_disk_that_becomes_read_only_is_reported_and_the_collector_still_found
     until(lambda: list(folder.glob(f"{one.held.recording}/*.open")), "the first segment")
     subprocess.run(["mount", "-o", "remount,abort", failing], check=True)
     until(lambda: one.recorder()["unrecorded_rows"], "rows that are told to be lost")
-    assert one.recorder()["state"] == "failed"
+    until(lambda: one.recorder()["state"] == "failed", "a recorder that says so")
     # Its locks hold on: a page would start a second collector otherwise.
     assert lock.holder(folder) == one.held
     assert lock.is_written(folder / one.held.recording)
@@ -164,13 +165,15 @@ def test_without_flock_nothing_is_recorded_and_what_is_sealed_is_read(
         assert done.returncode == 0, done.stderr
     monkeypatch.setenv("LOCK_FCNTL", "1")
     for command in READERS:
+        (tmp_path / "recordings" / "x" / "index.json").unlink(missing_ok=True)
+        shutil.rmtree(tmp_path / "out", ignore_errors=True)
         done = monitor(*command)
         if number == errno.EOPNOTSUPP:
             # DuckDB reads on without its locks.
-            assert done.returncode == 0 or command[0] == "export", done.stderr
+            assert done.returncode == 0, done.stderr
         else:
             (line,) = done.stderr.splitlines()
-            assert done.returncode == 1 and "No locks available" in line
+            assert done.returncode == 1
             assert line.startswith("monitor: expected a file system with locks (fcntl) at ")
 
 
