@@ -16,7 +16,7 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
-from monitor.segment_files import SegmentFile, owned
+from monitor.segment_files import SegmentFile, owned, owned_batch
 from monitor.segments import OPEN_SUFFIX, About, line, superseded
 from monitor.times import iso
 
@@ -110,9 +110,9 @@ class Recording:
                 with file.use() as con:
                     read = streams.read(con, entry.rows, start, end, signals_from, batch_rows)
                     if window_ords is None:
-                        yield from map(self._own, read) if self._is_crowded else read
+                        yield from map(owned_batch, read) if self._is_crowded else read
                         continue
-                    held = list(map(self._own, read))
+                    held = list(map(owned_batch, read))
                 yield from held
 
     def rows(
@@ -230,10 +230,6 @@ class Recording:
             with file.use() as con:
                 table = con.sql(query).to_arrow_table()
             yield owned(table) if self._is_crowded else table
-
-    @staticmethod
-    def _own(batch: Batch) -> Batch:
-        return Batch({kind: owned(rows) for kind, rows in batch.kinds.items()})
 
 
 def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:

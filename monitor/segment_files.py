@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from monitor.batches import Batch
 from monitor.catalogue import Entry, connect
 from monitor.segments import Identity
 
@@ -35,6 +36,10 @@ def most_open() -> int:
 def owned(rows: Rows) -> Rows:
     """Copy rows: those that DuckDB gives keep their file open for as long as they are kept."""
     return rows.take(pa.array(np.arange(rows.num_rows)))
+
+
+def owned_batch(batch: Batch) -> Batch:
+    return Batch({kind: owned(rows) for kind, rows in batch.kinds.items()})
 
 
 class SegmentFile:
