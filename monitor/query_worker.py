@@ -144,7 +144,7 @@ def _views(job: dict[str, Any]) -> dict[str, str]:
     Each is bound to every segment: all of them take 1.5 s for 700, and a statement names few.
     """
     made = {kind: _union(kind, job) for kind in KINDS}
-    made |= ready_made.views(job["venues"], _switches(job))
+    made |= ready_made.views(job["venues"], _switches(job), len({name for name, _ in job["files"]}))
     text = job["sql"].casefold()
     if any(name in text for name in ANY_NAME):
         return made

@@ -20,15 +20,18 @@ _TRADED = (
     f"CASE WHEN flags & {SNAPSHOT | BACKFILL} <> 0 THEN coalesce(ts_event, ts_recv)"
     " ELSE ts_recv END"
 )
+# Stream and REST may tell a trade's time with other digits.
+_SAME_NS = 1_000_000_000
 _LOSSES = ("gap", "overflow", "unrecorded")
 _NO_END = 2**64 - 1
 
 
-def views(venues: Sequence[str], switches: str) -> dict[str, str]:
+def views(venues: Sequence[str], switches: str, recordings: int) -> dict[str, str]:
     """Return each view's query, in an order in which each needs only those before it.
 
     `venues` are all that quote; `switches` is a query for all `origin` rows of the recordings, be
-    they in the window or not: recording, ord, venue, symbol, origin.
+    they in the window or not: recording, ord, venue, symbol, origin. `recordings` is how many there
+    are.
     """
     return dict(
         zip(
@@ -38,8 +41,8 @@ def views(venues: Sequence[str], switches: str) -> dict[str, str]:
                 _authoritative(),
                 _spread_bps(),
                 _best_quote(venues or [""]),
-                _bars(1),
-                _bars(60),
+                _bars(1, recordings),
+                _bars(60, recordings),
                 _gaps(),
                 _latency(),
             ),
@@ -118,15 +121,37 @@ def _best_quote(venues: Sequence[str]) -> str:
                     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)))"""
 
 
-def _bars(seconds: int) -> str:
+def _bars(seconds: int, recordings: int) -> str:
+    once = f"ANTI JOIN ({_had_before()}) USING (recording, ord)" if recordings > 1 else ""
     return f"""
         SELECT recording, venue, symbol, {_floor("traded", seconds)} AS start,
             arg_min(price, (traded, ord)) AS open, max(price) AS high,
             min(price) AS low, arg_max(price, (traded, ord)) AS close,
             sum(size) AS volume, count(*) AS trades
-        FROM (SELECT *, {_TRADED} AS traded FROM trade
+        FROM (SELECT *, {_TRADED} AS traded FROM trade {once}
             WHERE flags & {DUPLICATE} = 0 AND price IS NOT NULL)
         GROUP BY ALL"""
+
+
+def _had_before() -> str:
+    """Trades that a recording holds because they were told once more, and another one had before.
+
+    After a restart venues repeat the last trades, unasked or by REST. Copies of a recording hold
+    the same times, and keep all. Numbers may begin again, hence the time; trades without a number
+    are known by what they say.
+    """
+    named = "coalesce(trade_id, concat_ws(' ', epoch_ns(ts_event), price, size, side))"
+    columns = f"recording, ord, venue, symbol, {named} AS named, ts_recv, epoch_ns(ts_event) AS at"
+    had = f"SELECT {columns} FROM trade WHERE flags & {DUPLICATE} = 0"
+    # What REST tells of the time since the recording began no other one has.
+    return f"""
+        SELECT recording, ord FROM (
+            {had} AND (flags & {SNAPSHOT | BACKFILL} <> 0 OR (flags & {REST} <> 0 AND ts_event <
+                (SELECT min(t.ts_recv) FROM trade AS t WHERE t.recording = trade.recording)))
+        ) AS again SEMI JOIN ({had}) AS had
+            ON had.venue = again.venue AND had.symbol = again.symbol AND had.named = again.named
+            AND had.recording <> again.recording AND had.ts_recv < again.ts_recv
+            AND had.at > again.at - {_SAME_NS} AND had.at < again.at + {_SAME_NS}"""
 
 
 def _gaps() -> str:

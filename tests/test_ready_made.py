@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -151,6 +151,63 @@ def test_bars_are_those_of_the_trades_where_they_belong(
     assert ask(folder, f"SELECT recording, count(*) AS n FROM {view} GROUP BY ALL ORDER BY 1") == [
         {"recording": name, "n": len(expected)} for name in ("one", "two")
     ]
+
+
+# The trades of a venue by their numbers: one a second.
+HAPPENED = range(1, 9)
+
+
+def told(numbers: Sequence[int], received_s: float | None, flags: int, **more: Any) -> list[Row]:
+    """Rows of trades, 0.02 s after they happened or all at one time."""
+    made = []
+    for n in numbers:
+        happened_ns, nameless = START + n * S, dict.fromkeys(f.name for f in SCHEMAS["trade"])
+        at_ns = happened_ns + S // 50 if received_s is None else START + int(received_s * S)
+        row = {"venue": "coinbase", "symbol": "BTC-USD", "conn": 1, "price": 100.0 + n, "size": 0.5}
+        row |= {"trade_id": str(n), "ts_event": happened_ns, "ts_recv": at_ns, "flags": flags}
+        made.append(("trade", {**nameless, **row, **more}))
+    return made
+
+
+def written(folder: Path, **recordings_of: list[Row]) -> Path:
+    for name, made in recordings_of.items():
+        recorder = Recorder(folder / name, ["test:X"], ignore)
+        recorder.start()
+        recorder(batch_of([(kind, {**row, "ord": at}) for at, (kind, row) in enumerate(made)]))
+        recorder.close()
+    return folder
+
+
+@pytest.mark.parametrize("nameless", [{}, {"trade_id": None}], ids=["numbered", "without numbers"])
+@pytest.mark.parametrize("flags", [SNAPSHOT, BACKFILL | REST, REST])
+def test_a_trade_that_a_venue_repeats_after_a_restart_counts_once_over_all_recordings(
+    tmp_path: Path, flags: int, nameless: dict[str, Any]
+) -> None:
+    folder = written(
+        tmp_path,
+        # The names say nothing of the order.
+        b=told([1, 2, 3, 4], None, 0, **nameless),
+        a=told([2, 3, 4, 5], 5.5, flags, **nameless) + told([6, 7], None, 0, **nameless),
+        c=told([4, 5, 6, 7], 7.5, flags, **nameless) + told([8], None, 0, **nameless),
+    )
+    (found,) = ask(folder, "SELECT sum(trades)::INT AS n, sum(volume) AS v FROM bars_1s")
+    assert found == {"n": len(HAPPENED), "v": len(HAPPENED) / 2}
+    starts = ask(folder, "SELECT start, trades FROM bars_1s ORDER BY start")
+    assert starts == [{"start": START + n * S, "trades": 1} for n in HAPPENED]
+    # Each recording for itself has all that it holds.
+    for name, n in (("a", 6), ("b", 4), ("c", 5)):
+        sql = "SELECT sum(trades)::INT AS n FROM bars_1m"
+        assert ask(folder, sql, recording=name) == [{"n": n}]
+
+
+def test_numbers_that_begin_again_are_other_trades(tmp_path: Path) -> None:
+    hour = 3600 * S
+    later = [
+        (kind, {**row, "ts_event": row["ts_event"] + hour, "ts_recv": row["ts_recv"] + hour})
+        for kind, row in told([2, 3], 5.5, SNAPSHOT)
+    ]
+    folder = written(tmp_path, a=told([1, 2, 3], None, 0), b=later)
+    assert ask(folder, "SELECT sum(trades)::INT AS n FROM bars_1m") == [{"n": 5}]
 
 
 def test_a_spread_is_one_of_quotes_that_count(folder: Path) -> None:

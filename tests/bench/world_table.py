@@ -198,6 +198,12 @@ SITUATIONS = (
         "test_service.py",
     ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
+    Situation(
+        "a collector restarted, whose venue repeats its last trades",
+        "each trade counts once in bars over all recordings",
+        "test_ready_made.py",
+        "repeats_after_a_restart or begin_again",
+    ),
 )
 
 
