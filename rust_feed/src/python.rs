@@ -145,6 +145,10 @@ impl Session {
         Ok(Session { inner: Mutex::new(session) })
     }
 
+    fn expect(&self, py: Python<'_>, now_ns: i64) {
+        py.detach(|| self.lock().expect(now_ns));
+    }
+
     fn prepare<'py>(&self, py: Python<'py>) -> PyResult<Actions<'py>> {
         to_python(py, py.detach(|| self.lock().prepare()))
     }
@@ -252,6 +256,11 @@ impl Session {
 
     fn announce(&self, py: Python<'_>, now_ns: i64) {
         py.detach(|| self.lock().announce(now_ns));
+    }
+
+    #[getter]
+    fn is_answered(&self) -> bool {
+        self.lock().is_answered()
     }
 
     #[getter]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rust_feed::buffer::Buffer;
-use rust_feed::row::Rows;
+use rust_feed::row::{Name, Rows};
 use rust_feed::session::{Action, Options, Session, Wanted};
 use rust_feed::subscription::Fetch;
 
@@ -54,6 +54,29 @@ fn pass(session: &mut Session, from_s: i64, to_s: i64) -> (Vec<i64>, Vec<String>
         }
     }
     (asked, sent)
+}
+
+#[test]
+fn each_source_is_told_of_before_anything_is_known_and_is_one_with_its_instrument() {
+    let (mut session, buffer) = session(&["BTC-USDT", "ETHUSDT", "*-USDT"]);
+    session.expect(START);
+    let names = || -> Vec<(String, &'static str)> {
+        let drained = buffer.drain(Duration::ZERO, Duration::ZERO).expect("rows");
+        let name = |symbol: Option<Name>| &drained.names[symbol.expect("a symbol").0 as usize];
+        let of_symbols = drained.rows.statuses.iter().filter(|row| row.scope == "symbol");
+        of_symbols.map(|row| (name(row.header.symbol).to_string(), row.state)).collect()
+    };
+    let told = |symbol: &str, state| (symbol.to_owned(), state);
+    let first = names();
+    assert_eq!(first, ["BTC-USDT", "ETHUSDT", "*-USDT"].map(|name| told(name, "initialising")));
+    session.fetched(1, PATH, LIST, START + SECOND, 0);
+    session.opened(1, START + SECOND, "ws://x");
+    let then = names();
+    // The instruments of the other two go by their own names.
+    let stopped: Vec<_> = then.iter().filter(|row| row.1 == "stopped").cloned().collect();
+    assert_eq!(stopped, [told("ETHUSDT", "stopped"), told("*-USDT", "stopped")]);
+    let followed: Vec<_> = then.into_iter().filter(|row| row.1 == "initialising").collect();
+    assert_eq!(followed, ["BTC-USDT", "ETH-USDT"].map(|name| told(name, "initialising")));
 }
 
 #[test]

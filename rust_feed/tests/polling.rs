@@ -53,6 +53,42 @@ fn on_a_half_open_line_rest_stands_in_until_the_stream_brings_data() {
 }
 
 #[test]
+fn a_line_is_answered_once_it_brings_data_or_an_acknowledgement_and_not_by_pings() {
+    for answer in [BOOK_TICKER, r#"{"result":null,"id":1}"#] {
+        let wanted = Wanted { symbol: "BTC-USDT".into(), ..Wanted::default() };
+        let (mut session, _) = session(wanted);
+        session.opened(1, START, "ws://x");
+        // A ping and a pong.
+        session.receive(&[0x89, 0, 0x8a, 0], START + SECOND);
+        session.tick(START + SECOND);
+        assert!(!session.is_answered());
+        session.receive(&framed(answer), START + 2 * SECOND);
+        assert!(session.is_answered(), "{answer}");
+        session.closed(1, START + 3 * SECOND, "disconnected", "cut");
+        session.opened(2, START + 4 * SECOND, "ws://x");
+        assert!(!session.is_answered());
+    }
+}
+
+#[test]
+fn a_poll_that_brings_no_answer_is_no_source_that_is_up() {
+    let wanted = Wanted { symbol: "BTC-USDT".into(), ..Wanted::default() };
+    let (mut session, buffer) = session(wanted);
+    session.fall_back(1, START, "REST was asked for");
+    session.fetched(1, "/api/v3/exchangeInfo", LIST, START, 0);
+    for second in 0..8 {
+        session.tick(START + second * SECOND);
+    }
+    let page = "<html>Please log in</html>";
+    session.fetched(1, "/api/v3/ticker/bookTicker", page, START + 8 * SECOND, 0);
+    session.tick(START + 9 * SECOND);
+    let rows = drained(&buffer);
+    let of_symbol = rows.statuses.iter().filter(|row| row.scope == "symbol");
+    let states: Vec<_> = of_symbol.map(|row| row.state).collect();
+    assert_eq!(states, ["initialising", "polling", "stale", "failed"]);
+}
+
+#[test]
 fn a_pattern_leaves_out_what_another_source_follows_and_says_so_once() {
     let yields_to = vec!["BTC-USDT".into()];
     let wanted = Wanted { symbol: "*-USDT".into(), yields_to, ..Wanted::default() };

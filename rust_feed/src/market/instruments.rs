@@ -55,7 +55,13 @@ impl Market {
         self.by_raw.get(raw_symbol).copied()
     }
 
-    fn follow_new(&mut self, raw_symbol: &str) -> usize {
+    /// The name by which a raw symbol is followed, or would be.
+    pub fn name_of(&self, raw_symbol: &str) -> String {
+        name(&self.instrument_of(raw_symbol).0)
+    }
+
+    /// The instrument of a raw symbol, and whether it is assumed: the list does not have it.
+    fn instrument_of(&self, raw_symbol: &str) -> (Instrument, bool) {
         let known = self.list.as_ref().and_then(|list| list.get(raw_symbol)).cloned();
         let assumed = known.is_none();
         let instrument = known.unwrap_or_else(|| {
@@ -66,10 +72,12 @@ impl Market {
             let raw_symbol = raw_symbol.into();
             Instrument { raw_symbol, base, quote_asset, source, ..Instrument::default() }
         });
-        let canonical = match &*instrument.quote_asset {
-            "" => raw_symbol.to_owned(),
-            _ => instrument.canonical(),
-        };
+        (instrument, assumed)
+    }
+
+    fn follow_new(&mut self, raw_symbol: &str) -> usize {
+        let (instrument, assumed) = self.instrument_of(raw_symbol);
+        let canonical = name(&instrument);
         let left = self.handover.take(self.profile.name, raw_symbol).unwrap_or_default();
         let at = self.followed.len();
         self.by_raw.insert(raw_symbol.into(), at);
@@ -130,4 +138,12 @@ impl Market {
 fn is_halted(status: &str) -> bool {
     let halts = ["halt", "break", "end_of_day", "maintenance", "offline", "delisted"];
     halts.iter().any(|halt| status.eq_ignore_ascii_case(halt))
+}
+
+/// The name that an instrument is followed by: its raw symbol where no quote asset is known.
+fn name(instrument: &Instrument) -> String {
+    match &*instrument.quote_asset {
+        "" => instrument.raw_symbol.clone(),
+        _ => instrument.canonical(),
+    }
 }

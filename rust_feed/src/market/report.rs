@@ -33,10 +33,16 @@ impl Market {
     }
 
     /// Write a status row of a symbol that is not followed, such as one the venue does not have.
-    pub fn status_of(&mut self, symbol: &str, state: &'static str, kind: &str, detail: String) {
+    pub fn status_of(
+        &mut self,
+        symbol: &str,
+        state: &'static str,
+        kind: &str,
+        detail: impl Into<Option<String>>,
+    ) {
         let symbol = self.buffer.intern(symbol);
         let header = Header { symbol: Some(symbol), ..self.header(None, None, None, 0) };
-        self.push_status(header, "symbol", None, state, kind, Some(detail), [None; 3]);
+        self.push_status(header, "symbol", None, state, kind, detail.into(), [None; 3]);
     }
 
     pub fn push_stat(&mut self, at: usize, channel: Channel) {

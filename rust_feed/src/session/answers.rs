@@ -7,16 +7,22 @@ use crate::tick::Notice;
 impl Session {
     /// Write what went wrong with a REST request, unless that was the last thing written of it.
     pub(super) fn tell_failure(&mut self, url: &str, kind: &str, why: &str) {
-        let detail = match url.split('?').next() {
-            Some(path) if path.starts_with('/') => format!("{path}: {why}"),
-            // Of a captured address the path may hold a key.
-            _ => why.to_owned(),
-        };
+        let detail = described(url, why);
         if self.failure.as_ref() != Some(&detail) {
             let state = if self.watch.open { "connected" } else { "failed" };
             self.market.status("connection", None, state, kind, Some(detail.clone()), [None; 3]);
             self.failure = Some(detail);
         }
+    }
+
+    /// Whether the stream that is open does what it is there for: it brought data, or the venue
+    /// answered a subscription. One that only answers pings does not.
+    pub fn is_answered(&self) -> bool {
+        let answered = || self.subscriptions.iter().any(|sub| sub.standing != Standing::Asked);
+        let brought = self.market.stream_ns > self.watch.opened_ns;
+        let awaits_nothing = self.watch.subscribed && self.subscriptions.is_empty();
+        // A venue that closes for the night does not acknowledge, and sends nothing then.
+        brought || awaits_nothing || self.market.profile.closes || answered()
     }
 
     pub(super) fn answer_notices(&mut self) {
@@ -78,5 +84,14 @@ impl Session {
                 }
             }
         }
+    }
+}
+
+/// What is said of a request that failed.
+pub(super) fn described(url: &str, why: &str) -> String {
+    match url.split('?').next() {
+        Some(path) if path.starts_with('/') => format!("{path}: {why}"),
+        // Of a captured address the path may hold a key.
+        _ => why.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! What a session makes of REST's answers, and what it asks for to fill a gap of trades.
 
+use super::answers::described;
 use super::{Session, tell_undecodable};
 use crate::fill::Fill;
 use crate::subscription::Fetch;
@@ -34,6 +35,7 @@ impl Session {
                 if !self.is_told_of_list(url, &why) {
                     tell_undecodable(&mut self.market, &why, body, "connected");
                 }
+                self.failure = Some(described(url, &why));
                 Some(why)
             }
         };

@@ -20,7 +20,7 @@ pub(super) struct Listing {
     failures: u32,
     /// Why the last request brought no list.
     pub(super) failure: Option<String>,
-    /// The sources that no instrument is known of, and what was last told of each.
+    /// The sources that no instrument is known of, and what was last told of each; nothing at first.
     waiting: FxHashMap<String, String>,
     /// Some source has no instrument for want of the list.
     pub(super) is_wanted: bool,
@@ -43,6 +43,22 @@ impl Listing {
 }
 
 impl Session {
+    /// Say of each source that it is asked for, before anything is known of it.
+    ///
+    /// The list, or the venue's address, may take long to come.
+    pub fn expect(&mut self, now_ns: i64) {
+        if !self.options.live || self.options.part > 0 {
+            return;
+        }
+        self.market.now_ns = now_ns;
+        for source in &self.options.sources {
+            if self.listing.waiting.insert(source.symbol.clone(), String::new()).is_none() {
+                self.market.status_of(&source.symbol, "initialising", "initialising", None);
+            }
+        }
+        self.market.flush();
+    }
+
     /// Whether the venue has an instrument list, and it is not known yet.
     pub(super) fn lacks_list(&self) -> bool {
         self.list_path().is_some() && self.market.list.is_none()
@@ -84,7 +100,9 @@ impl Session {
         self.listing.failures += 1;
         self.listing.failure = Some(failure.unwrap_or(empty).to_owned());
         self.listing.due_ns = self.market.now_ns + self.listing.pause_ns();
-        for symbol in self.listing.waiting.keys().cloned().collect::<Vec<_>>() {
+        // A source that nothing was told of yet may need no list.
+        let told = self.listing.waiting.iter().filter(|(_, told)| !told.is_empty());
+        for symbol in told.map(|(symbol, _)| symbol.clone()).collect::<Vec<_>>() {
             self.refuse(&symbol);
         }
     }
@@ -159,18 +177,16 @@ impl Session {
         if self.listing.waiting.remove(symbol).is_none() {
             return;
         }
-        let list = self.market.list.as_ref();
-        let known = raw_symbols.iter().filter_map(|raw| list.and_then(|list| list.get(raw)));
         // Rows of an instrument by that name go on.
-        if !known.into_iter().any(|known| known.canonical() == symbol) {
-            self.market.status_of(symbol, "stopped", "stopped", FOUND.into());
+        if !raw_symbols.iter().any(|raw| self.market.name_of(raw) == symbol) {
+            self.market.status_of(symbol, "stopped", "stopped", FOUND.to_owned());
         }
     }
 
     /// Tell, at the end on request, that nobody waits for the list any more.
     pub(super) fn stop_waiting(&mut self, why: &str) {
         for (symbol, _) in std::mem::take(&mut self.listing.waiting) {
-            self.market.status_of(&symbol, "stopped", "stopped", why.into());
+            self.market.status_of(&symbol, "stopped", "stopped", why.to_owned());
         }
     }
 }

@@ -89,6 +89,11 @@ impl Session {
         self.polling.as_ref().map(|polling| polling.why.clone())
     }
 
+    /// For how long REST has stood in.
+    pub(super) fn polled_ns(&self) -> i64 {
+        self.polling.as_ref().map_or(0, |polling| self.market.now_ns - polling.since_ns)
+    }
+
     pub(super) fn wanted(&self) -> Vec<(Channel, String)> {
         self.subscriptions.iter().map(|sub| (sub.channel, sub.raw_symbol.clone())).collect()
     }

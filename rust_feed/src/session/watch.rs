@@ -157,6 +157,10 @@ impl Session {
                 let failure = self.failure.as_deref().unwrap_or_default();
                 self.show(at, "failed", "polling", Some(format!("{why}; {failure}")));
             }
+            None if self.polled_ns() > fresh_ns => {
+                let detail = format!("{why}; no answer by REST yet");
+                self.show(at, "stale", "polling", Some(detail));
+            }
             _ => self.show(at, "polling", "polling", Some(why)),
         }
     }
