@@ -55,7 +55,8 @@ class Health:
                 source |= {"state": "stale", "error": f"no row for {silence_ns / 1e9:.1f} s"}
         states = {source["state"] for source in sources}
         worst = "ok"
-        if states & DEGRADED:
+        # Before the first row nothing is known of any source.
+        if states & DEGRADED or not self._now_ns:
             worst = "degraded"
         if is_silent or states & FAILED or state == "failed" or unrecorded_rows:
             worst = "failed"

@@ -98,7 +98,8 @@ class Client:
         """End the client, and return what it wrote of its first connection."""
         self._supervisor.stop()
         self._supervisor.join(DEADLINE_S)
-        self._rest.close(DEADLINE_S)
+        self._rest.stop()
+        self._rest.join(DEADLINE_S)
         told = Told([], [])
         while (kinds := self._feed.drain(0, 0)) is not None:
             rows = {kind: pa.record_batch(batch).to_pylist() for kind, batch in kinds.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -58,12 +59,14 @@ class Feeds:
         self._clock = ReceiveClock()
         self._conns = itertools.count(1)
         self._rests: dict[str, Rest] = {}
+        # Those of sources that are checked, and may be followed or not.
+        self._checking: set[Rest] = set()
         self._supervisors: dict[tuple[Way, int], Supervisor] = {}
         # Those that were stopped, until they are started again: sources may be removed meanwhile.
         self._stopped: dict[tuple[Way, int], Supervisor] = {}
         # How many connections turned out to be wanted; written by the connections' threads.
         self._parts: dict[Way, int] = {}
-        self._running = False
+        self._running = self._is_closed = False
 
     @property
     def running(self) -> bool:
@@ -114,10 +117,16 @@ class Feeds:
             return listing.check(source, yielding, channels, setup, rest)
         key = keys.find(venues()[source.venue]["key"], settings)
         rest = Rest(f"list-{source.venue}", self._address(source.venue), key)
+        with self._lock:
+            self._checking.add(rest)
+            if self._is_closed:
+                rest.stop()
         try:
             return listing.check(source, yielding, channels, setup, rest)
         finally:
-            rest.close(JOIN_S)
+            with self._lock:
+                self._checking.discard(rest)
+            rest.stop()
 
     def add(self, source: Source) -> None:
         """Follow one more source, or one in another way; its venue is connected to anew."""
@@ -149,6 +158,7 @@ class Feeds:
     def tick(self, recorder_lag_ms: float) -> None:
         """Write the clock row, and open connections that turned out to be wanted: every 100 ms."""
         self._open_parts()
+        self._keep_started()
         self._clock.discipline(self._tell_step)
         self._feed.clock(self._clock.now_ns(), self._clock.offset_ns, recorder_lag_ms)
 
@@ -173,6 +183,10 @@ class Feeds:
 
     def close(self) -> None:
         """Leave every venue and wake whoever drains; what is buffered can still be drained."""
+        with self._lock:
+            self._is_closed = True
+            for rest in (*self._checking, *self._rests.values()):
+                rest.stop()
         self.stop()
         self._feed.close()
 
@@ -290,6 +304,16 @@ class Feeds:
         finally:
             self._changing.release()
 
+    def _keep_started(self) -> None:
+        if not self._changing.acquire(blocking=False):
+            return
+        try:
+            with self._lock:
+                for supervisor in self._supervisors.values():
+                    supervisor.keep_started()
+        finally:
+            self._changing.release()
+
     def _reopen(self, venue: str) -> None:
         kept = [source.symbol for source in self._sources if source.venue == venue]
         if self._running:
@@ -306,6 +330,7 @@ class Feeds:
     ) -> dict[tuple[Way, int], Supervisor]:
         """Leave the venues, all their connections together, and their REST sessions last.
 
+        All of them have `JOIN_S` together, however many hang in a name's look-up.
         The rows say that symbols in `kept` go on, and that others were removed.
         """
         with self._lock:
@@ -314,10 +339,13 @@ class Feeds:
             rests = [self._rests.pop(venue) for venue in names & self._rests.keys()]
         for supervisor in leaving.values():
             supervisor.stop(kept)
+        until_s = time.monotonic() + JOIN_S
         for supervisor in leaving.values():
-            supervisor.join(JOIN_S)
+            supervisor.join(max(0.0, until_s - time.monotonic()))
         for rest in rests:
-            rest.close(JOIN_S)
+            rest.stop()
+        for rest in rests:
+            rest.join(max(0.0, until_s - time.monotonic()))
         return leaving
 
 

@@ -6,6 +6,7 @@ import json
 import queue
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -20,6 +21,8 @@ CAPACITY_ROWS = 200_000
 MAX_ROUNDS = 4
 MAX_PARTS = 16
 NEAREST = 3
+# How often it is looked whether the answer is still wanted.
+TICK_S = 0.1
 CONN = 1
 
 
@@ -139,7 +142,8 @@ class _Scratch:
 def _answer(rest: Rest, path: str, body: str | None) -> Answer:
     answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     rest.ask(path, body, answers.put)
-    try:
-        return answers.get(timeout=2 * TIMEOUT_S)
-    except queue.Empty:
-        return Answer(path, None, "fetch_failed", "expected an answer in time, found none")
+    until_s = time.monotonic() + 2 * TIMEOUT_S
+    while not rest.is_closed and time.monotonic() < until_s:
+        with suppress(queue.Empty):
+            return answers.get(timeout=TICK_S)
+    return Answer(path, None, "fetch_failed", "expected an answer in time, found none")

@@ -28,7 +28,11 @@ class Opening:
         self._stack = ExitStack()
         self._line: transport.Line | None = None
         self._error: BaseException | None = None
-        threading.Thread(target=self._open, name=name, daemon=True).start()
+        try:
+            threading.Thread(target=self._open, name=name, daemon=True).start()
+        except transport.OUT_OF_RESOURCES as error:
+            self._error = error
+            self._done.set()
 
     def wait(self, seconds: float) -> bool:
         """Tell whether it has come to an end, after waiting at most so long."""
@@ -52,7 +56,7 @@ class Opening:
     def _open(self) -> None:
         try:
             self._line = self._stack.enter_context(transport.connect(self._url))
-        except transport.LINE_ERRORS as error:
+        except (*transport.LINE_ERRORS, *transport.OUT_OF_RESOURCES) as error:
             self._error = error
         with self._lock:
             self._done.set()

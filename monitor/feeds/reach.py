@@ -73,9 +73,11 @@ def resolve(at: Place, limit_s: float) -> list[Address]:
             found.put(error if isinstance(error, OSError) else OSError(str(error)))
 
     # The system's resolver cannot be interrupted: whoever waits for it gives up instead.
-    threading.Thread(target=look_up, name="resolve", daemon=True).start()
     try:
+        threading.Thread(target=look_up, name="resolve", daemon=True).start()
         answer = found.get(timeout=limit_s)
+    except RuntimeError as error:
+        raise OSError(f"expected a thread to look {at.host} up, found: {error}") from None
     except queue.Empty:
         raise OSError(
             f"expected an address of {at.host} within {limit_s:.1f} s, found none"

@@ -70,19 +70,30 @@ class Rest:
         self._waiting = queue.Queue(WAITING)
         self._closing = threading.Event()
         self._paused_until_s = 0.0
-        self._thread = threading.Thread(target=self._run, name=f"rest-{name}", daemon=True)
-        self._thread.start()
+        self._name, self._starting = f"rest-{name}", threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_closed(self) -> bool:
+        return self._closing.is_set()
 
     def ask(self, path: str, body: str | None, answer: Callable[[Answer], None]) -> None:
-        """Request `path`, by POST if there is a body; `answer` is called on this thread."""
+        """Request `path`, by POST if there is a body; `answer` is called on the session's thread.
+
+        Without one it is called at once: whoever asks will ask again.
+        """
         try:
+            self._keep_started()
             self._waiting.put_nowait((path, body, answer))
+        except transport.OUT_OF_RESOURCES as error:
+            why = f"expected a thread for the request, found: {error}"
+            answer(Answer(path, None, "fetch_failed", why))
         except queue.Full:
             why = f"expected at most {WAITING} requests to wait, found more"
             answer(Answer(path, None, "fetch_failed", why))
 
-    def close(self, timeout_s: float) -> None:
-        """End the thread; what waits is not asked for any more."""
+    def stop(self) -> None:
+        """Ask the thread to end; what waits is not asked for any more. `join` waits for it."""
         self._closing.set()
         while not self._waiting.empty():
             try:
@@ -90,7 +101,17 @@ class Rest:
             except queue.Empty:
                 break
         self._waiting.put(None)
-        self._thread.join(timeout_s)
+
+    def join(self, timeout_s: float) -> None:
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+
+    def _keep_started(self) -> None:
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         with requests.Session() as session:
@@ -133,7 +154,7 @@ class Rest:
                 if response.ok:
                     return Answer(path, text)
                 return self._refused(path, response, text)
-        except (requests.RequestException, OSError) as error:
+        except (requests.RequestException, OSError, *transport.OUT_OF_RESOURCES) as error:
             # The text of a connection error names the address: query and key must not be in it.
             return Answer(path, None, "fetch_failed", f"expected an answer, found {_cause(error)}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from monitor.feeds.clock import ReceiveClock
 from monitor.feeds.key import Key
 from monitor.feeds.opening import Opening, refusal
 from monitor.feeds.rest import Answer, Rest
+from monitor.feeds.worker import PASSING, Worker
 
 TICK_S = 0.1
 TICK_NS = 100_000_000
@@ -24,6 +26,8 @@ LIST_TRIES_EVERY_S = 60.0
 LIST_WAIT_S = 15.0
 # A line must live so long to count against falling back to REST.
 GREETING_S = 2.0
+# Why REST takes over from such a line.
+MUTE = "the stream is open, but neither data nor answers come by it"
 # Reads that empty a line which is about to be left.
 LAST_READS = 64
 
@@ -73,10 +77,16 @@ class Supervisor:
         self._beside_due_s, self._back_off = 0.0, BackOff()
         self._may_take_over = False
         self._why = "no connection yet"
-        self._thread = threading.Thread(target=self._run, name=f"feed-{name}", daemon=True)
+        ended = functools.partial(self._end, "stopped", "stopped on request")
+        self._worker = Worker(f"feed-{name}", self._run, self._tell, ended, self._stopping)
 
     def start(self) -> None:
-        self._thread.start()
+        self._session.expect(self._clock.now_ns())
+        self.keep_started()
+
+    def keep_started(self) -> None:
+        """Begin, if that was not possible yet."""
+        self._worker.keep_started()
 
     def stop(self, kept: list[str] | None = None) -> None:
         """Ask the thread to end; `join` waits for it.
@@ -88,8 +98,7 @@ class Supervisor:
         self._stopping.set()
 
     def join(self, timeout_s: float) -> None:
-        self._thread.join(timeout_s)
-        if self._thread.is_alive():
+        if not self._worker.has_ended(timeout_s):
             # Its end must not come after the rows of the connection that follows.
             self._is_left = True
             self._write_end("stopped", "stopped on request")
@@ -138,6 +147,9 @@ class Supervisor:
             self._pass_time(None)
         self._end("stopped", "stopped on request")
 
+    def _tell(self, error: Exception) -> None:
+        self._end(*refusal(error)[:2])
+
     def _end(self, kind: str, why: str) -> None:
         if not self._is_left:
             self._write_end(kind, why)
@@ -169,7 +181,7 @@ class Supervisor:
                     line.close(transport.NORMAL)
                     return "stopped", "stopped on request", 0.0
                 return "disconnected", why, 0.0
-            except transport.LINE_ERRORS as error:
+            except PASSING as error:
                 kind, why, pause_s = refusal(error)
                 return kind, self._key.explain(kind, why), pause_s
             finally:
@@ -207,7 +219,7 @@ class Supervisor:
         kind, pause_s = "disconnected", 0.0
         try:
             why = self._beside.step(self._clock.now_ns, self._carry_out, wait_s)
-        except transport.LINE_ERRORS as error:
+        except PASSING as error:
             kind, why, pause_s = refusal(error)
             why = self._key.explain(kind, why)
         if why and not self._may_take_over:
@@ -233,10 +245,13 @@ class Supervisor:
         self._carry_out(taken, self._session.take_over(self._clock.now_ns()))
         if lost:
             left.close()
-        else:
-            # What the second one brings does not wait for the first one's end.
-            name = f"leave-{self._name}"
+            return taken
+        # What the second one brings does not wait for the first one's end.
+        name = f"leave-{self._name}"
+        try:
             threading.Thread(target=_leave, args=(line, left), name=name, daemon=True).start()
+        except transport.OUT_OF_RESOURCES:
+            left.close()
         return taken
 
     def _replace(self) -> None:
@@ -295,8 +310,8 @@ class Supervisor:
                 break
             if not data:
                 return "the venue closed the connection without a closing frame"
-            self._hear()
             actions = self._session.receive(data, now_ns)
+            self._hear()
             if actions and (why := self._carry_out(line, actions)):
                 return why
         return self._pass_time(line)
@@ -314,10 +329,9 @@ class Supervisor:
         return line.read()
 
     def _hear(self) -> None:
-        # A line that is cut right after its greeting is as good as none.
-        now_s = time.monotonic()
-        if self._opened_s is not None and now_s - self._opened_s >= GREETING_S:
-            self._heard_s = now_s
+        # A line that is cut right after its greeting, or only answers pings, is as good as none.
+        if self._lived_s() >= GREETING_S and self._session.is_answered:
+            self._heard_s = time.monotonic()
 
     def _idle(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
@@ -330,7 +344,7 @@ class Supervisor:
         """Hand over what REST answered, and let the session do what is due."""
         while not self._answers.empty():
             self._take(self._answers.get())
-        self._fall_back_if_due()
+        self._fall_back_if_due(line is not None)
         return self._carry_out(line, self._session.tick(self._clock.now_ns()))
 
     def _take(self, answer: Answer) -> None:
@@ -340,13 +354,15 @@ class Supervisor:
         else:
             self._session.fetch_failed(conn, answer.path, answer.kind, answer.why, now_ns)
 
-    def _fall_back_if_due(self) -> None:
-        if self._policy.connections > 1 and self._beside and self._beside.line:
+    def _fall_back_if_due(self, is_open: bool = False) -> None:
+        has_second = self._beside is not None and self._beside.line is not None
+        if self._policy.connections > 1 and has_second and self._session.is_answered:
             # What the first one does not bring the second does; it is left itself if it is silent.
             return
         unheard_s = time.monotonic() - self._heard_s
         if self._policy.mode == "auto" and unheard_s >= self._policy.fallback_after_s:
-            self._session.fall_back(self._conn, self._clock.now_ns(), self._why)
+            why = MUTE if is_open and not self._session.is_answered else self._why
+            self._session.fall_back(self._conn, self._clock.now_ns(), why)
 
     def _carry_out(
         self, line: transport.Line | None, actions: Sequence[tuple[str, Any]]

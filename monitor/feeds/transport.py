@@ -46,6 +46,9 @@ LINE_ERRORS = (
     *(websocket.WebSocketException, python_socks.ProxyError),
 )
 
+# What Python raises when the machine has no thread or no memory left: the next try may succeed.
+OUT_OF_RESOURCES = (RuntimeError, MemoryError)
+
 
 class RefusedError(OSError):
     """The venue answered the opening handshake with an HTTP status instead of a WebSocket."""

@@ -199,6 +199,36 @@ SITUATIONS = (
     ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
     Situation(
+        "no answer to any request for the instrument list",
+        "every source is listed as initialising from the start; health is not ok",
+        "test_unanswered.py",
+        "before_its_venue or own_spelling",
+    ),
+    Situation(
+        "a stream that only answers pings",
+        "REST takes over after fallback_after_s",
+        "test_unanswered.py",
+        "only_answers_pings",
+    ),
+    Situation(
+        "a captive portal: a login page in place of every answer",
+        "failed, with the page named",
+        "test_unanswered.py",
+        "login_page",
+    ),
+    Situation(
+        "no thread can be started, at the start and at a reconnect",
+        "reported, and retried until it can",
+        "test_unanswered.py",
+        "threads or thread_is",
+    ),
+    Situation(
+        "requests of every venue hang while the feeds are closed",
+        "closed within 5 s together",
+        "test_unanswered.py",
+        "left_together",
+    ),
+    Situation(
         "a collector restarted, whose venue repeats its last trades",
         "each trade counts once in bars over all recordings",
         "test_ready_made.py",
