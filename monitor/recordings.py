@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -395,3 +396,10 @@ def _ask_for_copy(held: lock.Held) -> Path | None:
         return Path(answer.json()["path"])
     except (*client.ERRORS, KeyError) as error:
         raise OSError(f"expected a copy of the open segment, found {line(error)}") from error
+
+
+def new_id(folder: Path, now_ns: int) -> str:
+    """Name a new recording by its start in UTC; one that exists already gets a number behind it."""
+    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 1_000_000_000))
+    names = (name if n == 1 else f"{name}-{n}" for n in range(1, 1000))
+    return next(candidate for candidate in names if not (folder / candidate).exists())

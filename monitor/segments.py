@@ -36,8 +36,8 @@ RECORDING_SCHEMA = pa.schema(
         ("digest", pa.string()),
     ]
 )
-# What a file that cannot be written or read raises.
-FILE_ERRORS = (duckdb.Error, OSError)
+# What a file that cannot be written or read raises, and a lack of memory meanwhile.
+FILE_ERRORS = (duckdb.Error, OSError, MemoryError)
 
 
 class About(NamedTuple):
@@ -58,6 +58,8 @@ class Segment:
         self.file = file
         self._about = about
         self.open_file = file.with_name(file.name + OPEN_SUFFIX)
+        # How many rows were committed for it, to its journals too.
+        self.committed_rows = 0
         self._con = _open(self.open_file, about, WRITER)
 
     def write(self, batch: Batch) -> None:
@@ -72,7 +74,7 @@ class Segment:
         try:
             _write(self._con, _rows(journal))
             self._con.execute("CHECKPOINT")
-        except duckdb.Error:
+        except FILE_ERRORS:
             self.abandon()
             raise
 
@@ -110,7 +112,7 @@ class Segment:
             # Who finds it sealed knows that it has the journal's rows too.
             _write(self._con, {**rows, "recording": last})
             self._con.execute("CHECKPOINT")
-        except duckdb.Error:
+        except FILE_ERRORS:
             self.abandon()
             raise
         self._con.close()
@@ -118,7 +120,7 @@ class Segment:
 
     def abandon(self) -> None:
         """Close what cannot be written any more."""
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             self._con.close()
 
 
@@ -148,7 +150,7 @@ class Journal:
 
     def close(self) -> None:
         """Close it; its rows stay."""
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             self.con.close()
 
     def remove(self) -> None:
@@ -208,7 +210,7 @@ def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyCo
         sync(file.parent)
     except FILE_ERRORS:
         if con is not None:
-            with suppress(duckdb.Error):
+            with suppress(duckdb.Error, MemoryError):
                 con.close()
         if is_new:
             remove(file)
@@ -224,9 +226,9 @@ def _write(con: duckdb.DuckDBPyConnection, kinds: Mapping[str, Any]) -> None:
             con.execute(f"INSERT INTO {kind} FROM rows")
             del rows
         con.execute("COMMIT")
-    except duckdb.Error:
+    except FILE_ERRORS:
         # After some errors there is nothing left to roll back; what went wrong first is told.
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             con.execute("ROLLBACK")
         raise
 

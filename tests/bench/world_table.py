@@ -69,6 +69,12 @@ SITUATIONS = (
         "test_durability.py",
     ),
     Situation(
+        "memory or descriptors are short while segments are recovered; one is in use",
+        "nothing is set aside; it is recovered later, the counts are true",
+        "test_lacking.py",
+        "recovered",
+    ),
+    Situation(
         "one of two pages of a folder ends",
         "the collector stays until the last",
         "test_keeping.py",
