@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import duckdb
 
 from monitor.batches import KINDS
-from monitor.incidents import LOSSES, RESTATED
+from monitor.incidents import LOSSES, MISSING, RESTATED
 from monitor.segments import FILE_ERRORS, About, by_number, last_about, ord_span
 
 INDEX = "index.json"
-VERSION = 3
+VERSION = 4
 # What DuckDB says of a file that it cannot lock, though no process has.
 HELD_BY_NOBODY = "Conflicting lock is held in PID 0."
 
@@ -33,6 +33,7 @@ class Entry(NamedTuple):
 
     about: About
     rows: dict[str, int]
+    # Status rows that tell of something missing: see `MISSING`.
     gaps: int
     # Gaps, and what else counts as lost: see `LOSSES`.
     losses: int
@@ -102,7 +103,7 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
     lasts = [int(last) for _, _, _, last in told if last is not None]
     names = ", ".join(f"'{kind}'" for kind in sorted(LOSSES))
     ((gaps, losses),) = con.sql(
-        "SELECT count(*) FILTER (kind = 'gap'),"
+        f"SELECT count(*) FILTER (kind IN {MISSING}),"
         f" count(*) FILTER (kind IN ({names}) AND flags & {RESTATED} = 0) FROM status"
     ).fetchall()
     venues = con.sql("SELECT DISTINCT venue FROM quote WHERE venue IS NOT NULL ORDER BY 1")

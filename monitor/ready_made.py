@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.batches import BACKFILL, DUPLICATE, FIRST_ORIGIN, LAST, REST, SNAPSHOT
+from monitor.incidents import MISSING
 
 NAMES = (
     *("origins", "authoritative", "spread_bps", "best_quote"),
@@ -20,7 +21,6 @@ _TRADED = (
     f"CASE WHEN flags & {SNAPSHOT | BACKFILL} <> 0 THEN coalesce(ts_event, ts_recv)"
     " ELSE ts_recv END"
 )
-_LOSSES = ("gap", "overflow", "unrecorded")
 _NO_END = 2**64 - 1
 
 
@@ -130,7 +130,7 @@ def _bars(seconds: int) -> str:
 
 
 def _gaps() -> str:
-    kinds = ", ".join(f"'{kind}'" for kind in _LOSSES)
+    kinds = ", ".join(f"'{kind}'" for kind in MISSING)
     return f"""
         SELECT recording, ord, ts_recv, venue, symbol, scope, channel, kind, expected, got,
             count, detail

@@ -21,6 +21,7 @@ from monitor._rust_feed import Digest
 from monitor.abandoned import Abandoned
 from monitor.batches import Batch, concat
 from monitor.config import RecorderSettings
+from monitor.losses import Losses
 from monitor.recovery import Tried
 from monitor.segments import (
     FILE_ERRORS,
@@ -69,7 +70,7 @@ class Recorder:
         # How long the last transaction took.
         self.commit_ms = 0.0
         # Rows that could not be written, and the segments that failed with them.
-        self._lost_rows = 0
+        self._losses = Losses()
         self._abandoned = Abandoned()
         self._sources = sources
         self._on_status = on_status
@@ -97,6 +98,7 @@ class Recorder:
         # What the second thread does, each for a segment or to recover one.
         self._jobs: deque[tuple[Future[Any], Segment | None]] = deque()
         self._opened_s = self._retry_s = 0.0
+        self._opened_ns = self._started
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -120,7 +122,7 @@ class Recorder:
     @property
     def unrecorded_rows(self) -> int:
         """How many rows came and were not recorded."""
-        return self._lost_rows + self._refused_rows
+        return self._losses.rows + self._refused_rows
 
     @property
     def lag_ms(self) -> float:
@@ -217,7 +219,7 @@ class Recorder:
                 file.check()
         except OSError:
             if self._segment is not None:
-                self._lost_rows += self._segment.committed_rows
+                self._losses.add(self._segment.committed_rows, self._opened_ns)
                 self._segment.committed_rows = 0
             self._files = []
             raise
@@ -253,13 +255,13 @@ class Recorder:
         self._segment, self._journal_number = segment, 0
         self._files = [Identity.of(segment.open_file), Identity.of(self._journal.file)]
         self.segment_number = number + 1
-        self._opened_s = time.monotonic()
+        self._opened_s, self._opened_ns = time.monotonic(), time.time_ns()
 
     def _go_on(self, step: Callable[[], None]) -> None:
         try:
             step()
         except FILE_ERRORS as error:
-            self._fail(0, error)
+            self._fail(error)
 
     def _settle(self, journal: Journal) -> None:
         """Have the journal taken, when the last one is; wait for that if it is long already."""
@@ -290,7 +292,7 @@ class Recorder:
             except FILE_ERRORS as error:
                 if segment is not None and segment is not self._segment:
                     self._abandon(segment)
-                self._fail(0, error)
+                self._fail(error)
             else:
                 if isinstance(recovered, tuple):
                     self._tell_recovered(*recovered)
@@ -307,7 +309,7 @@ class Recorder:
             return
         self._on_status("connected", "recovered", tried.told, None)
         if missing:
-            self._lost_rows += missing
+            self._losses.rows += missing
             why = (
                 f"{file.name}: {abs(missing):,} rows {'fewer' if missing > 0 else 'more'} than told"
             )
@@ -318,7 +320,7 @@ class Recorder:
         try:
             if self._journal is None:
                 if time.monotonic() < self._retry_s:
-                    self._lost_rows += count
+                    self._losses.add(count, batches[0].first_ns)
                     return
                 self._open_segment()
             assert self._journal is not None and self._segment is not None
@@ -327,17 +329,19 @@ class Recorder:
             self._journal.write(batch)
             self.commit_ms = (time.monotonic() - began_s) * 1e3
         except FILE_ERRORS as error:
-            self._fail(count, error)
+            self._losses.add(count, batches[0].first_ns)
+            self._fail(error)
             return
         self._digest.update(dict(batch.kinds))
         self._segment.committed_rows += count
         if self.state == "failed":
+            if lost := self._losses.end(batch.first_ns, self.trouble):
+                self._on_status("connected", "unrecorded", lost, self.unrecorded_rows)
             self.state, self.trouble = "recording", ""
             self._on_status("connected", "recording", "recording again", self.unrecorded_rows)
             self._recover()
 
-    def _fail(self, rows: int, error: Exception) -> None:
-        self._lost_rows += rows
+    def _fail(self, error: Exception) -> None:
         self._retry_s = time.monotonic() + RETRY_EVERY_S
         if self._journal is not None:
             self._journal.close()

@@ -51,7 +51,7 @@ LAYERS = [
     "past",
     "health metrics",
     "alerting",
-    "abandoned",
+    "abandoned losses",
     "hooks signals hub recorder upkeep recordings control follower seen",
     "merge user_hooks apart delivery",
     "slices",

@@ -69,6 +69,12 @@ SITUATIONS = (
         "test_durability.py",
     ),
     Situation(
+        "rows lost by the recorder, the row that tells of it with them",
+        "gaps, verify and recordings tell of the loss, with count and times",
+        "test_durability.py",
+        "goes_on_without",
+    ),
+    Situation(
         "memory or descriptors are short while segments are recovered; one is in use",
         "nothing is set aside; it is recovered later, the counts are true",
         "test_lacking.py",
