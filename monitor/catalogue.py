@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from monitor import segments
 from monitor.batches import KINDS
 from monitor.incidents import LOSSES, MISSING, RESTATED
 from monitor.segments import FILE_ERRORS, About, by_number, last_about, ord_span
@@ -83,7 +84,7 @@ def read(file: Path) -> Entry | None:
 def connect(file: Path) -> duckdb.DuckDBPyConnection:
     """Open a segment read-only: DuckDB wants all of a process to open a file in the same way."""
     try:
-        return duckdb.connect(str(file), read_only=True, config={"threads": "2"})
+        return segments.connect(file, {"threads": "2"}, read_only=True)
     except duckdb.Error as error:
         if HELD_BY_NOBODY not in str(error):
             raise
@@ -163,8 +164,8 @@ def _load(index: Path) -> dict[str, Any]:
         return {}
     if not isinstance(kept, dict) or kept.get("version") != VERSION:
         return {}
-    segments = kept.get("segments")
-    return segments if isinstance(segments, dict) else {}
+    found = kept.get("segments")
+    return found if isinstance(found, dict) else {}
 
 
 def _save(index: Path, kept: dict[str, Any]) -> None:

@@ -32,11 +32,11 @@ from monitor.health import Health
 from monitor.hooks import alerts
 from monitor.loop import steady
 from monitor.metrics import Metrics
+from monitor.names import new_id
 from monitor.pipeline import Graph, Sink
 from monitor.present import Present
 from monitor.publisher import CHUNK_EVERY_S, Publisher
 from monitor.recorder import Recorder
-from monitor.recordings import new_id
 from monitor.upkeep import Upkeep
 
 DRAIN_WAIT_MS = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -17,8 +16,9 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
+from monitor.names import is_readable, readable
 from monitor.segment_files import SegmentFile, owned, owned_batch
-from monitor.segments import OPEN_SUFFIX, About, line, superseded
+from monitor.segments import AS_IS, OPEN_SUFFIX, About, line, superseded
 from monitor.times import iso
 
 BATCH_ROWS = 50_000
@@ -161,7 +161,7 @@ class Recording:
         empty = SCHEMAS[kind].empty_table()
         rows = pa.concat_tables([empty, *(table.cast(SCHEMAS[kind]) for table in found)])
         # Of those of several files the last counts.
-        with duckdb.connect() as con:
+        with duckdb.connect(config=AS_IS) as con:
             query = f"SELECT max(ord) AS ord FROM rows GROUP BY {group}"
             of_keys = con.sql(query).to_arrow_table()
         return rows.filter(pc.is_in(rows["ord"], of_keys["ord"].combine_chunks()))
@@ -243,6 +243,8 @@ def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
 def find(folder: Path, name: str) -> tuple[str, Path]:
     """Return id and path of a recording, given by either; ValueError if there is none."""
     for path in (folder / name, Path(name)):
+        if not is_readable(path):
+            raise ValueError(f"expected a recording with a name in UTF-8, found {name!r}")
         if path.is_dir() and not any(path.glob("*.duckdb*")):
             raise ValueError(f"expected a recording, found no segment in {path}")
         if path.exists() and (path.is_dir() or path.suffix == ".duckdb"):
@@ -315,7 +317,7 @@ def paths_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     inside = (path for path in folder.iterdir() if path.is_dir())
-    return sorted(path for path in inside if any(path.glob("*.duckdb*")))
+    return readable(sorted(path for path in inside if any(path.glob("*.duckdb*"))))
 
 
 def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
@@ -396,10 +398,3 @@ def _ask_for_copy(held: lock.Held) -> Path | None:
         return Path(answer.json()["path"])
     except (*client.ERRORS, KeyError) as error:
         raise OSError(f"expected a copy of the open segment, found {line(error)}") from error
-
-
-def new_id(folder: Path, now_ns: int) -> str:
-    """Name a new recording by its start in UTC; one that exists already gets a number behind it."""
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 1_000_000_000))
-    names = (name if n == 1 else f"{name}-{n}" for n in range(1, 1000))
-    return next(candidate for candidate in names if not (folder / candidate).exists())

@@ -11,6 +11,7 @@ import duckdb
 
 from monitor import lock
 from monitor.batches import KINDS
+from monitor.names import is_readable
 from monitor.segments import (
     FILE_ERRORS,
     JOURNAL_SUFFIX,
@@ -21,6 +22,7 @@ from monitor.segments import (
     About,
     Segment,
     by_number,
+    connect,
     last_about,
     line,
     ord_span,
@@ -57,6 +59,9 @@ def recover_all(folder: Path) -> list[str]:
     told = []
     for recording in sorted(path for path in folder.iterdir() if path.is_dir()):
         if recording.is_symlink() or lock.is_written(recording):
+            continue
+        if not is_readable(recording):
+            told.append(f"expected names in UTF-8 in {folder}, found {recording.name!r}: left out")
             continue
         try:
             told += [told_of for file in _left_open(recording) if (told_of := recover(file))]
@@ -116,7 +121,7 @@ def recover_and_count(open_file: Path) -> Tried:
 
 def _rows_in(file: Path) -> int:
     counts = " UNION ALL ".join(f"SELECT count(*) AS n FROM {kind}" for kind in KINDS)
-    with duckdb.connect(str(file), read_only=True, config=WRITER) as con:
+    with connect(file, WRITER, read_only=True) as con:
         ((rows,),) = con.sql(f"SELECT sum(n)::BIGINT FROM ({counts})").fetchall()
     return int(rows)
 
@@ -137,7 +142,7 @@ def _recover(open_file: Path, file: Path, stack: ExitStack, notes: list[str]) ->
         about = last_about(con)
         con.close()
     if about is not None and about.state == "sealed":
-        with duckdb.connect(str(open_file), config=WRITER) as con:
+        with connect(open_file, WRITER) as con:
             con.execute("CHECKPOINT")
         publish(open_file, file)
         done = "was sealed, and has its name now"
@@ -203,14 +208,14 @@ def _connect(file: Path) -> duckdb.DuckDBPyConnection | str:
     try:
         return _opening(file)
     except duckdb.Error as error:
-        found = str(error).replace(str(file.parent), "")
+        found = str(error).replace(str(file.parent.absolute()), "")
         if not any(sign in found for sign in DAMAGE):
             raise
         return line(error)
 
 
 def _opening(file: Path) -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(str(file), config=NEVER)
+    con = connect(file, NEVER)
     try:
         con.execute("PRAGMA disable_checkpoint_on_shutdown")
         con.sql("SELECT count(*) FROM duckdb_tables()").fetchall()

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from monitor import __version__
 from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.names import is_readable
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX, JOURNAL_SUFFIX, LOG_SUFFIX = ".open", ".journal-", ".wal"
@@ -36,8 +37,19 @@ RECORDING_SCHEMA = pa.schema(
         ("digest", pa.string()),
     ]
 )
+# A file is opened as it is: nothing is fetched or loaded for what its name or a statement asks for.
+AS_IS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 # What a file that cannot be written or read raises, and a lack of memory meanwhile.
 FILE_ERRORS = (duckdb.Error, OSError, MemoryError)
+
+
+def connect(
+    file: Path, config: Mapping[str, Any], read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Open a database by its whole path: of `name:rest` DuckDB takes the name for an extension."""
+    if not is_readable(file):
+        raise OSError(f"expected a path in UTF-8, found {str(file)!r}")
+    return duckdb.connect(str(file.absolute()), read_only=read_only, config={**AS_IS, **config})
 
 
 class About(NamedTuple):
@@ -198,7 +210,7 @@ def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyCo
     is_new = not file.exists()
     con = None
     try:
-        con = duckdb.connect(str(file), config=config)
+        con = connect(file, config)
         con.execute("BEGIN")
         for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
             empty = schema.empty_table()

@@ -23,9 +23,11 @@ from monitor.batches import KINDS
 from monitor.catalogue import INDEX, entries
 from monitor.child import command_of
 from monitor.config import RetentionSettings
+from monitor.names import is_readable
 from monitor.segments import (
     FILE_ERRORS,
     WRITER,
+    connect,
     discard,
     expect_writable,
     last_about,
@@ -178,11 +180,12 @@ def _join(parts: list[Sealed]) -> None:
     expect_writable(target)
     made = target.with_name(target.name + COMPACTING_SUFFIX)
     wanted = dict.fromkeys(KINDS, (0, 0))
-    with duckdb.connect(str(made), config=WRITER) as con:
+    with connect(made, WRITER) as con:
         abouts = []
         for part in parts:
             con.execute(
-                f"ATTACH '{str(part.file).replace(chr(39), chr(39) * 2)}' AS part (READ_ONLY)"
+                f"ATTACH '{str(part.file.absolute()).replace(chr(39), chr(39) * 2)}' AS part"
+                " (READ_ONLY)"
             )
             for kind in (*KINDS, "recording"):
                 con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM part.{kind} LIMIT 0")
@@ -239,7 +242,8 @@ def removed(recording: Path) -> list[dict[str, Any]]:
 def _recordings(folder: Path) -> list[Path]:
     """Return the recordings that are in the folder itself: what a link leads to is not ours."""
     inside = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    return sorted(path for path in inside if any(path.glob("*.duckdb")))
+    known = filter(is_readable, inside)
+    return sorted(path for path in known if any(path.glob("*.duckdb")))
 
 
 def _name(file: Path) -> str:

@@ -81,6 +81,18 @@ SITUATIONS = (
         "recovered",
     ),
     Situation(
+        "a directory with a name that is not UTF-8 among the recordings",
+        "left out with one line",
+        "test_names.py",
+        "utf_8",
+    ),
+    Situation(
+        "a relative recordings folder with a colon (data:2, md:x)",
+        "a folder as any other; no extension is fetched",
+        "test_names.py",
+        "colon or extension",
+    ),
+    Situation(
         "one of two pages of a folder ends",
         "the collector stays until the last",
         "test_keeping.py",
