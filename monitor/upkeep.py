@@ -8,6 +8,7 @@ another file of the recording holds.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -39,12 +40,14 @@ from monitor.segments import (
 )
 
 DAY_NS = 86_400_000_000_000
-FIRST_S, EVERY_S = 10.0, 3600.0
+FIRST_S, EVERY_S, RETRY_S = 10.0, 3600.0, 60.0
 # A clock that jumps by more than this is held to be wrong, before a machine to have been off.
 HOLE_NS = 60 * DAY_NS
 COMPACTING_SUFFIX = ".compacting"
 REMOVED = "removed.json"
 NICENESS = 10
+
+log = logging.getLogger(__name__)
 
 
 class Sealed(NamedTuple):
@@ -67,6 +70,8 @@ class Upkeep:
         self._folder, self._settings = folder, settings
         self._due_s = time.monotonic() + FIRST_S
         self._process: subprocess.Popen[bytes] | None = None
+        # Whether it could not be started when last tried.
+        self._is_held_up = False
 
     def tick(self) -> None:
         """Start the process when it is due and the last one is done."""
@@ -77,8 +82,18 @@ class Upkeep:
             gb = self._settings.total_gb
             job = [str(self._folder), time.time_ns(), self._settings.days, gb and int(gb * 1e9)]
             command = command_of("upkeep", json.dumps(job))
-            # Standard output is the collector's own.
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+            try:
+                # Standard output is the collector's own.
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=sys.stderr
+                )
+            except OSError as error:
+                self._due_s = time.monotonic() + RETRY_S
+                if not self._is_held_up:
+                    log.warning("upkeep: expected to start a process, found %s", line(error))
+                self._is_held_up = True
+            else:
+                self._is_held_up = False
 
     def close(self) -> None:
         if self._process is not None:

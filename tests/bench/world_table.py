@@ -93,6 +93,12 @@ SITUATIONS = (
         "colon or extension",
     ),
     Situation(
+        "the upkeep's process cannot be started",
+        "one line; tried again a minute later",
+        "test_upkeep.py",
+        "cannot_be_started",
+    ),
+    Situation(
         "one of two pages of a folder ends",
         "the collector stays until the last",
         "test_keeping.py",
