@@ -107,6 +107,8 @@ class Recorder:
         LockedError if another recorder works on the recording.
         """
         self._open_segment()
+        # A thread that is there need not be started when the machine may have none left.
+        self._submit(lambda: None)
         self._thread.start()
 
     def __call__(self, batch: Batch) -> None:

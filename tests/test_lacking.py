@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import duckdb
 import pytest
 from conftest import until
 from disk import Disk
+from rows import ignore
 from test_durability import feed, last, lines, recorded, told
 
 from monitor import recordings, recovery
+from monitor.recorder import Recorder
 
 # Recovers a folder with few descriptors, or with so many bytes of address space beyond what it has.
 LACKING = """
@@ -74,6 +77,15 @@ def test_a_segment_that_cannot_be_recovered_at_once_is_recovered_later(tmp_path:
     ords = recorded(disk.folder)
     assert ords == sorted(set(ords))
     assert len(ords) == end["fed"] - end["unrecorded"]
+
+
+def test_a_recorder_has_its_threads_from_the_start(tmp_path: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    sink = Recorder(tmp_path / "x", ["test:X"], ignore)
+    sink.start()
+    started = {thread.name for thread in threading.enumerate()} - before
+    sink.close()
+    assert started == {"recorder", "settler_0"}
 
 
 def reader(file: Path) -> duckdb.DuckDBPyConnection | None:
