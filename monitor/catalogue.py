@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import duckdb
 
+from monitor import segments
 from monitor.batches import KINDS
-from monitor.incidents import LOSSES, RESTATED
+from monitor.incidents import LOSSES, MISSING, RESTATED
 from monitor.segments import FILE_ERRORS, About, by_number, last_about, ord_span
 
 INDEX = "index.json"
-VERSION = 3
+VERSION = 4
 # What DuckDB says of a file that it cannot lock, though no process has.
 HELD_BY_NOBODY = "Conflicting lock is held in PID 0."
 
@@ -33,6 +34,7 @@ class Entry(NamedTuple):
 
     about: About
     rows: dict[str, int]
+    # Status rows that tell of something missing: see `MISSING`.
     gaps: int
     # Gaps, and what else counts as lost: see `LOSSES`.
     losses: int
@@ -82,7 +84,7 @@ def read(file: Path) -> Entry | None:
 def connect(file: Path) -> duckdb.DuckDBPyConnection:
     """Open a segment read-only: DuckDB wants all of a process to open a file in the same way."""
     try:
-        return duckdb.connect(str(file), read_only=True, config={"threads": "2"})
+        return segments.connect(file, {"threads": "2"}, read_only=True)
     except duckdb.Error as error:
         if HELD_BY_NOBODY not in str(error):
             raise
@@ -102,7 +104,7 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
     lasts = [int(last) for _, _, _, last in told if last is not None]
     names = ", ".join(f"'{kind}'" for kind in sorted(LOSSES))
     ((gaps, losses),) = con.sql(
-        "SELECT count(*) FILTER (kind = 'gap'),"
+        f"SELECT count(*) FILTER (kind IN {MISSING}),"
         f" count(*) FILTER (kind IN ({names}) AND flags & {RESTATED} = 0) FROM status"
     ).fetchall()
     venues = con.sql("SELECT DISTINCT venue FROM quote WHERE venue IS NOT NULL ORDER BY 1")
@@ -162,8 +164,8 @@ def _load(index: Path) -> dict[str, Any]:
         return {}
     if not isinstance(kept, dict) or kept.get("version") != VERSION:
         return {}
-    segments = kept.get("segments")
-    return segments if isinstance(segments, dict) else {}
+    found = kept.get("segments")
+    return found if isinstance(found, dict) else {}
 
 
 def _save(index: Path, kept: dict[str, Any]) -> None:

@@ -181,7 +181,7 @@ def ingest(
     import zlib
 
     from monitor import ingest as captured
-    from monitor.recorder import new_id
+    from monitor.names import new_id
 
     name = recording or new_id(folder, time.time_ns())
     cli_support.expect_new_recording(folder, name)

@@ -32,10 +32,11 @@ from monitor.health import Health
 from monitor.hooks import alerts
 from monitor.loop import steady
 from monitor.metrics import Metrics
+from monitor.names import new_id
 from monitor.pipeline import Graph, Sink
 from monitor.present import Present
 from monitor.publisher import CHUNK_EVERY_S, Publisher
-from monitor.recorder import Recorder, new_id
+from monitor.recorder import Recorder
 from monitor.upkeep import Upkeep
 
 DRAIN_WAIT_MS = 200
@@ -196,7 +197,7 @@ class Collector:
             "simulated": simulated(self._options.endpoints),
             "recording": self.recording,
             "rows": self.rows,
-            "free_mb": self._recorder.free_mb if self._recorder else None,
+            "free_mb": self._recorder.space.free_mb if self._recorder else None,
             "trouble": self._trouble(),
             "rules": self.alerting.described(),
             "hooks": self._hook_settings(),
@@ -278,7 +279,7 @@ class Collector:
             return ""
         if recorder.state == "failed":
             return f"NOT RECORDING: {recorder.trouble} ({recorder.unrecorded_rows:,} rows lost)"
-        if recorder.is_space_low:
+        if recorder.space.is_low:
             return "DISK SPACE IS LOW"
         if recorder.unrecorded_rows:
             return f"{recorder.unrecorded_rows:,} ROWS WERE NOT RECORDED"

@@ -35,7 +35,10 @@ SUMMED = ("kraken", "kraken-v1")
 # Venues that count their trades up by one, though no other numbers: no row says so.
 COUNTED_TRADES = ("kraken",)
 SEEN_LOSSES = ("gap", "checksum", "crossed", "mismatch", "undecodable")
-TOLD = (*SEEN_LOSSES, "duplicate", "late", "resync", "disconnected", "half_open", "overflow")
+TOLD = (
+    *(*SEEN_LOSSES, "duplicate", "late", "resync", "disconnected", "half_open", "overflow"),
+    "unrecorded",
+)
 AWAY, STALE = ("polling", "failed", "stopped"), ("stale",)
 UNVERIFIABLE = "unverifiable"
 _BITS = 44

@@ -27,6 +27,8 @@ ANSWER_NS = 30_000_000_000
 
 # What counts as a loss, everywhere: messages that are lost or wrong; a book is rebuilt after them.
 LOSSES = frozenset(("gap", "checksum", "crossed", "mismatch"))
+# What is missing from a recording, be it the venue or this program that lost it.
+MISSING = ("gap", "overflow", "unrecorded")
 # Rows with these flags say again what an earlier one said.
 RESTATED = DUPLICATE | SYNTHETIC
 # The line is down, or nothing comes on it.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from monitor.batches import BACKFILL, DUPLICATE, FIRST_ORIGIN, LAST, REST, SNAPSHOT
+from monitor.incidents import MISSING
 
 NAMES = (
     *("origins", "authoritative", "spread_bps", "best_quote"),
@@ -22,7 +23,6 @@ _TRADED = (
 )
 # Stream and REST may tell a trade's time with other digits.
 _SAME_NS = 1_000_000_000
-_LOSSES = ("gap", "overflow", "unrecorded")
 _NO_END = 2**64 - 1
 
 
@@ -155,7 +155,7 @@ def _had_before() -> str:
 
 
 def _gaps() -> str:
-    kinds = ", ".join(f"'{kind}'" for kind in _LOSSES)
+    kinds = ", ".join(f"'{kind}'" for kind in MISSING)
     return f"""
         SELECT recording, ord, ts_recv, venue, symbol, scope, channel, kind, expected, got,
             count, detail

@@ -7,7 +7,6 @@ and seals it, which takes longer than rows should wait.
 from __future__ import annotations
 
 import logging
-import shutil
 import threading
 import time
 from collections import deque
@@ -15,13 +14,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitor import lock
 from monitor._rust_feed import Digest
+from monitor.abandoned import Abandoned
 from monitor.batches import Batch, concat
 from monitor.config import RecorderSettings
-from monitor.recovery import recover
+from monitor.losses import Losses
+from monitor.recovery import Tried
 from monitor.segments import (
     FILE_ERRORS,
     About,
@@ -33,6 +34,7 @@ from monitor.segments import (
     seal,
     settle,
 )
+from monitor.space import Space
 
 QUEUE_BYTES = 256 << 20
 # A journal so long is taken when nothing else is being settled; at most so long it becomes.
@@ -50,14 +52,6 @@ log = logging.getLogger(__name__)
 OnStatus = Callable[[str, str, str, int | None], None]
 
 
-class _Job(NamedTuple):
-    """What the second thread does for a segment; `tell` of its result, if anything."""
-
-    done: Future[Any]
-    segment: Segment | None
-    tell: bool
-
-
 class Recorder:
     """Writes what flows by; never blocks or fails the flow, and counts what it could not write."""
 
@@ -73,17 +67,15 @@ class Recorder:
         self.state = "recording"
         # Why nothing is recorded.
         self.trouble = ""
-        self.is_space_low = False
-        # What the disk had when last looked at.
-        self.free_mb: int | None = None
         # How long the last transaction took.
         self.commit_ms = 0.0
         # Rows that could not be written, and the segments that failed with them.
-        self._lost_rows = 0
-        self._abandoned: list[Path] = []
+        self._losses = Losses()
+        self._abandoned = Abandoned()
         self._sources = sources
         self._on_status = on_status
         self._settings = settings or RecorderSettings()
+        self.space = Space(self._settings.reserve_mb)
         self._started = time.time_ns()
         self._digest = Digest()
         self._lock = threading.Condition()
@@ -97,15 +89,16 @@ class Recorder:
         # When copies were asked for, the oldest first.
         self._copies: deque[tuple[float, Path]] = deque()
         self._segment: Segment | None = None
-        # The files that are being written, and how many rows they have.
+        # The files that are being written.
         self._files: list[Identity] = []
-        self._open_rows = 0
         self._writer: lock.Writer | None = None
         self._journal: Journal | None = None
         self._journal_number = 0
         self._settler = ThreadPoolExecutor(1, "settler")
-        self._jobs: deque[_Job] = deque()
+        # What the second thread does, each for a segment or to recover one.
+        self._jobs: deque[tuple[Future[Any], Segment | None]] = deque()
         self._opened_s = self._retry_s = 0.0
+        self._opened_ns = self._started
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
@@ -114,6 +107,8 @@ class Recorder:
         LockedError if another recorder works on the recording.
         """
         self._open_segment()
+        # A thread that is there need not be started when the machine may have none left.
+        self._submit(lambda: None)
         self._thread.start()
 
     def __call__(self, batch: Batch) -> None:
@@ -129,7 +124,7 @@ class Recorder:
     @property
     def unrecorded_rows(self) -> int:
         """How many rows came and were not recorded."""
-        return self._lost_rows + self._refused_rows
+        return self._losses.rows + self._refused_rows
 
     @property
     def lag_ms(self) -> float:
@@ -188,12 +183,13 @@ class Recorder:
                 snapshots, self._snapshots = self._snapshots, deque()
             self._look_at_jobs()
             if queued:
-                self._write(concat(batch for _, batch in queued))
+                self._write([batch for _, batch in queued])
             if closing or time.monotonic() - self._looked_s >= LOOK_EVERY_S:
                 self._looked_s = time.monotonic()
                 self._tell_refused(refused_rows)
                 self._go_on(self._look_at_files)
                 self._look_at_space()
+                self._recover(closing)
             for path, wanted in snapshots:
                 self._copy(path, wanted)
             if closing:
@@ -212,7 +208,7 @@ class Recorder:
     def _end(self) -> None:
         self._seal()
         while self._jobs:
-            self._jobs[-1].done.exception()
+            self._jobs[-1][0].exception()
             self._look_at_jobs()
         self._settler.shutdown()
         if self._writer is not None:
@@ -224,8 +220,10 @@ class Recorder:
             for file in self._files:
                 file.check()
         except OSError:
-            self._lost_rows += self._open_rows
-            self._files, self._open_rows = [], 0
+            if self._segment is not None:
+                self._losses.add(self._segment.committed_rows, self._opened_ns)
+                self._segment.committed_rows = 0
+            self._files = []
             raise
         while self._copies and time.monotonic() - self._copies[0][0] > COPY_S:
             self._copies.popleft()[1].unlink(missing_ok=True)
@@ -258,22 +256,21 @@ class Recorder:
             raise
         self._segment, self._journal_number = segment, 0
         self._files = [Identity.of(segment.open_file), Identity.of(self._journal.file)]
-        self._open_rows = 0
         self.segment_number = number + 1
-        self._opened_s = time.monotonic()
+        self._opened_s, self._opened_ns = time.monotonic(), time.time_ns()
 
     def _go_on(self, step: Callable[[], None]) -> None:
         try:
             step()
         except FILE_ERRORS as error:
-            self._fail(Batch({}), error)
+            self._fail(error)
 
     def _settle(self, journal: Journal) -> None:
         """Have the journal taken, when the last one is; wait for that if it is long already."""
         if self._jobs:
             if journal.size_bytes() < MOST_JOURNAL_BYTES:
                 return
-            self._jobs[-1].done.exception()
+            self._jobs[-1][0].exception()
         self._go_on(self._turn)
 
     def _turn(self) -> None:
@@ -286,55 +283,74 @@ class Recorder:
         self._files = [Identity.of(segment.open_file), Identity.of(self._journal.file)]
         self._submit(partial(settle, segment, full), segment)
 
-    def _submit(
-        self, job: Callable[[], Any], segment: Segment | None = None, tell: bool = False
-    ) -> None:
-        self._jobs.append(_Job(self._settler.submit(job), segment, tell))
+    def _submit(self, job: Callable[[], Any], segment: Segment | None = None) -> None:
+        self._jobs.append((self._settler.submit(job), segment))
 
     def _look_at_jobs(self) -> None:
-        while self._jobs and self._jobs[0].done.done():
-            job = self._jobs.popleft()
+        while self._jobs and self._jobs[0][0].done():
+            done, segment = self._jobs.popleft()
             try:
-                told = job.done.result()
+                recovered = done.result()
             except FILE_ERRORS as error:
-                if job.segment is not None and job.segment is not self._segment:
-                    self._abandon(job.segment)
-                self._fail(Batch({}), error)
+                if segment is not None and segment is not self._segment:
+                    self._abandon(segment)
+                self._fail(error)
             else:
-                if job.tell:
-                    self._on_status("connected", "recovered", told, None)
+                if isinstance(recovered, tuple):
+                    self._tell_recovered(*recovered)
 
-    def _write(self, batch: Batch) -> None:
+    def _recover(self, at_end: bool = False) -> None:
+        """Have what was given up recovered, where that is due and rows can be written."""
+        if self.state == "recording":
+            for recovery in self._abandoned.due(at_end):
+                self._submit(recovery)
+
+    def _tell_recovered(self, file: Path, tried: Tried) -> None:
+        missing = self._abandoned.done(file, tried)
+        if missing is None:
+            return
+        self._on_status("connected", "recovered", tried.told, None)
+        if missing:
+            self._losses.rows += missing
+            why = (
+                f"{file.name}: {abs(missing):,} rows {'fewer' if missing > 0 else 'more'} than told"
+            )
+            self._on_status("connected", "unrecorded", why, self.unrecorded_rows)
+
+    def _write(self, batches: list[Batch]) -> None:
+        count = sum(batch.row_count for batch in batches)
         try:
             if self._journal is None:
                 if time.monotonic() < self._retry_s:
-                    self._lost_rows += batch.row_count
+                    self._losses.add(count, batches[0].first_ns)
                     return
                 self._open_segment()
-            assert self._journal is not None
+            assert self._journal is not None and self._segment is not None
+            batch = concat(batches)
             began_s = time.monotonic()
             self._journal.write(batch)
             self.commit_ms = (time.monotonic() - began_s) * 1e3
         except FILE_ERRORS as error:
-            self._fail(batch, error)
+            self._losses.add(count, batches[0].first_ns)
+            self._fail(error)
             return
         self._digest.update(dict(batch.kinds))
-        self._open_rows += batch.row_count
+        self._segment.committed_rows += count
         if self.state == "failed":
+            if lost := self._losses.end(batch.first_ns, self.trouble):
+                self._on_status("connected", "unrecorded", lost, self.unrecorded_rows)
             self.state, self.trouble = "recording", ""
             self._on_status("connected", "recording", "recording again", self.unrecorded_rows)
-            while self._abandoned:
-                self._submit(partial(recover, self._abandoned.pop()), tell=True)
+            self._recover()
 
-    def _fail(self, batch: Batch, error: Exception) -> None:
-        self._lost_rows += batch.row_count
+    def _fail(self, error: Exception) -> None:
         self._retry_s = time.monotonic() + RETRY_EVERY_S
         if self._journal is not None:
             self._journal.close()
         if self._segment is not None:
             self._abandon(self._segment)
         self._segment = self._journal = None
-        self._files, self._open_rows = [], 0
+        self._files = []
         if self.state != "failed":
             self.state, self.trouble = "failed", line(error)
             self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
@@ -342,8 +358,7 @@ class Recorder:
     def _abandon(self, segment: Segment) -> None:
         """Have it closed by the thread that uses it; recovery waits until rows are written."""
         self._submit(segment.abandon)
-        if segment.open_file.exists() and segment.open_file not in self._abandoned:
-            self._abandoned.append(segment.open_file)
+        self._abandoned.add(segment)
 
     def _tell_refused(self, rows: int) -> None:
         if rows != self._told_rows:
@@ -352,17 +367,8 @@ class Recorder:
             self._on_status("connected", "unrecorded", why, self.unrecorded_rows)
 
     def _look_at_space(self) -> None:
-        try:
-            free = shutil.disk_usage(self.folder).free >> 20
-        except OSError:
-            return
-        self.free_mb = free
-        was, self.is_space_low = self.is_space_low, free < self._settings.reserve_mb
-        if self.is_space_low and not was:
-            why = f"expected {self._settings.reserve_mb} MB free in reserve, found {free} MB"
-            self._on_status("connected", "low_space", why, None)
-        elif was and not self.is_space_low:
-            self._on_status("connected", "space_again", f"{free} MB are free again", None)
+        if change := self.space.look(self.folder):
+            self._on_status("connected", *change, None)
 
     def _seal(self) -> None:
         segment, journal = self._segment, self._journal
@@ -370,7 +376,7 @@ class Recorder:
             return
         self._submit(partial(seal, segment, journal, time.time_ns(), self.digest), segment)
         self._segment = self._journal = None
-        self._files, self._open_rows = [], 0
+        self._files = []
 
     def _copy(self, path: Path, wanted: Future[Path]) -> None:
         if self._journal is not None and self._journal.has_ords:
@@ -388,10 +394,3 @@ def _copy(segment: Segment, path: Path, wanted: Future[Path]) -> None:
         wanted.set_result(path)
     except FILE_ERRORS as error:
         wanted.set_exception(error)
-
-
-def new_id(folder: Path, now_ns: int) -> str:
-    """Name a new recording by its start in UTC; one that exists already gets a number behind it."""
-    name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 1_000_000_000))
-    names = (name if n == 1 else f"{name}-{n}" for n in range(1, 1000))
-    return next(candidate for candidate in names if not (folder / candidate).exists())

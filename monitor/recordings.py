@@ -16,8 +16,9 @@ from monitor import client, lock, past, streams
 from monitor.batches import KINDS, SCHEMAS, Batch
 from monitor.catalogue import Entry
 from monitor.incidents import REFUSALS
+from monitor.names import is_readable, readable
 from monitor.segment_files import SegmentFile, owned, owned_batch
-from monitor.segments import OPEN_SUFFIX, About, line, superseded
+from monitor.segments import AS_IS, OPEN_SUFFIX, About, line, superseded
 from monitor.times import iso
 
 BATCH_ROWS = 50_000
@@ -160,7 +161,7 @@ class Recording:
         empty = SCHEMAS[kind].empty_table()
         rows = pa.concat_tables([empty, *(table.cast(SCHEMAS[kind]) for table in found)])
         # Of those of several files the last counts.
-        with duckdb.connect() as con:
+        with duckdb.connect(config=AS_IS) as con:
             query = f"SELECT max(ord) AS ord FROM rows GROUP BY {group}"
             of_keys = con.sql(query).to_arrow_table()
         return rows.filter(pc.is_in(rows["ord"], of_keys["ord"].combine_chunks()))
@@ -242,6 +243,8 @@ def _overlap(entry: Entry, from_ns: int | None, to_ns: int | None) -> bool:
 def find(folder: Path, name: str) -> tuple[str, Path]:
     """Return id and path of a recording, given by either; ValueError if there is none."""
     for path in (folder / name, Path(name)):
+        if not is_readable(path):
+            raise ValueError(f"expected a recording with a name in UTF-8, found {name!r}")
         if path.is_dir() and not any(path.glob("*.duckdb*")):
             raise ValueError(f"expected a recording, found no segment in {path}")
         if path.exists() and (path.is_dir() or path.suffix == ".duckdb"):
@@ -314,7 +317,7 @@ def paths_of(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     inside = (path for path in folder.iterdir() if path.is_dir())
-    return sorted(path for path in inside if any(path.glob("*.duckdb*")))
+    return readable(sorted(path for path in inside if any(path.glob("*.duckdb*"))))
 
 
 def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:

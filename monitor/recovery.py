@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
 from monitor import lock
+from monitor.batches import KINDS
+from monitor.names import is_readable
 from monitor.segments import (
     FILE_ERRORS,
     JOURNAL_SUFFIX,
@@ -19,6 +22,7 @@ from monitor.segments import (
     About,
     Segment,
     by_number,
+    connect,
     last_about,
     line,
     ord_span,
@@ -31,6 +35,19 @@ DAMAGED_SUFFIX = ".damaged"
 HEADER_BYTES = 3 * 4096
 # How closely the place of a wrong byte in a log is looked for.
 LOG_STEP = 4096
+# How DuckDB names a wrong byte, a missing end or a foreign file. Any other error, such as a lack of
+# memory, of descriptors or of space, may be gone at the next try.
+DAMAGE = (
+    *("Corrupt", "Could not read enough bytes", "not a valid DuckDB database file"),
+    *("Serialization Error", "Trying to read a database file with version number"),
+)
+
+
+class Tried(NamedTuple):
+    """What came of a recovery: for people, and how many rows there are; None if it must wait."""
+
+    told: str
+    rows: int | None
 
 
 def recover_all(folder: Path) -> list[str]:
@@ -41,20 +58,29 @@ def recover_all(folder: Path) -> list[str]:
     """
     told = []
     for recording in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if not (recording.is_symlink() or lock.is_written(recording)):
-            told += [line for file in _left_open(recording) if (line := recover(file))]
+        if recording.is_symlink() or lock.is_written(recording):
+            continue
+        if not is_readable(recording):
+            told.append(f"expected names in UTF-8 in {folder}, found {recording.name!r}: left out")
+            continue
+        try:
+            told += [told_of for file in _left_open(recording) if (told_of := recover(file))]
+        except OSError as error:
+            told.append(f"{recording.name}: left as it is for now: {line(error)}")
     return told
 
 
 def _left_open(recording: Path) -> list[Path]:
     """Return the segments left open, those included of which only journals are left."""
-    for stale in recording.glob(".snapshot-*"):
-        stale.unlink(missing_ok=True)
+    names = [path.name for path in recording.iterdir()]
+    for name in names:
+        if name.startswith(".snapshot-"):
+            (recording / name).unlink(missing_ok=True)
     left = {
-        file.with_name(file.name.partition(mark)[0] + OPEN_SUFFIX)
+        recording / (name.partition(mark)[0] + OPEN_SUFFIX)
         for mark in (OPEN_SUFFIX, JOURNAL_SUFFIX)
-        for file in recording.glob(f"*.duckdb{mark}*")
-        if not file.name.endswith(DAMAGED_SUFFIX)
+        for name in names
+        if f".duckdb{mark}" in name and not name.endswith(DAMAGED_SUFFIX)
     }
     return sorted(left, key=by_number)
 
@@ -62,8 +88,9 @@ def _left_open(recording: Path) -> list[Path]:
 def recover(open_file: Path) -> str:
     """Seal a segment that was left open with the rows of its journals, marked `unclean`.
 
-    Of a log that cannot be read what comes before the damage is kept, and the log set aside; a file
-    that cannot be opened at all is set aside whole. Returns what was done, for people.
+    Of a damaged log what comes before the damage is kept, and the log set aside; a file that is
+    damaged otherwise is set aside whole. After any other error all stays as it is, to be recovered
+    later. Returns what was done, for people.
     """
     file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
     if file.exists() and not open_file.exists():
@@ -76,14 +103,35 @@ def recover(open_file: Path) -> str:
         with ExitStack() as stack:
             notes.append(_recover(open_file, file, stack, notes))
     except FILE_ERRORS as error:
-        notes.append(f"left as it is, for it cannot be written: {line(error)}")
+        notes.append(f"left as it is for now: {line(error)}")
     return f"{open_file.parent.name}/{open_file.name}: {'; '.join(notes)}"
 
 
+def recover_and_count(open_file: Path) -> Tried:
+    """Recover a segment, and count the rows of what it has become."""
+    told = recover(open_file)
+    file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
+    try:
+        if open_file.exists() or journals_of(file):
+            return Tried(told, None)
+        return Tried(told, _rows_in(file) if file.exists() else 0)
+    except FILE_ERRORS as error:
+        return Tried(f"{told}; not counted yet: {line(error)}", None)
+
+
+def _rows_in(file: Path) -> int:
+    counts = " UNION ALL ".join(f"SELECT count(*) AS n FROM {kind}" for kind in KINDS)
+    with connect(file, WRITER, read_only=True) as con:
+        ((rows,),) = con.sql(f"SELECT sum(n)::BIGINT FROM ({counts})").fetchall()
+    return int(rows)
+
+
 def journals_of(file: Path) -> list[Path]:
-    """Return the journals of a segment, the oldest first."""
-    found = file.parent.glob(f"{file.name}{JOURNAL_SUFFIX}*")
-    return sorted(one for one in found if one.name.rpartition(".")[2].startswith("journal-"))
+    """Return the journals of a segment, the oldest first; OSError if they cannot be listed."""
+    # Not by `glob`, which may take a folder that cannot be listed for an empty one.
+    own = f"{file.name}{JOURNAL_SUFFIX}"
+    found = [path for path in file.parent.iterdir() if path.name.startswith(own)]
+    return sorted(path for path in found if "." not in path.name.removeprefix(own))
 
 
 def _recover(open_file: Path, file: Path, stack: ExitStack, notes: list[str]) -> str:
@@ -94,7 +142,7 @@ def _recover(open_file: Path, file: Path, stack: ExitStack, notes: list[str]) ->
         about = last_about(con)
         con.close()
     if about is not None and about.state == "sealed":
-        with duckdb.connect(str(open_file), config=WRITER) as con:
+        with connect(open_file, WRITER) as con:
             con.execute("CHECKPOINT")
         publish(open_file, file)
         done = "was sealed, and has its name now"
@@ -134,9 +182,13 @@ def _opened(file: Path, stack: ExitStack, notes: list[str]) -> Iterator[duckdb.D
     log = file.with_name(file.name + LOG_SUFFIX)
     if isinstance(found, str) and log.exists():
         content = log.read_bytes()
-        _set_aside(log)
-        kept = _readable_part(file, log, content)
-        again = _connect(file)
+        aside = _set_aside(log)
+        try:
+            kept = _readable_part(file, log, content)
+            again = _connect(file)
+        except FILE_ERRORS:
+            aside.replace(log)
+            raise
         if not isinstance(again, str):
             notes.append(f"{kept:,} of {len(content):,} bytes of its log can be read")
             found = again
@@ -152,21 +204,18 @@ def _opened(file: Path, stack: ExitStack, notes: list[str]) -> Iterator[duckdb.D
 
 
 def _connect(file: Path) -> duckdb.DuckDBPyConnection | str:
-    """Return a connection, or why there is none; raises if the file is whole, but not writable."""
+    """Return a connection, or what is damaged; raises if it cannot be opened for another reason."""
     try:
-        return _opening(file, read_only=False)
-    except FILE_ERRORS as error:
-        found = error
-    # A log that ends in a checkpoint is not read without writing: so this comes second.
-    try:
-        _opening(file, read_only=True).close()
-    except FILE_ERRORS:
-        return line(found)
-    raise found
+        return _opening(file)
+    except duckdb.Error as error:
+        found = str(error).replace(str(file.parent.absolute()), "")
+        if not any(sign in found for sign in DAMAGE):
+            raise
+        return line(error)
 
 
-def _opening(file: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
-    con = duckdb.connect(str(file), read_only=read_only, config=NEVER)
+def _opening(file: Path) -> duckdb.DuckDBPyConnection:
+    con = connect(file, NEVER)
     try:
         con.execute("PRAGMA disable_checkpoint_on_shutdown")
         con.sql("SELECT count(*) FROM duckdb_tables()").fetchall()
@@ -195,5 +244,5 @@ def _readable_part(file: Path, log: Path, content: bytes) -> int:
     return good
 
 
-def _set_aside(file: Path) -> None:
-    file.rename(file.with_name(file.name + DAMAGED_SUFFIX))
+def _set_aside(file: Path) -> Path:
+    return file.rename(file.with_name(file.name + DAMAGED_SUFFIX))

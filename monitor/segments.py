@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from monitor import __version__
 from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.names import is_readable
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX, JOURNAL_SUFFIX, LOG_SUFFIX = ".open", ".journal-", ".wal"
@@ -36,8 +37,19 @@ RECORDING_SCHEMA = pa.schema(
         ("digest", pa.string()),
     ]
 )
-# What a file that cannot be written or read raises.
-FILE_ERRORS = (duckdb.Error, OSError)
+# A file is opened as it is: nothing is fetched or loaded for what its name or a statement asks for.
+AS_IS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+# What a file that cannot be written or read raises, and a lack of memory meanwhile.
+FILE_ERRORS = (duckdb.Error, OSError, MemoryError)
+
+
+def connect(
+    file: Path, config: Mapping[str, Any], read_only: bool = False
+) -> duckdb.DuckDBPyConnection:
+    """Open a database by its whole path: of `name:rest` DuckDB takes the name for an extension."""
+    if not is_readable(file):
+        raise OSError(f"expected a path in UTF-8, found {str(file)!r}")
+    return duckdb.connect(str(file.absolute()), read_only=read_only, config={**AS_IS, **config})
 
 
 class About(NamedTuple):
@@ -58,6 +70,8 @@ class Segment:
         self.file = file
         self._about = about
         self.open_file = file.with_name(file.name + OPEN_SUFFIX)
+        # How many rows were committed for it, to its journals too.
+        self.committed_rows = 0
         self._con = _open(self.open_file, about, WRITER)
 
     def write(self, batch: Batch) -> None:
@@ -72,7 +86,7 @@ class Segment:
         try:
             _write(self._con, _rows(journal))
             self._con.execute("CHECKPOINT")
-        except duckdb.Error:
+        except FILE_ERRORS:
             self.abandon()
             raise
 
@@ -110,7 +124,7 @@ class Segment:
             # Who finds it sealed knows that it has the journal's rows too.
             _write(self._con, {**rows, "recording": last})
             self._con.execute("CHECKPOINT")
-        except duckdb.Error:
+        except FILE_ERRORS:
             self.abandon()
             raise
         self._con.close()
@@ -118,7 +132,7 @@ class Segment:
 
     def abandon(self) -> None:
         """Close what cannot be written any more."""
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             self._con.close()
 
 
@@ -148,7 +162,7 @@ class Journal:
 
     def close(self) -> None:
         """Close it; its rows stay."""
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             self.con.close()
 
     def remove(self) -> None:
@@ -196,7 +210,7 @@ def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyCo
     is_new = not file.exists()
     con = None
     try:
-        con = duckdb.connect(str(file), config=config)
+        con = connect(file, config)
         con.execute("BEGIN")
         for kind, schema in {**SCHEMAS, "recording": RECORDING_SCHEMA}.items():
             empty = schema.empty_table()
@@ -208,7 +222,7 @@ def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyCo
         sync(file.parent)
     except FILE_ERRORS:
         if con is not None:
-            with suppress(duckdb.Error):
+            with suppress(duckdb.Error, MemoryError):
                 con.close()
         if is_new:
             remove(file)
@@ -224,9 +238,9 @@ def _write(con: duckdb.DuckDBPyConnection, kinds: Mapping[str, Any]) -> None:
             con.execute(f"INSERT INTO {kind} FROM rows")
             del rows
         con.execute("COMMIT")
-    except duckdb.Error:
+    except FILE_ERRORS:
         # After some errors there is nothing left to roll back; what went wrong first is told.
-        with suppress(duckdb.Error):
+        with suppress(duckdb.Error, MemoryError):
             con.execute("ROLLBACK")
         raise
 

@@ -8,6 +8,7 @@ another file of the recording holds.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -23,9 +24,11 @@ from monitor.batches import KINDS
 from monitor.catalogue import INDEX, entries
 from monitor.child import command_of
 from monitor.config import RetentionSettings
+from monitor.names import is_readable
 from monitor.segments import (
     FILE_ERRORS,
     WRITER,
+    connect,
     discard,
     expect_writable,
     last_about,
@@ -37,12 +40,14 @@ from monitor.segments import (
 )
 
 DAY_NS = 86_400_000_000_000
-FIRST_S, EVERY_S = 10.0, 3600.0
+FIRST_S, EVERY_S, RETRY_S = 10.0, 3600.0, 60.0
 # A clock that jumps by more than this is held to be wrong, before a machine to have been off.
 HOLE_NS = 60 * DAY_NS
 COMPACTING_SUFFIX = ".compacting"
 REMOVED = "removed.json"
 NICENESS = 10
+
+log = logging.getLogger(__name__)
 
 
 class Sealed(NamedTuple):
@@ -65,6 +70,8 @@ class Upkeep:
         self._folder, self._settings = folder, settings
         self._due_s = time.monotonic() + FIRST_S
         self._process: subprocess.Popen[bytes] | None = None
+        # Whether it could not be started when last tried.
+        self._is_held_up = False
 
     def tick(self) -> None:
         """Start the process when it is due and the last one is done."""
@@ -75,8 +82,18 @@ class Upkeep:
             gb = self._settings.total_gb
             job = [str(self._folder), time.time_ns(), self._settings.days, gb and int(gb * 1e9)]
             command = command_of("upkeep", json.dumps(job))
-            # Standard output is the collector's own.
-            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)
+            try:
+                # Standard output is the collector's own.
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=sys.stderr
+                )
+            except OSError as error:
+                self._due_s = time.monotonic() + RETRY_S
+                if not self._is_held_up:
+                    log.warning("upkeep: expected to start a process, found %s", line(error))
+                self._is_held_up = True
+            else:
+                self._is_held_up = False
 
     def close(self) -> None:
         if self._process is not None:
@@ -178,11 +195,12 @@ def _join(parts: list[Sealed]) -> None:
     expect_writable(target)
     made = target.with_name(target.name + COMPACTING_SUFFIX)
     wanted = dict.fromkeys(KINDS, (0, 0))
-    with duckdb.connect(str(made), config=WRITER) as con:
+    with connect(made, WRITER) as con:
         abouts = []
         for part in parts:
             con.execute(
-                f"ATTACH '{str(part.file).replace(chr(39), chr(39) * 2)}' AS part (READ_ONLY)"
+                f"ATTACH '{str(part.file.absolute()).replace(chr(39), chr(39) * 2)}' AS part"
+                " (READ_ONLY)"
             )
             for kind in (*KINDS, "recording"):
                 con.execute(f"CREATE TABLE IF NOT EXISTS {kind} AS FROM part.{kind} LIMIT 0")
@@ -239,7 +257,8 @@ def removed(recording: Path) -> list[dict[str, Any]]:
 def _recordings(folder: Path) -> list[Path]:
     """Return the recordings that are in the folder itself: what a link leads to is not ours."""
     inside = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
-    return sorted(path for path in inside if any(path.glob("*.duckdb")))
+    known = filter(is_readable, inside)
+    return sorted(path for path in known if any(path.glob("*.duckdb")))
 
 
 def _name(file: Path) -> str:

@@ -157,7 +157,7 @@ def test_an_ingest_that_could_not_write_every_row_leaves_no_recording(tmp_path: 
     with pytest.raises(OSError, match="found 1 that"), whole(recorder) as emit:
         recorder.start()
         emit(batch_of([("quote", row("quote", 0, 5))]))
-        recorder._lost_rows += 1
+        recorder._losses.rows += 1
     assert list(tmp_path.iterdir()) == []
 
 

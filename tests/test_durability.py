@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 from itertools import pairwise
 from pathlib import Path
@@ -260,7 +261,16 @@ def test_a_collector_goes_on_without_its_disk_and_says_so(disk: Disk, monitor: A
     assert described["state"] == "unclean"
     query = "SELECT kind, count FROM status WHERE scope = 'recorder' ORDER BY ord"
     rows = json.loads(monitor("sql", query, "--format", "json").stdout)
-    assert [row["kind"] for row in rows] == ["recording", "recovered"]
-    assert rows[0]["count"] == unrecorded > 0
+    assert [row["kind"] for row in rows] == ["unrecorded", "recording", "recovered"]
+    assert rows[0]["count"] == rows[1]["count"] == unrecorded > 0
+    # Whoever looks for what is missing finds it, with the reason.
+    assert described["gaps"] == 1
+    (gap,) = json.loads(monitor("sql", "FROM gaps", "--format", "json").stdout)
+    assert (gap["kind"], gap["count"]) == ("unrecorded", unrecorded)
+    assert re.fullmatch(r"rows from \S+ to \S+: .*No space left on device.*", gap["detail"])
+    verified = json.loads(monitor("verify", held.recording, "--json").stdout)
+    assert (verified["told"], verified["problems"]) == ({"unrecorded": 1}, [])
+    # The row that told of the failure is lost as well.
+    assert verified["missing"] == unrecorded
     replayed = monitor("replay", held.recording, "--speed", "max", "--digest")
     assert replayed.stdout.split()[-1] == digest

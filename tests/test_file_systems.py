@@ -107,9 +107,12 @@ def test_without_inodes_rows_are_counted_until_there_are_some(few_inodes: Path) 
         filler.unlink(missing_ok=True)
     until(lambda: one.recorder()["state"] == "recording", "recording again")
     code, err = one.end()
-    told, last = err.splitlines()
-    assert (code, told.split(":")[1]) == (1, " unrecorded")
-    assert "No space left on device" in told
+    told, again, last = err.splitlines()
+    assert code == 1
+    for line in (told, again):
+        assert line.split(":")[1] == " unrecorded"
+        assert "No space left on device" in line
+    assert "unrecorded: rows from " in again
     assert last.startswith("monitor: expected all rows recorded, found ")
 
 

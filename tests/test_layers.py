@@ -35,7 +35,8 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed attached child ending exact first_process lock loop passwords rules times turns",
+    "_rust_feed attached child ending exact first_process lock loop names",
+    "passwords rules space times turns",
     "text_rows",
     "batches client quote_assets sources",
     "config",
@@ -51,6 +52,7 @@ LAYERS = [
     "past",
     "health metrics",
     "alerting",
+    "abandoned losses",
     "hooks signals hub recorder upkeep recordings control follower seen",
     "merge user_hooks apart delivery",
     "slices",

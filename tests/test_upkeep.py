@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import reference_digest
+from conftest import until
 from rows import batch_of, row
 
 from monitor import recordings
 from monitor._rust_feed import Digest
 from monitor.batches import Batch
+from monitor.config import RetentionSettings
 from monitor.segments import About, Segment
-from monitor.upkeep import COMPACTING_SUFFIX, DAY_NS, REMOVED, compact, retain
+from monitor.upkeep import COMPACTING_SUFFIX, DAY_NS, REMOVED, Upkeep, compact, retain
 from monitor.verify import verify
 
 MONDAY = 20_000 * DAY_NS
@@ -152,3 +155,26 @@ def test_a_clock_that_jumps_by_years_removes_nothing(tmp_path: Path) -> None:
     made(tmp_path / "c", [now_ns + 40 * DAY_NS])
     deeds = list(retain(tmp_path, now_ns + 40 * DAY_NS, 30.0, None))
     assert deeds[1:] == ["b/000.duckdb: removed, too old"]
+
+
+def test_upkeep_that_cannot_be_started_is_reported_once_and_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tried at every tick; the tick that fails does so for want of a program to start.
+    for name in ("FIRST_S", "RETRY_S"):
+        monkeypatch.setattr(f"monitor.upkeep.{name}", 0.0)
+    batches = made(tmp_path / "x", [MONDAY, MONDAY + HOUR_NS])
+    upkeep = Upkeep(tmp_path, RetentionSettings())
+    with monkeypatch.context() as broken:
+        broken.setattr("sys.executable", str(tmp_path / "missing"))
+        upkeep.tick()
+        upkeep.tick()
+    (told,) = caplog.messages
+    assert told.startswith("upkeep: expected to start a process, found ")
+    assert "No such file or directory" in told
+    upkeep.tick()
+    until(lambda: len(list((tmp_path / "x").glob("*.duckdb"))) == 1, "one file of the day")
+    upkeep.close()
+    with recordings.open_recording(tmp_path, "x") as opened:
+        found = list(opened.batches())
+    assert reference_digest.digest(found) == reference_digest.digest(batches)

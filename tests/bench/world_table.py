@@ -69,6 +69,36 @@ SITUATIONS = (
         "test_durability.py",
     ),
     Situation(
+        "rows lost by the recorder, the row that tells of it with them",
+        "gaps, verify and recordings tell of the loss, with count and times",
+        "test_durability.py",
+        "goes_on_without",
+    ),
+    Situation(
+        "memory or descriptors are short while segments are recovered; one is in use",
+        "nothing is set aside; it is recovered later, the counts are true",
+        "test_lacking.py",
+        "recovered",
+    ),
+    Situation(
+        "a directory with a name that is not UTF-8 among the recordings",
+        "left out with one line",
+        "test_names.py",
+        "utf_8",
+    ),
+    Situation(
+        "a relative recordings folder with a colon (data:2, md:x)",
+        "a folder as any other; no extension is fetched",
+        "test_names.py",
+        "colon or extension",
+    ),
+    Situation(
+        "the upkeep's process cannot be started",
+        "one line; tried again a minute later",
+        "test_upkeep.py",
+        "cannot_be_started",
+    ),
+    Situation(
         "one of two pages of a folder ends",
         "the collector stays until the last",
         "test_keeping.py",

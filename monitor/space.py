@@ -1,0 +1,29 @@
+"""The space on the disk of a recording: whether the reserve is still free."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+class Space:
+    """What the disk had when last looked at; `free_mb` None before that."""
+
+    def __init__(self, reserve_mb: int) -> None:
+        self._reserve_mb = reserve_mb
+        self.free_mb: int | None = None
+        self.is_low = False
+
+    def look(self, folder: Path) -> tuple[str, str] | None:
+        """Return kind and detail of the status row that a change asks for, if there was one."""
+        try:
+            free = shutil.disk_usage(folder).free >> 20
+        except OSError:
+            return None
+        self.free_mb = free
+        was, self.is_low = self.is_low, free < self._reserve_mb
+        if self.is_low and not was:
+            return "low_space", f"expected {self._reserve_mb} MB free in reserve, found {free} MB"
+        if was and not self.is_low:
+            return "space_again", f"{free} MB are free again"
+        return None
