@@ -81,6 +81,11 @@ SITUATIONS = (
         "started_again",
     ),
     Situation(
+        "recordings folder or its lock deleted or moved under serve and its collector",
+        "the lock is made again or its loss told; no second collector; serve ends its own",
+        "test_lock_kept.py",
+    ),
+    Situation(
         "terminal closed, nohup", "all ends; all stays", "test_keeping.py", "terminal or nohup"
     ),
     Situation(
