@@ -202,6 +202,11 @@ SITUATIONS = (
         "the documented service runs and seals",
         "test_service.py",
     ),
+    Situation(
+        "standard output and error full, unread or closed; a terminal that is not read",
+        "recording, page and end go on; what is dropped is counted and told",
+        "test_output.py",
+    ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
     Situation(
         "no answer to any request for the instrument list",
