@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
-import tornado.httpserver
 import tornado.ioloop
 import tornado.netutil
 
-from monitor import control, ending, hooks, lock, recovery, sources, user_hooks
+from monitor import bounded, control, ending, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
 from monitor.alerting import Alerting
 from monitor.apart import Apart
@@ -353,7 +352,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
             print(line, file=sys.stderr)
         collector = Collector(options)
         (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
-        server = tornado.httpserver.HTTPServer(control.application(collector))
+        server = bounded.Server(control.application(collector))
         server.add_socket(sock)
         publisher = collector.publisher
         publisher.wake = functools.partial(loop.add_callback, publisher.pack)

@@ -35,7 +35,8 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed attached child ending exact first_process lock loop output passwords rules times turns",
+    "_rust_feed attached bounded child ending exact first_process lock loop output passwords",
+    "rules times turns",
     "text_rows",
     "batches client quote_assets sources",
     "config",

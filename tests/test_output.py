@@ -113,7 +113,10 @@ def test_a_page_answers_and_ends_though_nobody_reads_its_streams(tmp_path: Path)
 def test_a_terminal_that_is_not_read_holds_up_neither_rows_nor_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     ours, theirs = pty.openpty()
-    process = started(tmp_path, "record", "--simulated", stdin=theirs, stdout=theirs, stderr=theirs)
+    streams: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    # On one that can do no more than print there is no progress line.
+    environment = {**os.environ, "TERM": "xterm"}
+    process = started(tmp_path, "record", "--simulated", **streams, env=environment)
 
     def see() -> None:
         held = collector_of(folder)

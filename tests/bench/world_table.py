@@ -207,6 +207,11 @@ SITUATIONS = (
         "recording, page and end go on; what is dropped is counted and told",
         "test_output.py",
     ),
+    Situation(
+        "idle connections to both ports, more than descriptors; none left to accept with",
+        "closed and bounded; segments go on; one line of log and a pause",
+        "test_bounded.py",
+    ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
     Situation(
         "no answer to any request for the instrument list",
