@@ -212,6 +212,11 @@ SITUATIONS = (
         "closed and bounded; segments go on; one line of log and a pause",
         "test_bounded.py",
     ),
+    Situation(
+        "the page's certificate is renewed on disk, and half renewed",
+        "new handshakes get the new one; half of one is told and not used",
+        "test_renewal.py",
+    ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
     Situation(
         "no answer to any request for the instrument list",
