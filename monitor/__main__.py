@@ -6,13 +6,14 @@ import os
 import signal
 import sys
 
-from monitor import ending
+from monitor import ending, output
 
 
 def main() -> None:
     """Run a command; libraries, which load for most of a second, come after this."""
     try:
         ending.exit_on_signal()
+        output.prepare()
         if os.getpid() == 1:
             from monitor import first_process
 

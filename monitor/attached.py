@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 NAME = ".pages"
@@ -24,12 +24,33 @@ class AttachError(Exception):
 class Attachment:
     """One page process on a folder."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self._folder, self._descriptor = folder, descriptor
+
+    def begin(self) -> bool:
+        """Try to attach, alone if no other page is there."""
+        return _try_both(self._descriptor, self._folder)
 
     def share(self) -> None:
         """Let others attach to the folder too."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+
+    def keep(self) -> None:
+        """Be counted in the file that is there now, where the first was moved or deleted.
+
+        If a page starts or stops a collector there, the next time.
+        """
+        with suppress(FileNotFoundError, NotADirectoryError):
+            if os.path.samestat(os.fstat(self._descriptor), (self._folder / NAME).stat()):
+                return
+        with suppress(OSError):
+            descriptor = _open(self._folder)
+            if _try(descriptor, fcntl.LOCK_SH):
+                descriptor, self._descriptor = self._descriptor, descriptor
+            os.close(descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def detach(self) -> bool:
         """Count no more; tell whether no page is left. If so, nobody attaches until it is closed.
@@ -48,21 +69,21 @@ def attach(folder: Path, wait_s: float) -> Iterator[Attachment]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _open(folder)
+        attachment = Attachment(folder, _open(folder))
     except OSError as error:
         raise AttachError(f"expected to write to {folder}, found: {error.strerror}") from None
     deadline_s = time.monotonic() + wait_s
     try:
-        while not _try_both(descriptor, folder):
+        while not attachment.begin():
             if time.monotonic() > deadline_s:
                 raise AttachError(
                     f"expected to share {folder} with its pages within {wait_s:g} s, found one that"
                     " still starts or stops the collector"
                 )
             time.sleep(POLL_S)
-        yield Attachment(descriptor)
+        yield attachment
     finally:
-        os.close(descriptor)
+        attachment.close()
 
 
 def attach_for_good(folder: Path) -> None:

@@ -11,7 +11,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from monitor import ending
+from monitor import ending, output
 
 FAILURE, USAGE = 1, 2
 
@@ -22,6 +22,7 @@ def main() -> NoReturn:
     A command that only a signal ends exits with 0 then.
     """
     ending.exit_on_signal()
+    output.prepare()
     sys.unraisablehook = _end_again
     try:
         code = _run()
@@ -48,8 +49,7 @@ def _run() -> int:
             code: object = app(standalone_mode=False)
         except SystemExit as done:
             code = done.code
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         # Without a command the help says it all.

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from monitor import cli_support
+from monitor import cli_support, output
 from monitor.bench import bench
 from monitor.cli_password import password
 from monitor.cli_recordings import (
@@ -68,6 +68,7 @@ def serve(
     arguments += ["--config", str(config)] if config else []
     for item in endpoint or []:
         arguments += ["--endpoint", item]
+    output.prepare_stdout()
     try:
         server.serve(folder, exposure, arguments)
     except server.ServeError as error:
@@ -110,9 +111,9 @@ def record(
                 digest = collector.run(options, show)
             except collector.UnrecordedError as error:
                 # Of what was recorded all the same.
-                print(error.digest, flush=True)
+                output.print_last(error.digest)
                 raise
-    print(digest, flush=True)
+    output.print_last(digest)
 
 
 @app.command()

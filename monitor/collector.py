@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pyarrow.compute as pc
-import tornado.httpserver
 import tornado.ioloop
 import tornado.netutil
 
-from monitor import control, ending, hooks, lock, recovery, sources, user_hooks
+from monitor import bounded, control, ending, hooks, lock, recovery, sources, user_hooks
 from monitor._rust_feed import Digest
 from monitor.alerting import Alerting
 from monitor.apart import Apart
@@ -42,7 +41,7 @@ from monitor.upkeep import Upkeep
 DRAIN_WAIT_MS = 200
 # Long enough to make batches of what comes together, short enough not to be seen.
 DRAIN_LINGER_MS = 45
-TICK_MS = 100
+TICK_MS, LOCK_MS = 100, 500
 DRAIN_REST_S = 2.0
 HOOKS_REST_S = 1.0
 # Status rows that a person who watches the terminal wants to read.
@@ -333,6 +332,11 @@ class Terminal:
                 )
 
 
+def _keep(held: lock.Lock) -> None:
+    if told := held.keep():
+        log.warning("%s", told)
+
+
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
     """Collect until told to end or `seconds` have passed; return the digest of the recording.
 
@@ -349,7 +353,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
             print(line, file=sys.stderr)
         collector = Collector(options)
         (sock,) = tornado.netutil.bind_sockets(0, "127.0.0.1")
-        server = tornado.httpserver.HTTPServer(control.application(collector))
+        server = bounded.Server(control.application(collector))
         server.add_socket(sock)
         publisher = collector.publisher
         publisher.wake = functools.partial(loop.add_callback, publisher.pack)
@@ -367,6 +371,7 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         periodic = [
             tornado.ioloop.PeriodicCallback(collector.tick, TICK_MS),
             tornado.ioloop.PeriodicCallback(publisher.pack, CHUNK_EVERY_S * 1000),
+            tornado.ioloop.PeriodicCallback(lambda: _keep(held), LOCK_MS),
         ]
         if on_progress is not None:
             show = on_progress
@@ -377,4 +382,8 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         for callback in periodic:
             callback.stop()
         server.stop()
-        return collector.close()
+        try:
+            return collector.close()
+        finally:
+            # It was told to end: nobody is to start another in its place.
+            held.clear()

@@ -41,6 +41,7 @@ class Keeper:
         self._closing = threading.Event()
         self._child: subprocess.Popen[bytes] | None = None
         self._stopping: lock.Held | None = None
+        self._orphan: subprocess.Popen[bytes] | None = None
         self._deadline_s = 0.0
         self._failures, self._started_s = 0, 0.0
         self._thread: threading.Thread | None = None
@@ -70,21 +71,31 @@ class Keeper:
         self._deadline_s = time.monotonic() + STOP_S
         if self._thread:
             self._thread.join(STOP_S)
-        held = lock.holder(self._folder) if self._attachment.detach() else None
-        if held is not None and held.started_by == STARTED_BY:
+        held, child = lock.holder(self._folder), self._child
+        is_last = self._attachment.detach()
+        if is_last and held is not None and held.started_by == STARTED_BY:
             self._stopping = held
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGTERM)
+        if child and child.poll() is None and (held.pid != child.pid if held else is_last):
+            # One that nobody finds: its lock, or the whole folder, is gone or another's.
+            self._orphan = child
+            child.terminate()
         return self._deadline_s
 
     def wait(self) -> None:
         """Wait for the end of a collector that was told to end."""
-        held = self._stopping
-        while held and lock.holder(self._folder) == held:
+        while pids := self._not_ended():
             if time.monotonic() > self._deadline_s:
-                _log(f"the collector (PID {held.pid}) was told to end, and has not ended yet")
+                _log(f"the collector (PID {pids[0]}) was told to end, and has not ended yet")
                 return
             time.sleep(POLL_S)
+
+    def _not_ended(self) -> list[int]:
+        """Return the collectors that were told to end and have not."""
+        held, orphan = self._stopping, self._orphan
+        pids = [held.pid] if held and lock.holder(self._folder) == held else []
+        return pids + ([orphan.pid] if orphan and orphan.poll() is None else [])
 
     def _start(self) -> lock.Held | None:
         """Start a collector and wait until it is ready; None if it ended instead."""
@@ -128,6 +139,7 @@ class Keeper:
             if self._child:
                 # Not to leave a zombie.
                 self._child.poll()
+            self._attachment.keep()
             found = lock.holder(self._folder)
             if found is not None:
                 held = found

@@ -16,7 +16,6 @@ from bokeh.server.tornado import BokehTornado
 from panel.io.application import build_applications
 from panel.io.resources import DIST_DIR
 from panel.io.server import INDEX_HTML, get_static_routes
-from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -26,6 +25,7 @@ from tornado.httputil import (
 )
 from tornado.ioloop import IOLoop
 
+from monitor import bounded
 from monitor.exposure import Exposure
 from monitor.gate import COOKIE
 
@@ -73,7 +73,7 @@ def make(
     return BaseServer(IOLoop.current(), application, http)
 
 
-class _Server(HTTPServer):
+class _Server(bounded.Server):
     """Takes what a proxy says of the client from the headers that the proxy itself sets."""
 
     def start_request(

@@ -36,29 +36,69 @@ class Lock:
     `died` held it before and ended without clearing it; None if the last one ended in order.
     """
 
-    def __init__(self, descriptor: int, died: Held | None) -> None:
-        self._descriptor, self.died = descriptor, died
+    def __init__(self, folder: Path, descriptor: int) -> None:
+        self.died = _read(folder / NAME)
+        self._folder, self._descriptor = folder, descriptor
+        self._held: Held | None = None
+        self._trouble = ""
 
     def tell(self, held: Held) -> None:
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, json.dumps(held._asdict()).encode(), 0)
+        self._held = held
+        _write(self._descriptor, held)
+
+    def keep(self) -> str:
+        """Make the file again if it was deleted or moved; return what is to be told of it, once."""
+        file = self._folder / NAME
+        if _is_at(self._descriptor, file):
+            return ""
+        before, self._trouble = self._trouble, ""
+        try:
+            self._move(file)
+        except OSError as error:
+            found = _read(file) if isinstance(error, BlockingIOError) else None
+            why = f"that of PID {found.pid}" if found else error.strerror
+            self._trouble = f"expected the lock {file} where it was made, found {why}: no page or"
+            self._trouble += " command finds this collector"
+            return self._trouble if self._trouble != before else ""
+        return f"the lock {file} was moved or deleted, and is made again"
+
+    def clear(self) -> None:
+        """Give it up in order."""
+        # A disk may have become read-only meanwhile: then it looks as if the collector had died.
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def _move(self, file: Path) -> None:
+        """Hold the file that is at the old place; BlockingIOError if another process does."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(file, MADE, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if self._held:
+                _write(descriptor, self._held)
+        except OSError:
+            os.close(descriptor)
+            raise
+        # Nobody died where the file is now.
+        self.clear()
+        self.close()
+        self._descriptor = descriptor
 
 
 @contextmanager
 def hold(folder: Path) -> Iterator[Lock]:
     """Hold the lock of `folder`; LockedError names the process that has it."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / NAME, MADE, 0o600)
+    held = Lock(folder, _acquired(folder))
     try:
-        _acquire(descriptor, folder)
-        died = _read(folder / NAME)
-        os.ftruncate(descriptor, 0)
-        yield Lock(descriptor, died)
-        # A disk may have become read-only meanwhile: then it looks as if the collector had died.
-        with suppress(OSError):
-            os.ftruncate(descriptor, 0)
+        held.clear()
+        yield held
+        held.clear()
     finally:
-        os.close(descriptor)
+        held.close()
 
 
 def holder(folder: Path) -> Held | None:
@@ -124,6 +164,33 @@ def _without_locks(folder: Path, error: OSError) -> LockedError:
         f"expected a file system with locks (flock) at {folder}, found {error.strerror}:"
         " record to a local disk"
     )
+
+
+def _acquired(folder: Path) -> int:
+    """Open the lock's file and take the lock of the one that is there."""
+    while True:
+        descriptor = os.open(folder / NAME, MADE, 0o600)
+        try:
+            _acquire(descriptor, folder)
+            if _is_at(descriptor, folder / NAME):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # It was deleted meanwhile: others see the next one.
+        os.close(descriptor)
+
+
+def _is_at(descriptor: int, file: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), file.stat())
+    except OSError:
+        return False
+
+
+def _write(descriptor: int, held: Held) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(held._asdict()).encode(), 0)
 
 
 def _acquire(descriptor: int, folder: Path) -> None:

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tornado.httpserver import HTTPServer
+from tornado.ioloop import PeriodicCallback
 from tornado.netutil import bind_sockets
 
 from monitor import ending
@@ -23,6 +25,10 @@ from monitor.gate import HEADERS, Gate, guard
 from monitor.keeper import Keeper, KeeperError, kept
 from monitor.login import Desk, routes
 from monitor.users import Users
+
+RENEW_EVERY_MS = 60_000
+
+log = logging.getLogger(__name__)
 
 
 class ServeError(Exception):
@@ -52,6 +58,35 @@ def _tls(exposure: Exposure) -> ssl.SSLContext | None:
     except OSError as error:
         raise ServeError(f"expected a certificate and its key in PEM, found: {error}") from None
     return context
+
+
+class Renewal:
+    """Has new connections use a certificate that was renewed on disk."""
+
+    def __init__(self, exposure: Exposure, http: HTTPServer) -> None:
+        self._exposure, self._http = exposure, http
+        self._seen = self._written()
+
+    def look(self) -> None:
+        """Load the files again if they are others; what cannot be used is told, and not used."""
+        if (written := self._written()) == self._seen:
+            return
+        self._seen = written
+        try:
+            self._http.ssl_options = _tls(self._exposure)
+        except ServeError as error:
+            log.warning("the certificate is not renewed: %s", error)
+        else:
+            log.warning("the certificate was renewed")
+
+    def _written(self) -> list[tuple[int, int]]:
+        """Return what tells a version of the files from another."""
+        found = []
+        for file in self._exposure.certificate or ():
+            with contextlib.suppress(OSError):
+                about = file.stat()
+                found.append((about.st_ino, about.st_mtime_ns))
+        return found
 
 
 @contextlib.contextmanager
@@ -103,6 +138,8 @@ def _serve_page(
         loop.asyncio_loop.set_exception_handler(_tell)
         ending.on_signal(lambda: loop.add_callback_from_signal(loop.stop))
         server.start()
+        if tls is not None:
+            PeriodicCallback(Renewal(exposure, server._http).look, RENEW_EVERY_MS).start()
         for finding in shared.findings:
             if not finding.is_well:
                 print(f"monitor: {finding.name}: {finding.text}", file=sys.stderr, flush=True)

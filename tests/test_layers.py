@@ -35,7 +35,7 @@ HOMES = {
 }
 # Each may import only what stands before it.
 LAYERS = [
-    "_rust_feed attached child ending exact first_process lock loop names",
+    "_rust_feed attached bounded child ending exact first_process lock loop names output",
     "passwords rules space times turns",
     "text_rows",
     "batches client quote_assets sources",

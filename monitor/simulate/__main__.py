@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from monitor import output
 from monitor.simulate.listings import VENUES
 from monitor.simulate.simulator import RATE, SEED, run
 
@@ -103,4 +104,5 @@ def _number(text: str) -> float:
 
 
 if __name__ == "__main__":
+    output.prepare()
     typer.run(simulate)

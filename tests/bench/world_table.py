@@ -111,6 +111,11 @@ SITUATIONS = (
         "started_again",
     ),
     Situation(
+        "recordings folder or its lock deleted or moved under serve and its collector",
+        "the lock is made again or its loss told; no second collector; serve ends its own",
+        "test_lock_kept.py",
+    ),
+    Situation(
         "terminal closed, nohup", "all ends; all stays", "test_keeping.py", "terminal or nohup"
     ),
     Situation(
@@ -226,6 +231,21 @@ SITUATIONS = (
         "unprivileged user, read-only system, no HOME, no TZ",
         "the documented service runs and seals",
         "test_service.py",
+    ),
+    Situation(
+        "standard output and error full, unread or closed; a terminal that is not read",
+        "recording, page and end go on; what is dropped is counted and told",
+        "test_output.py",
+    ),
+    Situation(
+        "idle connections to both ports, more than descriptors; none left to accept with",
+        "closed and bounded; segments go on; one line of log and a pause",
+        "test_bounded.py",
+    ),
+    Situation(
+        "the page's certificate is renewed on disk, and half renewed",
+        "new handshakes get the new one; half of one is told and not used",
+        "test_renewal.py",
     ),
     Situation("tail with patterns and channels", "the rows of SOURCE", "test_tail.py"),
     Situation(

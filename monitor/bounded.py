@@ -1,0 +1,145 @@
+"""An HTTP server that idle connections cannot exhaust: they are bounded, closed, and make way."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, cast
+
+from tornado.http1connection import HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    HTTPConnection,
+    HTTPHeaders,
+    HTTPMessageDelegate,
+    RequestStartLine,
+    ResponseStartLine,
+)
+from tornado.ioloop import IOLoop
+from tornado.iostream import IOStream
+from tornado.netutil import add_accept_handler
+
+# From a connection's begin, or its last answer, to the end of the next request's head; and of the
+# body behind it.
+IDLE_S, BODY_S = 30.0, 30.0
+# A share of the descriptors that the process may have: files and venues need the rest.
+SHARE, FEWEST, MOST = 3, 8, 1024
+PAUSE_S, TELL_EVERY_S = 1.0, 60.0
+
+log = logging.getLogger(__name__)
+
+
+class Server(HTTPServer):
+    """When there are too many connections, the one that has been idle for longest makes way.
+
+    One that becomes a WebSocket counts no more.
+    """
+
+    def initialize(self, *arguments: Any, **options: Any) -> None:
+        options |= {"idle_connection_timeout": IDLE_S, "body_timeout": BODY_S}
+        super().initialize(*arguments, **options)
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        allowed = MOST * SHARE if soft == resource.RLIM_INFINITY else soft
+        self._most = max(FEWEST, min(MOST, allowed // SHARE))
+        # Those that wait for a request, the one that has waited longest first.
+        self._idle: dict[IOStream, None] = {}
+        self._told_s = -TELL_EVERY_S
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        for sock in sockets:
+            self._sockets[sock.fileno()] = sock
+            self._accept(_Listening(sock, self._pause))
+
+    def _accept(self, listening: _Listening) -> None:
+        remove = add_accept_handler(listening, self._handle_connection)  # type: ignore[arg-type]
+        self._handlers[listening.fileno()] = remove
+
+    def _pause(self, listening: _Listening, error: OSError) -> None:
+        """Take no connection for a moment: the loop would ask for the same one at once."""
+        loop, number = IOLoop.current(), listening.fileno()
+        self._handlers[number]()
+        # For `stop`, which would remove it once more.
+        self._handlers[number] = lambda: None
+        loop.call_later(PAUSE_S, self._resume, listening)
+        if time.monotonic() - self._told_s >= TELL_EVERY_S:
+            self._told_s = time.monotonic()
+            log.warning("expected to take a connection, found: %s", error.strerror)
+
+    def _resume(self, listening: _Listening) -> None:
+        if not self._stopped:
+            self._accept(listening)
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if sum(not one.stream.closed() for one in self._connections) >= self._most:
+            if not self._idle:
+                stream.close()
+                return
+            longest = next(iter(self._idle))
+            del self._idle[longest]
+            longest.close()
+        self._idle[stream] = None
+        super().handle_stream(stream, address)
+
+    def start_request(
+        self, server_conn: object, request_conn: HTTPConnection
+    ) -> HTTPMessageDelegate:
+        stream = cast(HTTP1ServerConnection, server_conn).stream
+        # Behind those that have waited for longer.
+        self._idle.pop(stream, None)
+        if not stream.closed():
+            self._idle[stream] = None
+        delegate = super().start_request(server_conn, request_conn)
+        return _Noticing(delegate, lambda: self._idle.pop(stream, None))
+
+    def on_close(self, server_conn: object) -> None:
+        self._idle.pop(cast(HTTP1ServerConnection, server_conn).stream, None)
+        super().on_close(server_conn)
+
+
+class _Listening:
+    """A listening socket whose errors Tornado's loop does not see."""
+
+    def __init__(
+        self, sock: socket.socket, on_error: Callable[[_Listening, OSError], None]
+    ) -> None:
+        self._socket, self._on_error = sock, on_error
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        try:
+            return self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            raise
+        except OSError as error:
+            self._on_error(self, error)
+            raise BlockingIOError from error
+
+
+class _Noticing(HTTPMessageDelegate):
+    """Tells when the head of a request has come."""
+
+    def __init__(self, delegate: HTTPMessageDelegate, on_head: Callable[[], object]) -> None:
+        self._delegate, self._on_head = delegate, on_head
+
+    def headers_received(
+        self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders
+    ) -> Awaitable[None] | None:
+        self._on_head()
+        return self._delegate.headers_received(start_line, headers)
+
+    def data_received(self, chunk: bytes) -> Awaitable[None] | None:
+        return self._delegate.data_received(chunk)
+
+    def finish(self) -> None:
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        self._delegate.on_connection_close()
