@@ -13,11 +13,12 @@ def main() -> None:
     """Run a command; libraries, which load for most of a second, come after this."""
     try:
         ending.exit_on_signal()
-        output.prepare()
         if os.getpid() == 1:
             from monitor import first_process
 
             first_process.stand_by()
+        # It starts a thread, which a fork would lose.
+        output.prepare()
         from monitor import cli
     except KeyboardInterrupt:
         sys.exit(ending.code(signal.SIGINT))
