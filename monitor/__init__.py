@@ -15,7 +15,7 @@ def __getattr__(name: str) -> Any:
 
         return version("monitor")
     if name == "open":
-        from monitor import api
+        from monitor.recordings import notebook
 
-        return api.open
+        return notebook.open
     raise AttributeError(f"module 'monitor' has no attribute {name!r}")

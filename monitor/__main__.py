@@ -6,23 +6,23 @@ import os
 import signal
 import sys
 
-from monitor import ending, output
+from monitor.processes import end_signals, standard_streams
 
 
 def main() -> None:
     """Run a command; libraries, which load for most of a second, come after this."""
     try:
-        ending.exit_on_signal()
+        end_signals.exit_on_signal()
         if os.getpid() == 1:
-            from monitor import first_process
+            from monitor.processes import first_process
 
             first_process.stand_by()
         # It starts a thread, which a fork would lose.
-        output.prepare()
-        from monitor import cli
+        standard_streams.prepare()
+        from monitor.cli import entry
     except KeyboardInterrupt:
-        sys.exit(ending.code(signal.SIGINT))
-    cli.main()
+        sys.exit(end_signals.code(signal.SIGINT))
+    entry.main()
 
 
 if __name__ == "__main__":

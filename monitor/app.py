@@ -1,44 +1,10 @@
 """What `panel serve monitor/app.py` runs for each viewer."""
 
-from __future__ import annotations
-
-import holoviews as hv
 import panel as pn
-from panel.io.resources import LOCAL_DIST
-
-from monitor import plain_serve, role
-from monitor.page import Page
-from monitor.shared_state import shared
-from monitor.views import style
-
-
-def build() -> None:
-    """Make the page of the viewer that is being served."""
-    document = pn.state.curdoc
-    if not role.is_judged() and plain_serve.prepare(document, shared()):
-        return
-    pn.extension(raw_css=[style.look().css])
-    if "bokeh" not in hv.Store.loaded_backends():
-        hv.extension("bokeh")
-    # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
-    hv.renderer("bokeh").webgl = False
-    # The page has a banner of its own for a lost server.
-    document.config.notify_connection_status = False
-    # Style sheets come from this server, whichever way the page was asked for.
-    document.template_variables["dist_url"] = LOCAL_DIST
-    # A layout that fills the screen says so itself; what it stands in must not grow with it.
-    pn.config.respect_explicit_sizing = True
-    shared().documents.add(document)
-    # Bokeh would go through all models anew after each that is made.
-    with document.models.freeze():
-        page = Page(shared())
-        page.view.servable(title="monitor")
-    page.start()
-
 
 if pn.state.served:
-    # Panel runs this file as a module of the one viewer's, which is emptied when that viewer is
-    # gone. What all viewers share has to outlive it.
-    from monitor import app  # noqa: PLW0406
+    # Panel runs this file as a module of one viewer and empties it when that viewer has gone.
+    # What all viewers share is kept by the imported modules.
+    from monitor.page import viewer_document
 
-    app.build()
+    viewer_document.build()

@@ -26,13 +26,14 @@ import pyarrow as pa
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from monitor import collector, lock  # noqa: E402
 from monitor._rust_feed import Feed  # noqa: E402
-from monitor.batches import Batch  # noqa: E402
-from monitor.config import Endpoint, Settings, VenueSettings  # noqa: E402
-from monitor.feeds.feeds import Way  # noqa: E402
-from monitor.simulate.past import TICK_NS, Talk  # noqa: E402
-from monitor.sources import Source, parse  # noqa: E402
+from monitor.collector import collector_process  # noqa: E402
+from monitor.feeds.all_feeds import Way  # noqa: E402
+from monitor.processes import locks  # noqa: E402
+from monitor.rows.batches import Batch  # noqa: E402
+from monitor.rows.sources import Source, parse  # noqa: E402
+from monitor.settings.configuration import Endpoint, Settings, VenueSettings  # noqa: E402
+from monitor.simulate.market.past_rows import TICK_NS, Talk  # noqa: E402
 
 SOURCES = ("binance:BTC-USDT", "kraken:BTC-USD", "coinbase:BTC-USD")
 # An hour at so many messages a second in all is 15,000 quotes or more of each source.
@@ -157,7 +158,7 @@ def aged(
             assert process.stdout is not None
             found = process.stdout.readline().strip()
             assert found == READY, f"expected an aged collector, found {found!r}"
-            assert lock.holder(folder) is not None
+            assert locks.holder(folder) is not None
             yield process
         finally:
             process.terminate()
@@ -172,10 +173,10 @@ def main() -> None:
     parser.add_argument("sources", nargs="*", metavar="SOURCE", default=SOURCES)
     given = parser.parse_intermixed_args()
     Aged.past_s, Aged.rate = given.past, given.rate
-    collector.Feeds = Aged  # type: ignore[assignment, misc]
+    collector_process.Feeds = Aged  # type: ignore[assignment, misc]
     sources = [parse(source) for source in given.sources or SOURCES]
-    collector.run(
-        collector.Options(
+    collector_process.run(
+        collector_process.Options(
             folder=given.folder,
             sources=sources,
             # Nobody listens there: it says that the market is a simulated one.

@@ -16,8 +16,8 @@ import pyarrow as pa
 from conftest import DEADLINE_S
 
 from monitor._rust_feed import Feed, Session
-from monitor.feeds.clock import ReceiveClock
-from monitor.feeds.key import Key
+from monitor.feeds.api_key import Key
+from monitor.feeds.receive_clock import ReceiveClock
 from monitor.feeds.rest import Rest
 from monitor.feeds.supervisor import Policy, Supervisor
 

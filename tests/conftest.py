@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 
-from monitor import lock
+from monitor.processes import locks
 
 # No assertion is timed: a machine may be busy with other things.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -101,8 +101,8 @@ def until(probe: Callable[[], T | None], what: str, deadline_s: float = DEADLINE
     raise AssertionError(f"expected {what} within {deadline_s:g} s, found none")
 
 
-def collector_of(folder: Path) -> lock.Held:
-    return until(lambda: lock.holder(folder), f"a collector on {folder}")
+def collector_of(folder: Path) -> locks.Held:
+    return until(lambda: locks.holder(folder), f"a collector on {folder}")
 
 
 def simulator_urls(process: subprocess.Popen[str]) -> str:

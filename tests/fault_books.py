@@ -9,7 +9,7 @@ from typing import NamedTuple
 import fault_rules
 from faulty import DATA, Recorded, Row, canonical
 
-from monitor.batches import INVALID, MAYBE_BAD_BOOK
+from monitor.rows.batches import INVALID, MAYBE_BAD_BOOK
 
 NS_PER_S = 1e9
 

@@ -15,7 +15,7 @@ from fault_rules import LINE_FAULTS, Key
 from faulty import DATA, INSTRUMENTS, POLLED, VENUES, Recorded, Row, Run, canonical, collecting
 from recorded_books import Equality, compare
 
-from monitor.batches import BACKFILL, INVALID
+from monitor.rows.batches import BACKFILL, INVALID
 from monitor.simulate.simulator import SEED
 
 NS_PER_S = 1e9

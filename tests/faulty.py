@@ -24,11 +24,12 @@ import pyarrow as pa
 from fault_rules import NUMBERED_BOOKS, UNPROVABLE_BOOKS
 from recorded_books import Observation
 
-from monitor import lock, recordings
-from monitor.batches import INVALID, MAYBE_BAD_BOOK, Batch
-from monitor.follower import Follower
+from monitor import recordings
+from monitor.collector.follower import Follower
+from monitor.processes import locks
+from monitor.rows.batches import INVALID, MAYBE_BAD_BOOK, Batch
 from monitor.simulate import Simulator
-from monitor.simulate.listings import listings
+from monitor.simulate.market.listings import listings
 from monitor.simulate.simulator import SEED
 
 VENUES = (
@@ -113,7 +114,7 @@ class Run:
         self._questions = 0
         self._command = self._arguments(channels, settings, ports or (simulator.port,) * 2, path)
         self._command += flags
-        self._follower = Follower(lambda: lock.holder(folder), self._take)
+        self._follower = Follower(lambda: locks.holder(folder), self._take)
 
     def __enter__(self) -> Run:
         self._process = subprocess.Popen(
@@ -178,7 +179,7 @@ class Run:
 
     def control(self, action: str, *sources: str, mode: str | None = None) -> None:
         """Have the running collector start, stop, add or remove, as the page does."""
-        held = lock.holder(self.folder)
+        held = locks.holder(self.folder)
         assert held is not None
         how = {} if mode is None else {"mode": mode}
         wanted = {"action": action, "sources": [{"source": source, **how} for source in sources]}

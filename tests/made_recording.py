@@ -8,8 +8,8 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from monitor.batches import KEYFRAME, KINDS, LAST, SCHEMAS, SNAPSHOT, Batch
-from monitor.recorder import Recorder
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import KEYFRAME, KINDS, LAST, SCHEMAS, SNAPSHOT, Batch
 
 S = 1_000_000_000
 # Some moment on a whole second.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from monitor.batches import DUPLICATE, KEYFRAME, LAST
+from monitor.rows.batches import DUPLICATE, KEYFRAME, LAST
 
 Sides = tuple[dict[float, float], dict[float, float]]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.batches import KINDS, SCHEMAS, Batch
+from monitor.rows.batches import KINDS, SCHEMAS, Batch
 
 
 def digest(batches: Iterable[Batch]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from monitor.batches import KINDS, SCHEMAS, Batch
-from monitor.recorder import Recorder
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import KINDS, SCHEMAS, Batch
 
 MS = 1_000_000
 

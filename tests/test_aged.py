@@ -8,11 +8,11 @@ from pathlib import Path
 from aged import RATE, SOURCES, aged
 from conftest import until
 
-from monitor import lock
-from monitor.follower import Follower
-from monitor.hub import Hub
-from monitor.views.plot import ROLLOVER_ROWS
-from monitor.views.thinning import FEW
+from monitor.collector.follower import Follower
+from monitor.hub.hub import Hub
+from monitor.page.views.plot import ROLLOVER_ROWS
+from monitor.page.views.thinning import FEW
+from monitor.processes import locks
 
 S = 1_000_000_000
 
@@ -21,7 +21,7 @@ def test_a_follower_of_an_aged_collector_has_the_rings_of_an_old_one(tmp_path: P
     hub, past_s = Hub(), 2_400.0
     began_ns = time.time_ns()
     with aged(tmp_path, past_s=past_s, no_record=True) as process:
-        held = lock.holder(tmp_path)
+        held = locks.holder(tmp_path)
         assert held is not None and held.pid == process.pid
         follower = Follower(lambda: held, hub)
         follower.start()

@@ -17,12 +17,12 @@ from rows import batch_of, row
 from test_collector import statuses
 from test_delivery import Receiver, receiver  # noqa: F401
 
-from monitor.alerting import Alerting
-from monitor.alerts import MOST_ACTIVE, Alerts, Mute
-from monitor.batches import Batch
-from monitor.config import rules_of
-from monitor.hooks.alerts import Hook
-from monitor.lock import Held
+from monitor.alerting.operator_actions import Alerting
+from monitor.hooks.builtin.alerts import Hook
+from monitor.processes.locks import Held
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import rules_of
+from monitor.state.active_alerts import MOST_ACTIVE, Alerts, Mute
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000_000_000

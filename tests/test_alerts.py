@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import batch_of, row
 
-from monitor import config
-from monitor.batches import BACKFILL, INVALID, REST, Batch
-from monitor.config import Settings
-from monitor.hooks.alerts import Hook
+from monitor.hooks.builtin.alerts import Hook
+from monitor.rows.batches import BACKFILL, INVALID, REST, Batch
+from monitor.settings import configuration
+from monitor.settings.configuration import Settings
 
 START = 1_700_000_000_000_000_000
 Rows = list[tuple[str, dict[str, Any]]]
@@ -283,12 +283,12 @@ def test_without_rules_nothing_is_told() -> None:
 def test_the_default_rules_are_of_the_lines_and_the_disk(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text('alerts = "default"\n')
-    kinds = [rule.kind for rule in config.load(file).alerts]
+    kinds = [rule.kind for rule in configuration.load(file).alerts]
     assert kinds[:3] == ["stale", "disconnected", "gap_rate"]
     assert {"crossed", "spread", "price_move"}.isdisjoint(kinds)
     file.write_text('alerts = "all"\n')
     with pytest.raises(ValueError, match="alerts: Input should be a valid list, found 'all'"):
-        config.load(file)
+        configuration.load(file)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +309,6 @@ def test_a_wrong_rule_is_one_line(tmp_path: Path, written: str, expected: str) -
     file = tmp_path / "rules.toml"
     file.write_text(f"[[alerts]]\n{written}\n")
     with pytest.raises(ValueError, match=f"^{file}: ") as raised:
-        config.load(file)
+        configuration.load(file)
     assert expected in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1

@@ -15,11 +15,10 @@ from conftest import DEADLINE_S, collector_of, until
 from rows import MS, batch_of, row
 from test_collector import health
 
-from monitor import apart
-from monitor.apart import Apart
-from monitor.batches import Batch
-from monitor.hooks import signals
-from monitor.pipeline import Graph
+from monitor.graph.pipeline import Graph
+from monitor.hooks import hook_thread, signals
+from monitor.hooks.hook_thread import Apart
+from monitor.rows.batches import Batch
 
 STUCK = """import threading
 
@@ -112,7 +111,7 @@ def test_a_step_that_does_not_end_ends_its_hook_and_nothing_else(
     graph.emit(trade(0))
     assert hook.began.wait(DEADLINE_S)
     graph.emit(trade(1))
-    monkeypatch.setattr(apart, "STUCK_S", -1.0)
+    monkeypatch.setattr(hook_thread, "STUCK_S", -1.0)
     graph.emit(trade(2))
     ((name, why),) = told
     assert name == "counting"
@@ -127,7 +126,7 @@ def test_what_finds_no_room_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> Non
     hook, seen = Counting(), Seen()
     told: list[tuple[str, str]] = []
     graph = Graph({"sink": seen}, [Apart(hook)], lambda *words: told.append(words))
-    monkeypatch.setattr(apart, "WAITING_BYTES", 0)
+    monkeypatch.setattr(hook_thread, "WAITING_BYTES", 0)
     for number in range(6):
         graph.emit(trade(number))
     why = "TimeoutError: expected steps that keep up, found no room for a batch"

@@ -14,8 +14,7 @@ from conftest import ROOT
 from rows import batch_of, record, row
 
 import monitor
-from monitor import recordings
-from monitor.batches import KINDS, SCHEMAS
+from monitor.rows.batches import KINDS, SCHEMAS
 
 S = 1_000_000_000
 START = datetime(2026, 11, 23, 19, 4, tzinfo=UTC)
@@ -71,7 +70,7 @@ def test_rows_are_chosen_by_symbol_venue_and_time(folder: Path) -> None:
 def test_batches_are_read_piece_by_piece_and_by_other_programs(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recordings, "WINDOW_ORDS", 50)
+    monkeypatch.setattr("monitor.recordings.reading.WINDOW_ORDS", 50)
     with monitor.open(str(folder / NAME)) as opened:
         quotes = opened.quote()
         sizes = [batch.num_rows for batch in quotes]

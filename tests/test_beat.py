@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from monitor.beat import Arrivals, Beat
-from monitor.stages import STAGE_ROWS, Stage
+from monitor.page.refresh_timing import Arrivals, Beat
+from monitor.state.stage_latency import STAGE_ROWS, Stage
 
 SOON_S, NEVER_MS = 30.0, 3_600_000
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from monitor import bench
-from monitor.batches import column
+from monitor.cli import bench
+from monitor.rows.batches import column
 
 
 def test_monitor_and_its_peers_find_the_same_ticks() -> None:

@@ -22,8 +22,9 @@ from test_collector import free_port
 from test_keeping import answers
 from tornado.netutil import bind_sockets
 
-from monitor import bounded, recordings
-from monitor.verify import verify
+from monitor import recordings
+from monitor.collector import bounded_server
+from monitor.verify.verification import verify
 
 Run = Callable[..., Any]
 FILES = 64
@@ -92,15 +93,17 @@ class Hello(tornado.web.RequestHandler):
         self.finish("hello")
 
 
-async def serving() -> tuple[bounded.Server, int]:
-    server = bounded.Server(tornado.web.Application([("/", Hello)], log_function=lambda _: None))
+async def serving() -> tuple[bounded_server.Server, int]:
+    server = bounded_server.Server(
+        tornado.web.Application([("/", Hello)], log_function=lambda _: None)
+    )
     (sock,) = bind_sockets(0, "127.0.0.1")
     server.add_socket(sock)
     return server, sock.getsockname()[1]
 
 
 def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "IDLE_S", 0.2)
+    monkeypatch.setattr(bounded_server, "IDLE_S", 0.2)
 
     async def run() -> None:
         server, port = await serving()
@@ -113,8 +116,8 @@ def test_a_connection_that_asks_nothing_is_closed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_longest_idle_connection_makes_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bounded, "MOST", 2)
-    monkeypatch.setattr(bounded, "FEWEST", 2)
+    monkeypatch.setattr(bounded_server, "MOST", 2)
+    monkeypatch.setattr(bounded_server, "FEWEST", 2)
 
     async def run() -> None:
         server, port = await serving()

@@ -14,9 +14,9 @@ from rows import batch_of, ignore, row
 from test_corpus import expected, recorded
 
 from monitor import recordings
-from monitor.feeds.captured import Captured, parse
-from monitor.recorder import Recorder
-from monitor.whole_recording import whole
+from monitor.feeds.captured_frames import Captured, parse
+from monitor.recordings.recorder import Recorder
+from monitor.recordings.whole_recording import whole
 
 Run = Callable[..., Any]
 

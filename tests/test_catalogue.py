@@ -11,9 +11,11 @@ import duckdb
 import pytest
 from rows import batch_of, ignore, row
 
-from monitor import catalogue, queries, recordings
-from monitor.batches import SYNTHETIC
-from monitor.recorder import Recorder
+from monitor import recordings
+from monitor.recordings import segment_index
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import SYNTHETIC
+from monitor.sql import queries
 
 S = 1_000_000_000
 
@@ -62,7 +64,7 @@ def test_segments_are_described_without_being_opened_again(folder: Path, opened:
     assert opened == []
     assert [(item["rows"]["quote"], item["gaps"]) for item in first] == [(7, 2), (5, 1)]
     assert [item["losses"] for item in first] == [4, 2]
-    entries = list(catalogue.entries(folder / "a").values())
+    entries = list(segment_index.entries(folder / "a").values())
     assert [entry and entry.span_ns for entry in entries] == [(0, 3 * S), (10 * S, 14 * S)]
     assert [entry and entry.venues for entry in entries] == [["kraken"], ["binance"]]
 
@@ -82,7 +84,7 @@ def test_a_segment_of_another_size_or_time_is_read_anew(folder: Path, opened: li
     file.unlink()
     (described,) = recordings.catalogue(folder)
     assert described["rows"]["quote"] == 4
-    index = json.loads((folder / "a" / catalogue.INDEX).read_text())
+    index = json.loads((folder / "a" / segment_index.INDEX).read_text())
     assert list(index["segments"]) == ["001.duckdb"]
 
 
@@ -101,7 +103,7 @@ def test_a_segment_of_another_size_or_time_is_read_anew(folder: Path, opened: li
 )
 def test_an_index_that_makes_no_sense_is_made_again(folder: Path, text: str) -> None:
     first = recordings.catalogue(folder)
-    index = folder / "a" / catalogue.INDEX
+    index = folder / "a" / segment_index.INDEX
     good = index.read_text()
     stamp = json.loads(good)["segments"]["000.duckdb"]["stamp"]
     index.write_text(text.replace("STAMP", str(stamp)))
@@ -117,7 +119,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(
 
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     assert [item["rows"]["quote"] for item in recordings.catalogue(folder)] == [7, 5]
-    assert not (folder / "a" / catalogue.INDEX).exists()
+    assert not (folder / "a" / segment_index.INDEX).exists()
 
 
 def test_a_damaged_segment_is_looked_at_every_time(folder: Path, opened: list[str]) -> None:
@@ -131,7 +133,7 @@ def test_a_damaged_segment_is_looked_at_every_time(folder: Path, opened: list[st
 
 def test_a_recording_can_be_listed_while_it_is_open_in_the_same_process(folder: Path) -> None:
     with recordings.open_recording(folder, "a"):
-        (folder / "a" / catalogue.INDEX).unlink()
+        (folder / "a" / segment_index.INDEX).unlink()
         assert recordings.catalogue(folder)[0]["state"] == "sealed"
 
 

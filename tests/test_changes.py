@@ -18,11 +18,11 @@ from side_by_side import done, judging, side_by_side
 from tap import Tap
 
 from monitor import recordings
-from monitor.batches import DUPLICATE
-from monitor.batches import REST as BY_REST
-from monitor.incidents import ANSWER_NS, Incidents
+from monitor.rows.batches import DUPLICATE
+from monitor.rows.batches import REST as BY_REST
 from monitor.simulate import Simulator
-from monitor.verify import verify
+from monitor.state.incidents import ANSWER_NS, Incidents
+from monitor.verify.verification import verify
 
 __all__ = ["done"]
 

@@ -18,8 +18,8 @@ import pytest
 from conftest import DEADLINE_S, until
 from rows import batch_of, record, row
 
-from monitor.batches import Batch
-from monitor.cli_recordings import DEFAULT_FOLDER
+from monitor.cli.recording_commands import DEFAULT_FOLDER
+from monitor.rows.batches import Batch
 
 Run = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "monitor.cli"]

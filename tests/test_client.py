@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import collector_of
+from conftest import ROOT, collector_of
 
-from monitor import client
+from monitor.processes import collector_client
 
 Run = Callable[..., Any]
 
@@ -62,7 +62,7 @@ def test_nothing_to_this_machine_goes_by_a_proxy_or_with_a_login_of_netrc(
     # Its venue is on this machine too.
     background("record", "mock:BTC-USD", "--simulated")
     held = collector_of(tmp_path / "recordings")
-    assert client.request(held, "GET", "/sources").json()["recording"] == held.recording
+    assert collector_client.request(held, "GET", "/sources").json()["recording"] == held.recording
     command = [sys.executable, "-m", "monitor.cli"]
     for arguments in (["sql", "SELECT count(*) AS n FROM clock"], ["recordings", "--json"]):
         done = subprocess.run(
@@ -86,7 +86,7 @@ def test_files_of_the_current_folder_are_not_taken_for_the_programs_own(tmp_path
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(client.__file__).parent.parent)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     assert not (tmp_path / "ran").exists()
     assert (done.returncode, done.stdout) == (0, "n\n42\n"), done.stderr

@@ -16,7 +16,9 @@ from test_fold import MESSAGE
 
 from monitor import recordings
 from monitor._rust_feed import Digest
-from monitor.batches import (
+from monitor.jobs.clip_window import clip, default_file
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import (
     BAD_TS_RECV,
     DUPLICATE,
     GAP,
@@ -27,10 +29,8 @@ from monitor.batches import (
     SNAPSHOT,
     SYNTHETIC,
 )
-from monitor.clip import clip, default_file
-from monitor.config import RecorderSettings
-from monitor.recorder import Recorder
-from monitor.verify import verify
+from monitor.settings.configuration import RecorderSettings
+from monitor.verify.verification import verify
 
 Run = Callable[..., Any]
 Row = dict[str, Any]

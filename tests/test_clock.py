@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_recording import T0, Made, S
 
-from monitor.feeds.clock import ReceiveClock
-from monitor.health import Health
-from monitor.hub import Hub
-from monitor.present import Present
+from monitor.collector.health import Health
+from monitor.feeds.receive_clock import ReceiveClock
+from monitor.hub.hub import Hub
+from monitor.state.present import Present
 
 TENTH = S // 10
 

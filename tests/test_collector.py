@@ -14,9 +14,10 @@ from typing import Any
 import requests
 from conftest import collector_of, simulator_urls, until
 
-from monitor import lock, recordings
-from monitor.batches import Batch
-from monitor.follower import Follower
+from monitor import recordings
+from monitor.collector.follower import Follower
+from monitor.processes import locks
+from monitor.rows.batches import Batch
 
 Run = Callable[..., Any]
 
@@ -32,7 +33,7 @@ def health(address: str) -> dict[str, Any]:
     return report
 
 
-def all_connected(held: lock.Held, count: int) -> bool:
+def all_connected(held: locks.Held, count: int) -> bool:
     states = [source["state"] for source in health(held.address)["sources"]]
     return states == ["connected"] * count
 
@@ -84,7 +85,7 @@ def test_a_follower_that_comes_later_sees_the_last_minutes(tmp_path: Path, backg
         first.append(batch.ords[0] if batch.ords else -1)
         enough.set()
 
-    follower = Follower(lambda: lock.holder(folder), see)
+    follower = Follower(lambda: locks.holder(folder), see)
     follower.start()
     assert enough.wait(10)
     follower.close()
@@ -153,7 +154,7 @@ def test_serve_starts_what_it_needs_and_stops_it(tmp_path: Path, background: Run
     folder, port = tmp_path / "recordings", free_port()
     page = background("serve", "--port", port)
     until(lambda: answers(f"http://127.0.0.1:{port}/health"), "the page")
-    held = lock.holder(folder)
+    held = locks.holder(folder)
     assert held is not None
     report = requests.get(f"http://127.0.0.1:{port}/health", timeout=10).json()
     assert len(report["sources"]) == 6 or report["sources"] == []
@@ -161,7 +162,7 @@ def test_serve_starts_what_it_needs_and_stops_it(tmp_path: Path, background: Run
     page.terminate()
     assert page.wait(10) == 0
     assert time.monotonic() - began_s < 10
-    assert lock.holder(folder) is None
+    assert locks.holder(folder) is None
     assert [item["state"] for item in recordings.catalogue(folder)] == ["sealed"]
 
 
@@ -210,10 +211,10 @@ def answers(url: str) -> bool:
         return False
 
 
-def _stopped(held: lock.Held) -> bool:
+def _stopped(held: locks.Held) -> bool:
     return {source["state"] for source in health(held.address)["sources"]} == {"stopped"}
 
 
-def _count(held: lock.Held, symbol: str) -> int:
+def _count(held: locks.Held, symbol: str) -> int:
     found = [s["updates"] for s in health(held.address)["sources"] if s["symbol"] == symbol]
     return sum(found)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor import config
+from monitor.settings import configuration
 
 Run = Callable[..., Any]
 
@@ -46,7 +46,7 @@ def test_what_cannot_work_is_refused(tmp_path: Path, text: str, named: str) -> N
     file = tmp_path / "config.toml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"expected|should be") as caught:
-        config.load(file)
+        configuration.load(file)
     line = str(caught.value)
     assert named in line and "\n" not in line
 
@@ -70,14 +70,14 @@ def test_names_and_addresses_that_work_are_taken(tmp_path: Path) -> None:
         '[venues.binance]\nws_url = "wss://x.example:9443/a"\nrest_url = "http://127.0.0.1:1"\n'
         "[recorder]\nsegment_s = 1\n[retention]\ndays = 0.5\ntotal_gb = 0.5\n"
     )
-    assert len(config.load(file).page.hosts) == 5
+    assert len(configuration.load(file).page.hosts) == 5
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     # As RFC 3629 has it, section 6.
     file.write_bytes(b"\xef\xbb\xbf" + b'sources = ["kraken:BTC-USD"]\r\n')
-    assert [str(source) for source in config.load(file).parsed()] == ["kraken:BTC-USD"]
+    assert [str(source) for source in configuration.load(file).parsed()] == ["kraken:BTC-USD"]
 
 
 SECRET = "hunter2"
@@ -104,7 +104,7 @@ def test_no_secret_stands_in_an_error(tmp_path: Path, text: str) -> None:
     file = tmp_path / "config.toml"
     file.write_text(text)
     with pytest.raises(ValueError, match=r"config\.toml") as caught:
-        config.load(file)
+        configuration.load(file)
     assert SECRET not in str(caught.value)
 
 
@@ -119,7 +119,7 @@ def test_no_secret_stands_in_an_error(tmp_path: Path, text: str) -> None:
 )
 def test_an_endpoint_has_one_address_of_each_kind(option: str) -> None:
     with pytest.raises(ValueError, match="expected") as caught:
-        config.endpoints(config.Settings(), [option])
+        configuration.endpoints(configuration.Settings(), [option])
     assert SECRET not in str(caught.value)
 
 
@@ -128,5 +128,5 @@ def test_an_endpoint_gives_its_addresses_in_any_order() -> None:
         "kraken=ws://a.example,http://b.example",
         "kraken=http://b.example,ws://a.example",
     ):
-        found = config.endpoints(config.Settings(), [option])
-        assert found == {"kraken": config.Endpoint("ws://a.example", "http://b.example")}
+        found = configuration.endpoints(configuration.Settings(), [option])
+        assert found == {"kraken": configuration.Endpoint("ws://a.example", "http://b.example")}

@@ -13,8 +13,9 @@ import pytest
 import reference
 from conftest import collector_of, simulator_urls, until
 
-from monitor import lock, recordings
-from monitor.batches import SNAPSHOT
+from monitor import recordings
+from monitor.processes import locks
+from monitor.rows.batches import SNAPSHOT
 
 pytestmark = pytest.mark.corpus
 Run = Callable[..., Any]
@@ -134,10 +135,10 @@ def test_frames_played_over_a_real_socket_are_recorded_and_replayed(
         assert again.stdout.split()[-1] == digest
     described = json.loads(monitor("recordings", "--json").stdout)
     assert [(item["digest"], item["state"]) for item in described] == [(digest, "sealed")]
-    assert lock.holder(folder) is None
+    assert locks.holder(folder) is None
 
 
-def _ticks(held: lock.Held) -> int:
+def _ticks(held: locks.Held) -> int:
     """Return how many quotes and trades the collector has had."""
     import requests
 

@@ -14,7 +14,7 @@ import reference
 from conftest import with_ns
 
 from monitor import recordings
-from monitor.batches import INVALID, KEYFRAME, LAST, MAYBE_BAD_BOOK, REST, SNAPSHOT, SYNTHETIC
+from monitor.rows.batches import INVALID, KEYFRAME, LAST, MAYBE_BAD_BOOK, REST, SNAPSHOT, SYNTHETIC
 
 pytestmark = pytest.mark.corpus
 Run = Callable[..., Any]

@@ -14,7 +14,7 @@ from reference.books import Book
 from test_corpus_books import recorded, statuses
 
 from monitor import recordings
-from monitor.batches import DUPLICATE, GAP, LAST, MAYBE_BAD_BOOK
+from monitor.rows.batches import DUPLICATE, GAP, LAST, MAYBE_BAD_BOOK
 
 pytestmark = pytest.mark.corpus
 Run = Callable[..., Any]

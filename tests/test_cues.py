@@ -15,9 +15,10 @@ from recorded_books import compare, messages
 from side_by_side import done, judging, side_by_side
 from simulated_line import cue
 
-from monitor.batches import KEYFRAME, MAYBE_BAD_BOOK
-from monitor.simulate import Simulator, market
-from monitor.simulate.listings import Listing, listings
+from monitor.rows.batches import KEYFRAME, MAYBE_BAD_BOOK
+from monitor.simulate import Simulator
+from monitor.simulate.market import market
+from monitor.simulate.market.listings import Listing, listings
 
 __all__ = ["done"]
 

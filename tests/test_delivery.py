@@ -16,9 +16,9 @@ import pytest
 from conftest import DEADLINE_S, until
 from rows import MS, batch_of, row
 
-from monitor import config
-from monitor.config import DeliverySettings
-from monitor.delivery import QUEUE, Delivery
+from monitor.alerting.delivery import QUEUE, Delivery
+from monitor.settings import configuration
+from monitor.settings.configuration import DeliverySettings
 
 START = 1_700_000_000_000_000_000
 SECRET = "Bearer not-to-be-shown"
@@ -343,7 +343,7 @@ def test_what_is_wrong_in_the_settings_is_told_without_its_secrets(
     for wrong in ('webhooks = [{ url = "ftp://a/token" }]', 'ping_url = "a/token"'):
         file.write_text(f"[delivery]\n{wrong}\n")
         with pytest.raises(ValueError, match="expected an http:// or https:// URL") as raised:
-            config.load(file)
+            configuration.load(file)
         assert "token" not in str(raised.value)
     with pytest.raises(ValueError, match="in the environment as ABSENT, found none"):
         start(webhooks=[{"url": "http://127.0.0.1:1/", "secret_env": "ABSENT"}])

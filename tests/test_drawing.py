@@ -13,13 +13,13 @@ from bokeh.document import Document
 from panel.io.state import set_curdoc
 from test_views import HERE, WHAT_IF, drawn, fed, trades
 
-from monitor.hub import Hub, Instrument
-from monitor.tabs import Tabs
-from monitor.views.candles import Candles
-from monitor.views.cross_venue import CrossVenue
-from monitor.views.heatmap import HeatMap
-from monitor.views.plot import Plot
-from monitor.views.price import Price
+from monitor.hub.hub import Hub, Instrument
+from monitor.page.tabs import Tabs
+from monitor.page.views.candle_plot import Candles
+from monitor.page.views.cross_venue_spread import CrossVenue
+from monitor.page.views.heatmap import HeatMap
+from monitor.page.views.plot import Plot
+from monitor.page.views.price import Price
 
 __all__ = ["drawn"]
 

@@ -18,7 +18,9 @@ from disk import Change, Disk, Platter
 from disk import recorder as fed_program
 from disk import segments as program
 
-from monitor import lock, recordings, recovery
+from monitor import recordings
+from monitor.processes import locks
+from monitor.recordings import recovery
 
 ROWS = program.SEGMENTS * program.JOURNALS * program.BATCHES * program.ROWS
 WAL = "000.duckdb.journal-000000.wal"
@@ -229,7 +231,7 @@ def test_a_collector_goes_on_without_its_disk_and_says_so(disk: Disk, monitor: A
     command = ["-m", "monitor.cli", "record", "mock:BTC-USD", "--recordings"]
     # The folders of recordings are named by their time; the lock beside them is left alone.
     with disk.start(command, match="2") as child:
-        held = until(lambda: lock.holder(disk.folder), "a collector")
+        held = until(lambda: locks.holder(disk.folder), "a collector")
         headers = {"Authorization": f"Bearer {held.token}"}
 
         def health() -> dict[str, Any]:

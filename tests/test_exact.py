@@ -22,7 +22,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rows import batch_of, record, row
 
-from monitor import queries, text_rows
+from monitor.rows import table_text
+from monitor.sql import queries
 
 # A value as SQL writes it, and what must be read: written out by hand.
 VALUES = [
@@ -244,5 +245,5 @@ def test_a_longer_result_wants_no_more_memory_to_be_written(form: str) -> None:
         return peak
 
     peak_bytes(10)
-    few, many = peak_bytes(text_rows.BATCH_ROWS), peak_bytes(6 * text_rows.BATCH_ROWS)
+    few, many = peak_bytes(table_text.BATCH_ROWS), peak_bytes(6 * table_text.BATCH_ROWS)
     assert many < 2 * few + 1_000_000

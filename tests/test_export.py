@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 from rows import batch_of, ignore, row
 
-from monitor import export, recordings
-from monitor.batches import KINDS, SCHEMAS
-from monitor.recorder import Recorder
+from monitor import recordings
+from monitor.jobs import export_files
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import KINDS, SCHEMAS
 
 Run = Callable[..., Any]
 
@@ -115,19 +116,20 @@ def test_what_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        export.export(tmp_path / "recordings", "x", tmp_path / "out", "parquet", fail)
+        export_files.export(tmp_path / "recordings", "x", tmp_path / "out", "parquet", fail)
     assert not (tmp_path / "out").exists()
 
 
 SLOW = """
 import sys, threading
 from pathlib import Path
-from monitor import ending, export
+from monitor.jobs import export_files
+from monitor.processes import end_signals
 def wait(done, total):
     print("begun", flush=True)
     threading.Event().wait()
-ending.exit_on_signal()
-export.export(Path("recordings"), "x", Path("out"), "parquet", wait)
+end_signals.exit_on_signal()
+export_files.export(Path("recordings"), "x", Path("out"), "parquet", wait)
 """
 
 
@@ -170,7 +172,7 @@ def test_wrong_usage_is_told(monitor: Run) -> None:
 def test_rows_come_in_order_and_only_those_wanted(
     made: dict[str, list[dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recordings, "WINDOW_ORDS", 7)
+    monkeypatch.setattr("monitor.recordings.reading.WINDOW_ORDS", 7)
     with recordings.open_recording(tmp_path / "recordings", "x") as opened:
         ords = [n for batch in opened.rows("trade") for n in batch["ord"].to_pylist()]
         assert ords == [values["ord"] for values in made["trade"]] == sorted(ords)

@@ -15,8 +15,8 @@ from faulty import RATE, Recorded, Row, Run
 from side_by_side import done, judging, side_by_side
 from tap import Asked, Tap
 
-from monitor.batches import DUPLICATE, INVALID, LATE
-from monitor.batches import REST as BY_REST
+from monitor.rows.batches import DUPLICATE, INVALID, LATE
+from monitor.rows.batches import REST as BY_REST
 from monitor.simulate import Simulator
 
 __all__ = ["done"]

@@ -17,7 +17,7 @@ import requests
 from conftest import DEADLINE_S, ROOT, collector_of, until
 from rows import MS, batch_of, record, row
 
-from monitor import lock
+from monitor.processes import locks
 
 Run = Callable[..., Any]
 START = 1_700_000_000_000_000_000
@@ -127,8 +127,8 @@ def test_a_disk_that_becomes_read_only_is_reported_and_the_collector_still_found
     until(lambda: one.recorder()["unrecorded_rows"], "rows that are told to be lost")
     until(lambda: one.recorder()["state"] == "failed", "a recorder that says so")
     # Its locks hold on: a page would start a second collector otherwise.
-    assert lock.holder(folder) == one.held
-    assert lock.is_written(folder / one.held.recording)
+    assert locks.holder(folder) == one.held
+    assert locks.is_written(folder / one.held.recording)
     count = monitor("sql", "SELECT count(*) AS n FROM quote", "--recordings", folder)
     assert (count.returncode, count.stderr) == (0, "") and " 3 " in count.stdout
     code, err = one.end()

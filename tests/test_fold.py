@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_recording import Level, Made
 
-from monitor.batches import DUPLICATE, MAYBE_BAD_BOOK
-from monitor.checks import Checks, Instruments
-from monitor.fold import ASK, BID, Columns, Fold
+from monitor.rows.batches import DUPLICATE, MAYBE_BAD_BOOK
+from monitor.verify.book_checks import Checks, Instruments
+from monitor.verify.book_fold import ASK, BID, Columns, Fold
 
 # What happens, to which of two instruments, at which levels.
 LEVEL = st.tuples(

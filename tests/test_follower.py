@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from conftest import collector_of, until
 
-from monitor import lock
-from monitor.batches import Batch
-from monitor.follower import Follower
+from monitor.collector.follower import Follower
+from monitor.processes import locks
+from monitor.rows.batches import Batch
 
 Run = Callable[..., Any]
 
@@ -26,13 +26,13 @@ def test_an_error_of_the_reader_ends_the_follower_and_is_kept(
     attached: list[int] = []
     full = OSError(28, "No space left on device")
 
-    def attach(held: lock.Held, _: Batch) -> None:
+    def attach(held: locks.Held, _: Batch) -> None:
         attached.append(held.pid)
 
     def fail(batch: Batch) -> None:
         raise full
 
-    follower = Follower(lambda: lock.holder(folder), fail, attach, leads_to_now)
+    follower = Follower(lambda: locks.holder(folder), fail, attach, leads_to_now)
     follower.start()
     try:
         until(lambda: follower.error, "the end of the follower")

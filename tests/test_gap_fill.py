@@ -14,8 +14,8 @@ from side_by_side import done, judging, side_by_side
 from tap import Asked, Tap
 
 from monitor import recordings
-from monitor.batches import BACKFILL, DUPLICATE, GAP, LATE
-from monitor.batches import REST as BY_REST
+from monitor.rows.batches import BACKFILL, DUPLICATE, GAP, LATE
+from monitor.rows.batches import REST as BY_REST
 from monitor.simulate import Simulator
 
 __all__ = ["done"]

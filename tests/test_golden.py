@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from monitor._rust_feed import Feed, Session
-from monitor.batches import DUPLICATE, GAP, LATE, SCHEMAS, SNAPSHOT
+from monitor.rows.batches import DUPLICATE, GAP, LATE, SCHEMAS, SNAPSHOT
 
 MS, US = 1_000_000, 1_000
 

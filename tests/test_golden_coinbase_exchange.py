@@ -9,7 +9,7 @@ import pytest
 from test_golden import decode, picked
 
 from monitor._rust_feed import Feed, Session
-from monitor.batches import GAP, LAST, REST, SNAPSHOT
+from monitor.rows.batches import GAP, LAST, REST, SNAPSHOT
 
 VENUE, US = "coinbase-exchange", 1000
 MATCH = (

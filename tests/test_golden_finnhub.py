@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from test_golden import MS, decode, picked, rows_of
 
-from monitor import sources
 from monitor._rust_feed import Feed, Session
-from monitor.batches import REST
+from monitor.rows import sources
+from monitor.rows.batches import REST
 
 
 def test_a_trade_keeps_its_conditions_and_has_neither_side_nor_number() -> None:

@@ -9,7 +9,7 @@ import pytest
 from test_golden import decode, picked
 
 from monitor._rust_feed import Feed, Session
-from monitor.batches import INVALID, LAST, MAYBE_BAD_BOOK, REST, SNAPSHOT, SYNTHETIC
+from monitor.rows.batches import INVALID, LAST, MAYBE_BAD_BOOK, REST, SNAPSHOT, SYNTHETIC
 
 US = 1000
 SPREAD = '[0,["5698.40000","5700.00000","1542057299.545897","1.01234567","0.98765432"],"spread",'

@@ -7,7 +7,7 @@ from typing import Any
 from test_golden import picked, rows_of
 
 from monitor._rust_feed import Feed, Session
-from monitor.batches import GAP, REST
+from monitor.rows.batches import GAP, REST
 
 # `date -u -d 2026-04-07T14:30:01Z +%s`
 THEN_NS = 1775572201 * 1_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from test_golden import picked, rows_of
 
 from monitor._rust_feed import Feed, Session
-from monitor.batches import REST, SYNTHETIC
+from monitor.rows.batches import REST, SYNTHETIC
 
 V3_POOL, V2_POOL = (
     "0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640",

@@ -7,9 +7,9 @@ from typing import Any
 
 from test_views import HERE, Rows, fed
 
-from monitor.followed import MIDS
-from monitor.hub import Hub
-from monitor.views.grid import MIDS_AT, changed, grid_rows
+from monitor.hub.hub import Hub
+from monitor.page.views.grid import MIDS_AT, changed, grid_rows
+from monitor.state.source_state import MIDS
 
 SECONDS = MIDS + 10
 

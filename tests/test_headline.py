@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from rows import batch_of, row
 
-from monitor import headline
-from monitor.hub import Hub, SourceStatus
-from monitor.layouts.settings import states_of
+from monitor.hub.hub import Hub, SourceStatus
+from monitor.page import headline
+from monitor.page.layouts.settings_tab import states_of
 
 ONE = {"source": "binance:BTC-USDT", "mode": "auto", "interval_s": None}
 

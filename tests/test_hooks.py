@@ -15,11 +15,11 @@ import pytest
 from conftest import collector_of, until
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import hooks, user_hooks
-from monitor.batches import Batch
-from monitor.config import Settings
-from monitor.pipeline import Graph
-from monitor.recorder import Recorder
+from monitor.graph.pipeline import Graph
+from monitor.hooks import builtin, user_hooks
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import Settings
 
 START = 1_700_000_000_000_000_000
 # The README's.
@@ -202,7 +202,7 @@ def test_a_replay_gives_the_signals_of_the_live_run(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "a", ["test:X"], ignore)
     recorder.start()
     every = [
-        *hooks.load(Settings().hooks, "recorded", rules),
+        *builtin.load(Settings().hooks, "recorded", rules),
         *user_hooks.load(folder, "recorded").hooks,
     ]
     graph = Graph({"recorder": recorder}, every)

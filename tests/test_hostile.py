@@ -13,7 +13,7 @@ import hostile
 import pytest
 from rows import batch_of, record, row
 
-from monitor import queries
+from monitor.sql import queries
 
 # What takes too much is ended by this; all else ends by itself, however busy the machine is.
 WALL_S, PATIENT_S = 0.5, 60.0
@@ -84,7 +84,7 @@ def workers() -> list[str]:
         with contextlib.suppress(OSError):
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
             command = (process / "cmdline").read_text()
-            if int(parent) == os.getpid() and "query_worker" in command:
+            if int(parent) == os.getpid() and "monitor.sql" in command:
                 found.append(command)
     return found
 

@@ -13,9 +13,9 @@ from typing import Any
 import requests
 from conftest import DEADLINE_S, collector_of, simulator_urls
 
-from monitor import lock
-from monitor.batches import Batch
-from monitor.follower import Follower
+from monitor.collector.follower import Follower
+from monitor.processes import locks
+from monitor.rows.batches import Batch
 
 Run = Callable[..., Any]
 KEPT, REMOVED = "BTC-USDT", "ETH-USDT"
@@ -51,7 +51,7 @@ class States:
 @contextmanager
 def following(folder: Path) -> Iterator[States]:
     states = States()
-    follower = Follower(lambda: lock.holder(folder), states)
+    follower = Follower(lambda: locks.holder(folder), states)
     follower.start()
     yield states
     follower.close()
@@ -85,7 +85,7 @@ def test_all_goes_on_while_sources_of_a_hung_exchange_are_changed(
         assert STOP not in states.until(KEPT, ("connected", None))
 
 
-def _rows_meanwhile(held: lock.Held, left: list[str], removal: Future[Any]) -> set[int]:
+def _rows_meanwhile(held: locks.Held, left: list[str], removal: Future[Any]) -> set[int]:
     """Return the counts of rows that are had between the removal and its answer."""
     counts: set[int] = set()
     while not removal.done():
@@ -95,7 +95,7 @@ def _rows_meanwhile(held: lock.Held, left: list[str], removal: Future[Any]) -> s
     return counts
 
 
-def _ask(held: lock.Held, action: str = "", *sources: str) -> dict[str, Any]:
+def _ask(held: locks.Held, action: str = "", *sources: str) -> dict[str, Any]:
     address, headers = f"http://{held.address}/sources", {"Authorization": f"Bearer {held.token}"}
     if not action:
         answer = requests.get(address, headers=headers, timeout=DEADLINE_S)

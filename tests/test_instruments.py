@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import pytest
 from rows import batch_of, row
 
-from monitor import instruments
-from monitor.hub import Hub, Instrument
-from monitor.instruments import APPEAR_NS, Instruments
+from monitor.hub.hub import Hub, Instrument
+from monitor.page import instrument_choice as instruments
+from monitor.page.instrument_choice import APPEAR_NS, Instruments
 
 S = 1_000_000_000
 START_NS = 1_700_000_000 * S

@@ -18,7 +18,8 @@ import test_collector
 from conftest import DEADLINE_S, collector_of, until
 from test_collector import free_port, statuses
 
-from monitor import lock, recordings
+from monitor import recordings
+from monitor.processes import locks
 
 Run = Callable[..., Any]
 
@@ -56,11 +57,11 @@ def test_only_the_last_page_of_a_folder_stops_the_collector(
     ending, staying = (first, second) if is_first else (second, first)
     ending.terminate()
     assert ending.wait(DEADLINE_S) == 0
-    assert lock.holder(folder) == held
+    assert locks.holder(folder) == held
     assert answers(ports[1] if is_first else ports[0])
     staying.terminate()
     assert staying.wait(DEADLINE_S) == 0
-    until(lambda: lock.holder(folder) is None, "the end of the collector")
+    until(lambda: locks.holder(folder) is None, "the end of the collector")
     assert states(folder) == ["sealed"]
 
 
@@ -75,7 +76,7 @@ def test_a_page_that_came_later_leaves_the_collector_to_the_first(
     until(lambda: answers(ports[1]), "the second page")
     second.send_signal(signal.SIGINT)
     assert second.wait(DEADLINE_S) == 0
-    assert lock.holder(folder) == held
+    assert locks.holder(folder) == held
     assert answers(ports[0])
     # A page that is killed is counted no more.
     third = background("serve", "--port", ports[1])
@@ -84,7 +85,7 @@ def test_a_page_that_came_later_leaves_the_collector_to_the_first(
     first.wait(DEADLINE_S)
     third.terminate()
     assert third.wait(DEADLINE_S) == 0
-    until(lambda: lock.holder(folder) is None, "the end of the collector")
+    until(lambda: locks.holder(folder) is None, "the end of the collector")
 
 
 def test_a_killed_collector_is_started_again_and_that_is_told(
@@ -101,7 +102,7 @@ def test_a_killed_collector_is_started_again_and_that_is_told(
         for exchange in exchanges:
             until(lambda exchange=exchange: not runs(exchange), "the end of its exchange")
         held = until(
-            lambda: (now := lock.holder(folder)) and now.pid != died.pid and now, "another one"
+            lambda: (now := locks.holder(folder)) and now.pid != died.pid and now, "another one"
         )
         until(lambda: answers(port), "the page with the new collector")
         until(lambda: "runs again" in (tmp_path / "log").read_text(), "the word that it runs")
@@ -129,7 +130,7 @@ def test_the_end_of_the_terminal_is_the_end_of_page_collector_and_exchange(
     exchanges = children(collector_of(folder).pid)
     page.send_signal(signal.SIGHUP)
     assert page.wait(DEADLINE_S) == 0
-    until(lambda: lock.holder(folder) is None, "the end of the collector")
+    until(lambda: locks.holder(folder) is None, "the end of the collector")
     assert states(folder) == ["sealed"]
     until(lambda: not any(map(runs, exchanges)), "the end of the exchange")
     alone = background("record", "--simulated")
@@ -157,7 +158,7 @@ def test_nohup_keeps_page_and_collector_running(tmp_path: Path) -> None:
         for pid in (page.pid, held.pid):
             os.kill(pid, signal.SIGHUP)
         assert answers(port)
-        assert lock.holder(folder) == held
+        assert locks.holder(folder) == held
     finally:
         page.terminate()
         assert page.wait(DEADLINE_S) == 0
@@ -217,7 +218,7 @@ def test_a_page_ends_though_its_collector_hangs(tmp_path: Path, background: Run)
     told = (tmp_path / "log").read_text()
     assert f"the collector (PID {held.pid}) was told to end, and has not ended yet" in told
     assert "Traceback" not in told and "Fatal" not in told
-    until(lambda: lock.holder(folder) is None, "its end")
+    until(lambda: locks.holder(folder) is None, "its end")
     assert states(folder) == ["sealed"]
 
 
@@ -258,4 +259,4 @@ def test_the_program_can_be_told_to_end_before_its_libraries_are_loaded(tmp_path
         page.communicate(timeout=DEADLINE_S)
     # A negative one would be that of a signal that nobody caught.
     assert page.returncode in (0, 128 + signal.SIGTERM)
-    assert lock.holder(tmp_path / "recordings") is None
+    assert locks.holder(tmp_path / "recordings") is None

@@ -12,7 +12,7 @@ from faulty import POLLED, VENUES, Row, collecting, plain
 from rows import batch_of, record, row
 
 from monitor import recordings
-from monitor.batches import INVALID, KEYFRAME
+from monitor.rows.batches import INVALID, KEYFRAME
 
 QUALITY = ("gap", "duplicate", "late", "checksum", "crossed", "mismatch", "undecodable")
 # The order and the connection are the recording's own, the rest comes from the wire.

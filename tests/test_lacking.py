@@ -14,15 +14,16 @@ from disk import Disk
 from rows import ignore
 from test_durability import feed, last, lines, recorded, told
 
-from monitor import recordings, recovery
-from monitor.recorder import Recorder
+from monitor import recordings
+from monitor.recordings import recovery
+from monitor.recordings.recorder import Recorder
 
 # Recovers a folder with few descriptors, or with so many bytes of address space beyond what it has.
 LACKING = """
 import resource, sys
 from pathlib import Path
 import duckdb
-from monitor import recovery
+from monitor.recordings import recovery
 duckdb.connect().close()
 what, most = sys.argv[2], int(sys.argv[3])
 if what == "AS":

@@ -6,7 +6,7 @@ import re
 
 from test_views import HERE, Rows, fed
 
-from monitor.views.ladder import Ladder
+from monitor.page.views.ladder import Ladder
 
 LEVELS = {"bid_prices": [10.0], "bid_sizes": [1.0], "ask_prices": [11.0], "ask_sizes": [2.0]}
 

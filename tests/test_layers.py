@@ -3,109 +3,111 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 LINES = 400
-FILES = sorted((ROOT / "monitor").rglob("*.py"))
+MONITOR = ROOT / "monitor"
+FILES = sorted(MONITOR.rglob("*.py"))
+# The packages and modules that may import an outside library.
 HOMES = {
-    "streamz": {"pipeline"},
-    "duckdb": {
-        "segments",
-        "recovery",
-        "catalogue",
-        "segment_files",
-        "recordings",
-        "streams",
-        "upkeep",
-        "past",
-        "queries",
-        "query_worker",
-    },
-    "websocket": {"feeds/transport"},
-    "panel": {"app", "instruments", "layouts", "listening", "opening", "page", "role", "server"}
-    | {"shared_state", "tabs", "transport_bar", "views"},
-    "holoviews": {"app", "views"},
-    "bokeh": {"listening", "opening", "plain_serve", "views"},
-    "typer": {"bench", "cli", "cli_commands", "cli_recordings", "cli_tail", "simulate"},
-    "rich": {"cli", "cli_support"},
+    "streamz": {"graph"},
+    "duckdb": {"recordings", "sql"},
+    "websocket": {"feeds.transport"},
+    "panel": {"app", "page"},
+    "holoviews": {"page.viewer_document", "page.views"},
+    "bokeh": {"page"},
+    "typer": {"cli", "simulate.__main__", "simulate.command"},
+    "rich": {"cli"},
     "aiohttp": {"simulate"},
 }
-# Each may import only what stands before it.
+# Each package may import only those before it.
 LAYERS = [
-    "_rust_feed attached bounded child ending exact first_process lock loop names output",
-    "passwords rules space times turns",
-    "text_rows",
-    "batches client quote_assets sources",
-    "config",
-    "users",
-    "exposure",
-    "gate role",
-    "fold checks coverage",
-    "rings beat present",
-    "stages standing",
-    "incidents followed",
-    "quality authority candles alerts feeds pipeline segments recovery catalogue streams publisher",
-    "segment_files",
-    "past",
-    "health metrics",
-    "alerting",
-    "abandoned losses",
-    "hooks signals hub recorder upkeep recordings control follower seen",
-    "merge user_hooks apart delivery",
-    "slices",
-    "whole_recording",
-    "live replay ready_made queries query_worker overview views probe verify",
-    "collector export clip ingest api archive archive_worker",
-    "layouts",
-    "drawing instruments permalink replaying replay_choice tabs transport_bar headline page",
-    "app listening shared_state opening passing plain_serve",
-    "keeper login",
-    "server simulate bench",
-    "cli_support",
-    "headless cli_password cli_recordings",
-    "cli_tail",
-    "cli_commands",
-    "cli",
+    *("_rust_feed", "rows", "processes", "settings", "state", "graph", "hooks", "feeds"),
+    *("recordings", "verify", "sql", "alerting", "hub", "collector", "access", "jobs", "page"),
+    *("probe", "simulate", "cli", "app"),
 ]
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names.split()}
+# Names that several folders have for the same part of each of them.
+SAME_IN_EACH = {"__init__", "__main__", "stream", "rest", "texts"}
 
 
-def home(file: Path) -> tuple[str, str]:
-    """Return a file's top name within the package, and its path without the suffix."""
-    path = file.relative_to(ROOT / "monitor").with_suffix("")
-    return path.parts[0], path.as_posix()
+def module_of(file: Path) -> str:
+    """Return the dotted name of a file's module within `monitor`; a package's is its own."""
+    parts = file.relative_to(MONITOR).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(file: Path) -> set[str]:
-    found = set()
+MODULES = {module_of(file): file for file in FILES}
+
+
+def imports(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the module that each import names, and what it takes from it."""
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            yield from ((alias.name, "") for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
-            if node.module == "monitor":
-                found |= {f"monitor.{alias.name}" for alias in node.names}
-    return found
+            yield from ((node.module, alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: home(file)[1])
+def own_imports(file: Path) -> Iterator[tuple[str, str]]:
+    """Yield the imports of `monitor`, as the package or module within it and a name of it."""
+    for module, name in imports(file):
+        if module == "monitor":
+            yield name, ""
+        elif module.startswith("monitor."):
+            yield module.removeprefix("monitor."), name
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_each_outside_library_has_one_home(file: Path) -> None:
-    for name in imports(file):
-        homes = HOMES.get(name.split(".")[0])
-        assert homes is None or homes & set(home(file)), name
+    mine = module_of(file)
+    for module, _ in imports(file):
+        homes = HOMES.get(module.split(".")[0])
+        assert homes is None or any(f"{mine}.".startswith(f"{home}.") for home in homes), module
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: home(file)[1])
+@pytest.mark.parametrize("file", FILES, ids=module_of)
 def test_imports_point_one_way(file: Path) -> None:
-    mine = home(file)[0]
-    for name in imports(file):
-        parts = name.split(".")
-        if parts[0] == "monitor" and len(parts) > 1 and parts[1] in LEVEL and mine in LEVEL:
-            other = parts[1]
-            assert other == mine or LEVEL[other] <= LEVEL[mine], f"{mine} imports {other}"
+    mine = module_of(file).split(".")[0]
+    if mine in ("", "__main__"):
+        return
+    for module, _ in own_imports(file):
+        package = module.split(".")[0]
+        if package != "__version__":
+            assert LAYERS.index(package) <= LAYERS.index(mine), f"{mine} imports {module}"
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_of)
+def test_packages_use_each_other_through_what_they_export(file: Path) -> None:
+    mine = module_of(file).split(".")[0]
+    for module, name in own_imports(file):
+        package = module.split(".")[0]
+        if package in (mine, "_rust_feed", "__version__") or mine == "":
+            continue
+        assert module == package, f"{mine} imports from {module}"
+        tree = ast.parse(MODULES[package].read_text(encoding="utf-8"))
+        exported = [
+            ast.literal_eval(node.value)
+            for node in tree.body
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        ]
+        assert not name or name in exported[0], f"{package} does not export {name}"
+
+
+def test_the_top_holds_packages_and_four_files() -> None:
+    top = {file.name for file in MONITOR.glob("*.py")}
+    assert top == {"__init__.py", "__main__.py", "app.py"}
+    packages = {path.name for path in MONITOR.iterdir() if (path / "__init__.py").exists()}
+    assert packages == set(LAYERS) - {"_rust_feed", "app"}
+
+
+def test_no_two_modules_share_a_name() -> None:
+    names = Counter(file.stem for file in FILES if file.stem not in SAME_IN_EACH)
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_files_are_short_and_say_what_they_are_for() -> None:
@@ -114,3 +116,18 @@ def test_files_are_short_and_say_what_they_are_for() -> None:
         lines = file.read_text(encoding="utf-8").splitlines()
         assert len(lines) <= LINES, f"{file.name} has {len(lines)} lines"
         assert lines[0].startswith(('"""', "//!")), f"{file.name} does not say what it is for"
+
+
+def test_no_export_hides_a_module() -> None:
+    for package in LAYERS:
+        if package in ("_rust_feed", "app"):
+            continue
+        tree = ast.parse(MODULES[package].read_text(encoding="utf-8"))
+        taken = {
+            alias.asname or alias.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        own = {module.split(".")[1] for module in MODULES if module.startswith(f"{package}.")}
+        assert not taken & own, f"{package} has both a name and a module {taken & own}"

@@ -15,14 +15,14 @@ import pytest
 from conftest import DEADLINE_S, until
 from test_collector import free_port
 
-from monitor.batches import Batch
-from monitor.config import Endpoint, VenueSettings
+from monitor.collector.health import Health
 from monitor.feeds import Feeds
-from monitor.health import Health
-from monitor.present import Present
-from monitor.probe import probe
+from monitor.probe.steps import probe
+from monitor.rows.batches import Batch
+from monitor.rows.sources import parse
+from monitor.settings.configuration import Endpoint, VenueSettings
 from monitor.simulate import Simulator
-from monitor.sources import parse
+from monitor.state.present import Present
 
 # Kraken's own list comes by its stream: by REST it is asked for where that is polled.
 VENUES = ("binance", "binance-us", "kraken", "kraken-v1", "coinbase", "coinbase-exchange", "mock")

@@ -11,12 +11,12 @@ import pytest
 from conftest import until
 from test_past import START, S, market, shown, write
 
-from monitor.batches import Batch, column
-from monitor.hub import Hub
-from monitor.live import Live
-from monitor.lock import Held
-from monitor.present import Present
-from monitor.recordings import open_recording
+from monitor.hub.hub import Hub
+from monitor.hub.live_hub import Live
+from monitor.processes.locks import Held
+from monitor.recordings.reading import open_recording
+from monitor.rows.batches import Batch, column
+from monitor.state.present import Present
 
 # The collector's last minutes begin here; what was before is only in the recording.
 LATE_S = 150

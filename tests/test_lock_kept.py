@@ -14,8 +14,8 @@ from conftest import DEADLINE_S, collector_of, until
 from test_collector import free_port
 from test_keeping import answers, runs
 
-from monitor import lock
-from monitor.attached import attach
+from monitor.processes import locks
+from monitor.processes.attached_pages import attach
 
 Run = Callable[..., Any]
 
@@ -26,7 +26,7 @@ def take_away(folder: Path, how: str) -> None:
     elif how == "folder moved":
         folder.rename(folder.with_name("elsewhere"))
     else:
-        (folder / lock.NAME).unlink()
+        (folder / locks.NAME).unlink()
 
 
 @pytest.mark.parametrize("how", ["folder deleted", "folder moved", "lock deleted"])
@@ -54,7 +54,7 @@ def test_a_collector_whose_lock_is_taken_away_is_found_again(
     until(lambda: not runs(held.pid), "the end of the collector")
     # To whoever records there next, nobody has died.
     for left in (folder, tmp_path / "elsewhere"):
-        assert lock.left(left) is None
+        assert locks.left(left) is None
 
 
 def test_a_page_ends_its_collector_that_has_no_lock_any_more(
@@ -77,21 +77,21 @@ def test_a_page_ends_its_collector_that_has_no_lock_any_more(
 def test_a_lock_that_another_has_taken_meanwhile_is_told_once_and_had_back_later(
     tmp_path: Path,
 ) -> None:
-    mine = lock.Held(os.getpid(), "127.0.0.1:1", "mine", "user", "x")
-    with lock.hold(tmp_path) as held:
+    mine = locks.Held(os.getpid(), "127.0.0.1:1", "mine", "user", "x")
+    with locks.hold(tmp_path) as held:
         held.tell(mine)
         assert held.keep() == ""
-        (tmp_path / lock.NAME).rename(tmp_path / "moved")
-        with lock.hold(tmp_path) as other:
+        (tmp_path / locks.NAME).rename(tmp_path / "moved")
+        with locks.hold(tmp_path) as other:
             other.tell(mine._replace(pid=1, token="other"))
             assert "found that of PID 1: no page or command finds this" in held.keep()
             assert held.keep() == ""
-            found = lock.holder(tmp_path)
+            found = locks.holder(tmp_path)
             assert found is not None and found.token == "other"
         assert held.keep().endswith("is made again")
-        assert lock.holder(tmp_path) == mine
+        assert locks.holder(tmp_path) == mine
         assert (tmp_path / "moved").read_text() == ""
-    assert lock.left(tmp_path) is None
+    assert locks.left(tmp_path) is None
 
 
 def test_pages_of_a_folder_that_was_made_anew_are_counted_there(tmp_path: Path) -> None:

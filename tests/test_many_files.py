@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 from rows import MS, batch_of, record, row
 
-from monitor import merge, recordings, segment_files
-from monitor.batches import column
-from monitor.config import RecorderSettings
-from monitor.recorder import Recorder
+from monitor import recordings
+from monitor.recordings import merge, segment_files
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import column
+from monitor.settings.configuration import RecorderSettings
 
 START, MINUTE = 1_700_000_000_000_000_000, 60_000 * MS
 # What the commands may have open, and how many recordings there are.

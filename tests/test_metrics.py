@@ -5,9 +5,9 @@ from __future__ import annotations
 from prometheus_client.parser import text_string_to_metric_families
 from rows import batch_of, row
 
-from monitor.batches import SNAPSHOT
-from monitor.metrics import Metrics
-from monitor.pipeline import Count
+from monitor.collector.metrics import Metrics
+from monitor.graph.pipeline import Count
+from monitor.rows.batches import SNAPSHOT
 
 MS = 1_000_000
 NOW_NS = 1_700_000_000_000_000_000

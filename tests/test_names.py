@@ -13,8 +13,8 @@ import duckdb
 import pytest
 from rows import MS, batch_of, record, row
 
-from monitor import recovery, upkeep
-from monitor.segments import WRITER, connect
+from monitor.recordings import recovery, upkeep
+from monitor.recordings.segments import WRITER, connect
 
 Run = Callable[..., Any]
 START = 1_700_000_000_000_000_000

@@ -90,7 +90,9 @@ def test_with_users_all_addresses_stay_below_the_path(tmp_path: Path) -> None:
 @contextmanager
 def pinging(folder: Path, every_s: float) -> Iterator[int]:
     """Serve the page with another time between two pings; yields the port."""
-    program = f"from monitor import cli, listening; listening.PING_EVERY_S = {every_s}; cli.main()"
+    setting = f"web_server.PING_EVERY_S = {every_s}"
+    imports = "from monitor.cli import entry; from monitor.page import web_server"
+    program = f"{imports}; {setting}; entry.main()"
     command = [sys.executable, "-c", program, "serve", "mock:BTC-USD", "--port", "0"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
     try:

@@ -18,12 +18,12 @@ import truth
 from faulty import DEADLINE_S, Run, collecting
 
 from monitor import recordings
-from monitor.batches import Batch, concat
-from monitor.hub import Hub
-from monitor.incidents import ANSWER_NS
-from monitor.times import SECOND_NS
-from monitor.views import trust
-from monitor.views.grid import grid_rows
+from monitor.hub.hub import Hub
+from monitor.page.views import trust
+from monitor.page.views.grid import grid_rows
+from monitor.rows.batches import Batch, concat
+from monitor.rows.times import SECOND_NS
+from monitor.state.incidents import ANSWER_NS
 
 SECONDS = int(os.environ.get("MONITOR_NUMBERS_S", "9"))
 SEED = int(os.environ.get("MONITOR_NUMBERS_SEED", "1"))

@@ -18,8 +18,9 @@ from conftest import DEADLINE_S, collector_of, simulator_urls, until
 from test_collector import free_port
 from test_keeping import answers, runs
 
-from monitor import lock, output, recordings
-from monitor.verify import verify
+from monitor import recordings
+from monitor.processes import locks, standard_streams
+from monitor.verify.verification import verify
 
 Run = Callable[..., Any]
 COMMAND = [sys.executable, "-m", "monitor.cli"]
@@ -45,13 +46,13 @@ def started(folder: Path, *arguments: object, **streams: Any) -> subprocess.Pope
     return subprocess.Popen(command, cwd=folder, **{"stdout": subprocess.DEVNULL, **streams})
 
 
-def rows(held: lock.Held) -> int:
+def rows(held: locks.Held) -> int:
     headers = {"Authorization": f"Bearer {held.token}"}
     answer = requests.get(f"http://{held.address}/sources", headers=headers, timeout=DEADLINE_S)
     return int(answer.json()["rows"])
 
 
-def clock_rows(held: lock.Held) -> float:
+def clock_rows(held: locks.Held) -> float:
     text = requests.get(f"http://{held.address}/metrics", timeout=DEADLINE_S).text
     wanted = 'monitor_rows_total{kind="clock"}'
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(wanted))
@@ -68,7 +69,7 @@ def ended(process: subprocess.Popen[bytes], after: Callable[[], object]) -> int:
         process.wait()
 
 
-def lines_told(held: lock.Held) -> bool:
+def lines_told(held: locks.Held) -> bool:
     """Tell whether so many status rows came that the pipe must be full."""
     text = requests.get(f"http://{held.address}/metrics", timeout=DEADLINE_S).text
     lost = [line for line in text.splitlines() if line.startswith("monitor_disconnects_total")]
@@ -172,8 +173,8 @@ def test_lines_that_find_no_room_are_counted_and_told() -> None:
     size = fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.write(writing, b"x" * size)
     with os.fdopen(writing, "w") as stream, os.fdopen(reading, "rb") as reader:
-        patient = output.Patient(stream, "the pipe")
-        most = output.MOST_LINES
+        patient = standard_streams.Patient(stream, "the pipe")
+        most = standard_streams.MOST_LINES
         for number in range(most + 10):
             print(number, file=patient)
         assert reader.read(size) == b"x" * size

@@ -8,15 +8,15 @@ from typing import Any
 
 from conftest import DEADLINE_S, collector_of, simulator_urls
 
-from monitor import client, lock
+from monitor.processes import collector_client, locks
 
 Run = Callable[..., Any]
 POLLED = {"mode": "rest", "interval_s": 5.0}
 
 
-def added(held: lock.Held, *sources: dict[str, Any]) -> str:
+def added(held: locks.Held, *sources: dict[str, Any]) -> str:
     wanted = {"action": "add", "sources": list(sources)}
-    answer = client.request(held, "POST", "/sources", wanted, DEADLINE_S)
+    answer = collector_client.request(held, "POST", "/sources", wanted, DEADLINE_S)
     assert answer.status_code == 200, answer.text
     note: str = answer.json()["note"]
     return note

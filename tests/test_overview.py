@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rows import MS, batch_of, record, row
 
-from monitor import overview
+from monitor.recordings import overview
 
 START, S = 1_700_000_000_000_000_000, 1_000 * MS
 

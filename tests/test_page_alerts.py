@@ -15,9 +15,9 @@ from playwright.sync_api import Browser, Locator, Page, sync_playwright
 from served_page import QUIET, WAIT_MS, answers
 from test_collector import free_port
 
-from monitor import lock
-from monitor.passwords import hash_password
-from monitor.views.bell import Bell
+from monitor.page.views.bell import Bell
+from monitor.processes import locks
+from monitor.settings.passwords import hash_password
 
 pytestmark = pytest.mark.browser
 Run = Callable[..., Any]
@@ -68,7 +68,7 @@ class Served(NamedTuple):
     """A page whose collector has alert rules, and a browser."""
 
     url: str
-    held: lock.Held
+    held: locks.Held
     browser: Browser
     wrong: list[str]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 from served_page import Served, serving
 
-from monitor.views import plot
-from monitor.views.style import THEMES
+from monitor.page.views import plot
+from monitor.page.views.style import THEMES
 
 # Success criteria 1.4.3 (text, and text that is large) and 1.4.11 (what is drawn).
 TEXT, LARGE, DRAWN = 4.5, 3.0, 3.0

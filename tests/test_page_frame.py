@@ -18,7 +18,7 @@ from conftest import DEADLINE_S, until
 from playwright.sync_api import Page
 from served_page import Served, serving
 
-from monitor.rules import KINDS
+from monitor.settings.alert_rules import KINDS
 
 pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}

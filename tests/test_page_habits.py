@@ -10,7 +10,8 @@ from conftest import DEADLINE_S, until
 from playwright.sync_api import Page
 from served_page import Served, serving
 
-from monitor import overview, recordings
+from monitor import recordings
+from monitor.recordings import overview
 
 pytestmark = pytest.mark.browser
 

@@ -13,7 +13,7 @@ from playwright.sync_api import Page
 from prometheus_client.parser import text_string_to_metric_families
 from served_page import WAIT_MS, Served, serving
 
-from monitor import lock
+from monitor.processes import locks
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Itera
 
 
 def collector(served: Served) -> int:
-    held = lock.holder(served.folder)
+    held = locks.holder(served.folder)
     assert held is not None
     return held.pid
 
@@ -95,7 +95,7 @@ def test_a_frozen_server_is_told_by_the_browser_itself(served: Served) -> None:
 def test_a_replay_that_waits_for_a_frozen_collector_says_so_and_holds_up_nobody(
     served: Served,
 ) -> None:
-    live, held = served.open(), lock.holder(served.folder)
+    live, held = served.open(), locks.holder(served.folder)
     assert held is not None
     os.kill(held.pid, signal.SIGSTOP)
     try:

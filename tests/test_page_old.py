@@ -22,8 +22,9 @@ from playwright.sync_api import Page, sync_playwright
 from served_page import QUIET, Served, answers
 from test_collector import free_port
 
-from monitor import lock, recordings
-from monitor.batches import DUPLICATE
+from monitor import recordings
+from monitor.processes import locks
+from monitor.rows.batches import DUPLICATE
 
 pytestmark = pytest.mark.browser
 
@@ -90,7 +91,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, browser_path: str) -> Itera
         playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=browser_path, args=arguments)
         stack.callback(browser.close)
-        held = lock.holder(folder)
+        held = locks.holder(folder)
         assert held is not None
         yield Served(folder, held.recording, port, browser, lambda: None, [page], [])
 

@@ -139,15 +139,15 @@ def test_a_statement_is_run_paged_drawn_saved_and_cancelled(served: Served, tmp_
 
     _ask(page, ENDLESS)
     # It is stopped, so that its time is not over before it is cancelled.
-    (worker,) = until(lambda: served.workers("query_worker"), "a process of the statement")
+    (worker,) = until(lambda: served.workers("monitor.sql"), "a process of the statement")
     os.kill(worker, signal.SIGSTOP)
     page.wait_for_selector("text=/running · /")
     page.get_by_text("Cancel", exact=True).click()
     page.wait_for_selector("text=the query was cancelled")
-    until(lambda: not served.workers("query_worker"), "no process of the statement")
+    until(lambda: not served.workers("monitor.sql"), "no process of the statement")
     _ask(page, ENDLESS)
     page.wait_for_selector("text=expected an answer within 5 s, found none")
-    assert not served.workers("query_worker")
+    assert not served.workers("monitor.sql")
     _answer(page, "SELECT 43 AS answer", "1 row")
     assert page.locator("text=gave no result").count() == 0
 
@@ -198,11 +198,11 @@ def test_a_recording_is_verified_clipped_exported_and_deleted(
 
     # It is stopped, so that it cannot be done before it is cancelled.
     page.get_by_text("Export", exact=True).click()
-    (worker,) = until(lambda: served.workers("archive_worker"), "a process that exports")
+    (worker,) = until(lambda: served.workers("monitor.jobs"), "a process that exports")
     os.kill(worker, signal.SIGSTOP)
     page.get_by_text("Cancel", exact=True).locator("visible=true").click()
     page.wait_for_selector("text=nothing of it is left")
-    until(lambda: not served.workers("archive_worker"), "no process that exports")
+    until(lambda: not served.workers("monitor.jobs"), "no process that exports")
     assert list((served.folder / "exported" / "made").glob("csv-*")) == [made]
 
     _choose(page, SPARE)

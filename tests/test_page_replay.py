@@ -17,8 +17,8 @@ from playwright.sync_api import Page
 from served_page import Served, drawn, serving
 
 from monitor import recordings
-from monitor.batches import DUPLICATE, KINDS, LAST
-from monitor.views.heatmap import SLICE_NS
+from monitor.page.views.heatmap import SLICE_NS
+from monitor.rows.batches import DUPLICATE, KINDS, LAST
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page
 from served_page import Served, drawn, figure, serving
 
 from monitor import recordings
-from monitor.batches import DUPLICATE
+from monitor.rows.batches import DUPLICATE
 
 pytestmark = pytest.mark.browser
 

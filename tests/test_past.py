@@ -12,20 +12,13 @@ import pytest
 from conftest import until
 from rows import batch_of
 
-from monitor import past
-from monitor.batches import (
-    BACKFILL,
-    DUPLICATE,
-    LAST,
-    SCHEMAS,
-    SNAPSHOT,
-    Batch,
-)
-from monitor.hub import Hub
-from monitor.merge import Merged, open_recordings
-from monitor.recordings import Recording
-from monitor.replay import WINDOW_NS, Player
-from monitor.segments import About, Segment
+from monitor.hub.hub import Hub
+from monitor.recordings import rows_before
+from monitor.recordings.merge import Merged, open_recordings
+from monitor.recordings.player import WINDOW_NS, Player
+from monitor.recordings.reading import Recording
+from monitor.recordings.segments import About, Segment
+from monitor.rows.batches import BACKFILL, DUPLICATE, LAST, SCHEMAS, SNAPSHOT, Batch
 
 S = 1_000_000_000
 START = 1_700_000_000 * S
@@ -240,7 +233,7 @@ def test_after_a_seek_all_is_as_if_it_had_been_played_from_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...]
 ) -> None:
     # Small pieces: some are whole, the last is not.
-    monkeypatch.setattr(past, "PIECE_ORDS", 500)
+    monkeypatch.setattr(rows_before, "PIECE_ORDS", 500)
     for seed, name in enumerate(names):
         write(tmp_path / name, market(seed))
     chance = random.Random(7)

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.batches import SCHEMAS, Batch, concat, from_wire, to_wire
-from monitor.hooks.cross_venue import Hook
-from monitor.pipeline import Graph
+from monitor.graph.pipeline import Graph
+from monitor.hooks.builtin.cross_venue import Hook
+from monitor.rows.batches import SCHEMAS, Batch, concat, from_wire, to_wire
 
 Row = tuple[int, str, float, float] | tuple[int, str, float, float, str]
 

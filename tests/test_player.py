@@ -10,12 +10,13 @@ import pytest
 from conftest import DEADLINE_S, until
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import permalink, recordings
-from monitor.batches import Batch
-from monitor.config import HookSettings
-from monitor.hub import Hub
-from monitor.replay import Player
-from monitor.replaying import Replaying, Start
+from monitor import recordings
+from monitor.hub.hub import Hub
+from monitor.page import permalink
+from monitor.page.viewer_replay import Replaying, Start
+from monitor.recordings.player import Player
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import HookSettings
 
 START = 1_700_000_000_000_000_000
 SECOND = 1_000 * MS

@@ -14,8 +14,9 @@ import pytest
 import requests
 from conftest import collector_of, simulator_urls, until
 
-from monitor import config, recordings
-from monitor.batches import INVALID, REST, SYNTHETIC
+from monitor import recordings
+from monitor.rows.batches import INVALID, REST, SYNTHETIC
+from monitor.settings import configuration
 
 Run = Callable[..., subprocess.Popen[str]]
 
@@ -255,7 +256,7 @@ def test_a_refused_key_is_named_and_not_shown(
 )
 def test_a_key_in_the_wrong_place_is_not_shown(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"venues\.finnhub\.(api_)?key") as caught:
-        config.load(settings(tmp_path, text))
+        configuration.load(settings(tmp_path, text))
     assert KEY not in str(caught.value)
 
 
@@ -268,10 +269,10 @@ def test_pools_are_read_from_the_configuration(tmp_path: Path) -> None:
     quote = "WETH"
     decimals = [8, 18]
     """
-    (pool,) = config.load(settings(tmp_path, text)).venues["uniswap"].pools
+    (pool,) = configuration.load(settings(tmp_path, text)).venues["uniswap"].pools
     assert (pool.base, pool.decimals, pool.fee, pool.inverted) == ("WBTC", (8, 18), 3000, False)
     with pytest.raises(ValueError, match="address"):
-        config.load(settings(tmp_path, text.replace("0xCB", "CB")))
+        configuration.load(settings(tmp_path, text.replace("0xCB", "CB")))
 
 
 def files(folder: Path) -> list[Path]:

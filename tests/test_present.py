@@ -7,10 +7,10 @@ import math
 import pytest
 from made_recording import T0, Made, S
 
-from monitor.health import Health
-from monitor.hub import Hub
-from monitor.present import Present
-from monitor.standing import Seen, judge
+from monitor.collector.health import Health
+from monitor.hub.hub import Hub
+from monitor.page.collector_link import Seen, judge
+from monitor.state.present import Present
 
 
 class Clocks:

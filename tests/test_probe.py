@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from simulated_line import own_book
 
-from monitor import config, sources
-from monitor import probe as walk
-from monitor.config import VenueSettings
-from monitor.probe import probe
+from monitor.probe import steps as walk
+from monitor.probe.steps import probe
+from monitor.rows import sources
+from monitor.settings import configuration
+from monitor.settings.configuration import VenueSettings
 from monitor.simulate import Simulator
 
 LIMIT_S = 30.0
@@ -44,8 +45,8 @@ def walked(
 ) -> Steps:
     """Walk a source whose venue is at `urls`; return result and finding by step."""
     wanted = sources.parse(source)
-    file = config.Settings(venues={wanted.venue: settings or VenueSettings()})
-    endpoints = config.endpoints(file, [f"{wanted.venue}={','.join(urls)}"])
+    file = configuration.Settings(venues={wanted.venue: settings or VenueSettings()})
+    endpoints = configuration.endpoints(file, [f"{wanted.venue}={','.join(urls)}"])
     steps = list(probe(wanted, endpoints, file.venues, limit_s))
     assert [step.name for step in steps] == ALL
     assert not any("\n" in step.found for step in steps)

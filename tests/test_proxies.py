@@ -11,8 +11,9 @@ import pytest
 from conftest import DEADLINE_S, collector_of, until
 from proxying import proxying
 
-from monitor import client, recordings
+from monitor import recordings
 from monitor.feeds.proxies import proxy
+from monitor.processes import collector_client
 from monitor.simulate import Simulator
 
 USER, PASSWORD = "joe@desk", "hush:4/7 %"
@@ -72,11 +73,11 @@ def test_stream_and_rest_go_by_the_proxy_and_its_password_is_shown_nowhere(
         held = collector_of(tmp_path / "recordings")
 
         def is_connected() -> bool:
-            told = client.request(held, "GET", "/health").json()["sources"]
+            told = collector_client.request(held, "GET", "/health").json()["sources"]
             return [source["state"] for source in told] == ["connected"]
 
         until(is_connected, "a connected source")
-        told = client.request(held, "GET", "/health").text
+        told = collector_client.request(held, "GET", "/health").text
         live.terminate()
         assert live.wait(DEADLINE_S) == 0
         assert live.stdout is not None

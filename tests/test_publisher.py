@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 from made_recording import Made
 
-from monitor.batches import WIRE_SCHEMA, Batch, from_wire
-from monitor.publisher import BehindError, Publisher, Stream
+from monitor.collector.publisher import BehindError, Publisher, Stream
+from monitor.rows.batches import WIRE_SCHEMA, Batch, from_wire
 
 ASK = ("ask", 101.0, 1.0)
 

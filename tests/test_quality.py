@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from monitor.batches import SCHEMAS, SYNTHETIC, Batch
-from monitor.hub import Hub
-from monitor.quality import MINUTE_NS, Minute
-from monitor.views import trust
-from monitor.views.grid import changed, grid_rows
+from monitor.hub.hub import Hub
+from monitor.page.views import trust
+from monitor.page.views.grid import changed, grid_rows
+from monitor.rows.batches import SCHEMAS, SYNTHETIC, Batch
+from monitor.state.recent_faults import MINUTE_NS, Minute
 
 START_NS = 1_000 * MINUTE_NS
 MS = 1_000_000

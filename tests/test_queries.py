@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 from rows import batch_of, record, row
 
-from monitor import queries
-from monitor.batches import KINDS
-from monitor.layouts.snippets import FIRST, SNIPPETS
-from monitor.ready_made import NAMES
+from monitor.page.layouts.sql_snippets import FIRST, SNIPPETS
+from monitor.rows.batches import KINDS
+from monitor.sql import queries
+from monitor.sql.ready_made_views import NAMES
 
 Run = Callable[..., Any]
 

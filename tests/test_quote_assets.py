@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from test_pipeline import expected_onsets, numbered, onsets, quotes
 from test_views import Rows, fed, sources_of
 
-from monitor import config, hooks, quote_assets
-from monitor.hooks.cross_venue import Hook
-from monitor.views.cross_venue import BEST, CrossVenue
-from monitor.views.leg_table import legs
-from monitor.views.what_if import Parameters, WhatIf
+from monitor.hooks import builtin
+from monitor.hooks.builtin.cross_venue import Hook
+from monitor.page.views.cross_venue_spread import BEST, CrossVenue
+from monitor.page.views.leg_table import legs
+from monitor.page.views.what_if import Parameters, WhatIf
+from monitor.rows import quote_assets
+from monitor.settings import configuration
 
 DOLLARS = {"USDT": "USD", "USDC": "USD"}
 ROW = st.tuples(
@@ -50,7 +52,7 @@ def test_what_could_be_meant_in_two_ways_is_refused_in_one_line(
     file = tmp_path / "monitor.toml"
     file.write_text(f"[hooks.cross_venue]\ntaken_for = {toml}\n")
     with pytest.raises(ValueError) as refused:
-        config.load(file)
+        configuration.load(file)
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)
 
@@ -64,8 +66,11 @@ def test_usd_and_usdt_stay_apart_until_the_user_takes_one_for_the_other(tmp_path
         (2, "binance", 103.0, 104.0, "BTC-USDC"),
     )
     found = {}
-    for name, settings in (("apart", config.Settings()), ("mixed", config.load(file))):
-        (hook,) = (h for h in hooks.load(settings.hooks, "recorded") if h.name == "cross_venue")
+    for name, settings in (
+        ("apart", configuration.Settings()),
+        ("mixed", configuration.load(file)),
+    ):
+        (hook,) = (h for h in builtin.load(settings.hooks, "recorded") if h.name == "cross_venue")
         _, signals = hook.step(hook.start(), rows)
         found[name] = signals.to_pylist() if signals is not None else []
     assert found["apart"] == []

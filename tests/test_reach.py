@@ -20,8 +20,8 @@ from raw_viewer import RawViewer, connect, token
 from sub_path import proxied
 from test_server import From
 
-from monitor.listening import PING_EVERY_S
-from monitor.passwords import hash_password
+from monitor.page.web_server import PING_EVERY_S
+from monitor.settings.passwords import hash_password
 
 PASSWORD = "a viewer's password"
 USERS = f"""

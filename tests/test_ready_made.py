@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from rows import batch_of, ignore
 
-from monitor import queries, ready_made, recordings
-from monitor.authority import Authority
-from monitor.batches import (
+from monitor import recordings
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import (
     BACKFILL,
     DUPLICATE,
     INVALID,
@@ -26,7 +26,8 @@ from monitor.batches import (
     Batch,
     column,
 )
-from monitor.recorder import Recorder
+from monitor.rows.quote_authority import Authority
+from monitor.sql import queries, ready_made_views
 
 S = 1_000_000_000
 START = 1_700_000_040 * S
@@ -303,4 +304,4 @@ def test_the_views_are_there_without_any_recording(tmp_path: Path) -> None:
 def test_what_is_not_named_is_there_when_names_are_asked_for(folder: Path) -> None:
     for sql in ("SELECT table_name AS name FROM information_schema.tables", "SHOW TABLES"):
         names = {row["name"] for row in ask(folder, sql)}
-        assert names >= {*ready_made.NAMES, "quote", "recordings"}
+        assert names >= {*ready_made_views.NAMES, "quote", "recordings"}

@@ -15,10 +15,11 @@ import requests
 from conftest import collector_of, until
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import lock, recordings
-from monitor.config import RecorderSettings
-from monitor.recorder import Recorder
-from monitor.verify import verify
+from monitor import recordings
+from monitor.processes import locks
+from monitor.recordings.recorder import Recorder
+from monitor.settings.configuration import RecorderSettings
+from monitor.verify.verification import verify
 
 Run = Callable[..., Any]
 START, MINUTE = 1_700_000_000_000_000_000, 60_000 * MS
@@ -37,10 +38,10 @@ def test_a_collector_that_starts_leaves_what_others_record_alone(
     record(folder / "past", quotes(60, MS * 100))
     replay = background("replay", "past", "--record", "again")
     until(lambda: list(folder.glob("again/*.open")), "the second recorder")
-    assert lock.is_written(folder / "again")
+    assert locks.is_written(folder / "again")
     assert {one["id"]: one["state"] for one in recordings.catalogue(folder)}["again"] == "open"
     # Another one may not write there.
-    with pytest.raises(lock.LockedError, match="no other recorder"):
+    with pytest.raises(locks.LockedError, match="no other recorder"):
         Recorder(folder / "again", ["test:X"], ignore).start()
     done = monitor("record", "--simulated", "--for", "1s")
     assert done.returncode == 0, done.stderr
@@ -111,7 +112,7 @@ def test_segments_are_read_by_their_numbers(tmp_path: Path) -> None:
 def test_a_copy_that_nobody_takes_away_does_not_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.recorder.COPY_S", 0.0)
+    monkeypatch.setattr("monitor.recordings.recorder.COPY_S", 0.0)
     recorder = Recorder(tmp_path / "x", ["test:X"], ignore)
     recorder.start()
     recorder(quotes(1, MS)[0])

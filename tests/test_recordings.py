@@ -17,14 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import lock, recordings, recovery, streams
-from monitor.batches import Batch
-from monitor.config import HookSettings, RecorderSettings
-from monitor.recorder import Recorder
-from monitor.replay import Player
-from monitor.replaying import Replaying
-from monitor.segments import About, Journal, Segment
-from monitor.views.recordings import table
+from monitor import recordings
+from monitor.page.viewer_replay import Replaying
+from monitor.page.views.recordings_table import table
+from monitor.processes import locks
+from monitor.recordings import reading, recovery, segment_reader
+from monitor.recordings.player import Player
+from monitor.recordings.recorder import Recorder
+from monitor.recordings.segments import About, Journal, Segment
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import HookSettings, RecorderSettings
 
 ROWS = st.lists(
     st.tuples(
@@ -80,7 +82,7 @@ def test_segments_are_sealed_by_size_and_read_as_one(tmp_path: Path) -> None:
 def test_journals_are_taken_one_after_the_other_and_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.recorder.JOURNAL_BYTES", 1)
+    monkeypatch.setattr("monitor.recordings.recorder.JOURNAL_BYTES", 1)
     batches = [
         batch_of([("quote", row("quote", n, n)), ("trade", row("trade", n + 1, n))])
         for n in range(0, 200, 2)
@@ -123,7 +125,7 @@ def test_a_snapshot_is_readable_while_recording_goes_on(tmp_path: Path) -> None:
     recorder.start()
     recorder(batch_of([("quote", row("quote", 0, 5))]))
     copy = recorder.snapshot()
-    part = recordings._part(copy)
+    part = reading._part(copy)
     assert part.about is not None
     assert part.about.state == "open"
     recorder.close()
@@ -147,7 +149,7 @@ KILLED = """
 import sys, threading
 from pathlib import Path
 from rows import batch_of, ignore, row
-from monitor.recorder import Recorder
+from monitor.recordings.recorder import Recorder
 recorder = Recorder(Path(sys.argv[1]) / "x", ["test:X"], ignore)
 recorder.start()
 for number in range(100):
@@ -181,7 +183,7 @@ def test_a_killed_recorder_loses_nothing_committed(tmp_path: Path) -> None:
     assert re.findall(r'number">(.*?)</td>', shown)[:5] == ["…"] * 5
     with pytest.raises(ValueError, match="the next one that starts recovers"):
         Replaying(tmp_path, ["x"], HookSettings())
-    with lock.hold(tmp_path):
+    with locks.hold(tmp_path):
         (line,) = recovery.recover_all(tmp_path)
     assert "recovered" in line
     (described,) = recordings.catalogue(tmp_path)
@@ -199,11 +201,11 @@ def test_a_file_that_is_no_segment_is_named_and_the_rest_stays_readable(tmp_path
 def test_a_second_collector_is_refused_by_name(tmp_path: Path) -> None:
     import os
 
-    with lock.hold(tmp_path) as held:
-        held.tell(lock.Held(os.getpid(), "127.0.0.1:1", "t", "user", "x"))
-        with pytest.raises(lock.LockedError, match=str(os.getpid())), lock.hold(tmp_path):
+    with locks.hold(tmp_path) as held:
+        held.tell(locks.Held(os.getpid(), "127.0.0.1:1", "t", "user", "x"))
+        with pytest.raises(locks.LockedError, match=str(os.getpid())), locks.hold(tmp_path):
             pass
-    assert lock.holder(tmp_path) is None
+    assert locks.holder(tmp_path) is None
 
 
 def test_a_reader_that_is_broken_off_leaves_nothing_to_the_garbage_collector(
@@ -218,7 +220,9 @@ def test_a_reader_that_is_broken_off_leaves_nothing_to_the_garbage_collector(
             assert next(reader)["quote"].num_rows == 2
             reader.close()
             del reader
-            left = [one for one in gc.get_objects() if type(one).__module__ == streams.__name__]
+            left = [
+                one for one in gc.get_objects() if type(one).__module__ == segment_reader.__name__
+            ]
         finally:
             gc.enable()
     assert left == []

@@ -18,9 +18,10 @@ from recorded_books import compare, messages
 from side_by_side import done, judging, side_by_side
 from tap import Tap
 
-from monitor import config, recordings
-from monitor.batches import INVALID, KEYFRAME, REST, SYNTHETIC
-from monitor.feeds.feeds import Feeds
+from monitor import recordings
+from monitor.feeds.all_feeds import Feeds
+from monitor.rows.batches import INVALID, KEYFRAME, REST, SYNTHETIC
+from monitor.settings import configuration
 from monitor.simulate import Simulator
 
 __all__ = ["done"]
@@ -242,7 +243,7 @@ def test_where_two_cannot_be_told_apart_they_are_refused(
     file = tmp_path / "monitor.toml"
     file.write_text(toml)
     with pytest.raises(ValueError, match=re.escape(why)) as refused:
-        config.load(file).parsed()
+        configuration.load(file).parsed()
     assert "\n" not in str(refused.value)
 
 
@@ -251,7 +252,7 @@ def test_a_source_may_have_two_where_its_venue_has_one(tmp_path: Path) -> None:
     file.write_text(
         'sources = [{ source = "binance:BTC-USDT", connections = 2 }, "binance:ETH-USDT"]'
     )
-    settings = config.load(file)
+    settings = configuration.load(file)
     ways = Feeds(settings.parsed(), {}, settings.venues).ways()
     assert [way.connections for _, way in ways] == [2, 1]
     with pytest.raises(ValueError, match="expected 1 connection to binance:BTC-USDT with --raw"):

@@ -10,11 +10,11 @@ from pathlib import Path
 from faulty import DEADLINE_S, Run, collecting, plain
 
 from monitor import recordings
-from monitor.batches import concat
-from monitor.config import Endpoint
-from monitor.feeds.feeds import Feeds
-from monitor.hub import Hub
-from monitor.sources import parse
+from monitor.feeds.all_feeds import Feeds
+from monitor.hub.hub import Hub
+from monitor.rows.batches import concat
+from monitor.rows.sources import parse
+from monitor.settings.configuration import Endpoint
 
 # The lists are looked at after so many rows, and after each row of a symbol's state.
 ROWS = 20

@@ -14,8 +14,8 @@ import tornado.web
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from monitor.exposure import Exposure
-from monitor.server import Renewal, _tls
+from monitor.access.exposure import Exposure
+from monitor.page.serving import Renewal, _tls
 
 
 def make(folder: Path, name: str) -> tuple[Path, Path]:

@@ -19,12 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rows import MS, batch_of, ignore, record, row
 
-from monitor import hooks, recordings
-from monitor.batches import Batch
-from monitor.config import HookSettings
-from monitor.merge import open_recordings
-from monitor.pipeline import Graph
-from monitor.recorder import Recorder
+from monitor import recordings
+from monitor.graph.pipeline import Graph
+from monitor.hooks import builtin
+from monitor.recordings.merge import open_recordings
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import HookSettings
 
 START = 1_700_000_000_000_000_000
 # Pauses before each row; a clock may go back.
@@ -157,7 +158,7 @@ def test_what_is_recorded_anew_from_a_replay_is_the_same(tmp_path: Path) -> None
 def test_recorded_and_recomputed_signals_are_compared(tmp_path: Path) -> None:
     recorder = Recorder(tmp_path / "a", ["test:X"], ignore)
     recorder.start()
-    graph = Graph({"recorder": recorder}, hooks.load(HookSettings(), "recorded"))
+    graph = Graph({"recorder": recorder}, builtin.load(HookSettings(), "recorded"))
     # Five times the first venue's bid rises 100 basis points above the other's ask.
     for n in range(20):
         legs = {"venue": "ab"[n % 2], "bid": 101.0 if n % 4 == 0 else 99.0, "origin": "native"}

@@ -24,10 +24,10 @@ from raw_viewer import connect, token
 from requests.adapters import HTTPAdapter
 from test_collector import free_port
 
-from monitor import lock
-from monitor.config import load
-from monitor.exposure import expose
-from monitor.users import Attempts
+from monitor.access.exposure import expose
+from monitor.access.users import Attempts
+from monitor.processes import locks
+from monitor.settings.configuration import load
 
 SECRET = "a secret that is long enough to sign with"
 PASSWORDS = {"olga": "an operator's password", "vera": "a viewer's password"}
@@ -387,7 +387,7 @@ def test_a_viewer_logs_in_and_can_only_look(served: Served, browser_path: str) -
 
 
 def _collector_pid(folder: Path) -> int:
-    held = lock.holder(folder / "recordings")
+    held = locks.holder(folder / "recordings")
     assert held is not None
     return held.pid
 

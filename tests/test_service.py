@@ -110,7 +110,7 @@ def test_what_is_documented_runs_without_rights_on_a_read_only_system(
     tried = ["unshare", "-m", "sh", "-c", APART, str(state), python]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sites])}
     probe = subprocess.run(
-        [*tried, "-c", "import monitor.cli_commands"],
+        [*tried, "-c", "import monitor.cli.commands"],
         env=environment,
         capture_output=True,
         check=False,

@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 import pytest
 from faulty import collecting, plain
 
-from monitor import config, hooks, recordings, user_hooks
-from monitor.batches import Batch
-from monitor.pipeline import Graph
-from monitor.replay import Player
+from monitor import recordings
+from monitor.graph.pipeline import Graph
+from monitor.hooks import builtin, user_hooks
+from monitor.recordings.player import Player
+from monitor.rows.batches import Batch
+from monitor.settings import configuration
 
 VENUES = ("binance", "kraken", "coinbase")
 FAULTS = ("gap:0.01", "duplicate:0.01", "corrupt:0.005", "crc:0.05", "reset@5")
@@ -126,13 +128,13 @@ def digest(signals: list[str]) -> str:
 
 def recomputed(of: Live, speed: float | None) -> list[str]:
     """Replay the recorded rows through the same hooks, made anew."""
-    settings = config.load(of.settings)
+    settings = configuration.load(of.settings)
     given: list[Batch] = []
     own = user_hooks.load(settings.hooks.folder, "recomputed")
     assert not own.troubles
     graph = Graph(
         {"sink": given.append},
-        [*hooks.load(settings.hooks, "recomputed", settings.alerts), *own.hooks],
+        [*builtin.load(settings.hooks, "recomputed", settings.alerts), *own.hooks],
     )
 
     def relive(batch: Batch) -> None:

@@ -13,7 +13,8 @@ import pytest
 import requests
 from simulated_line import DEADLINE_S, connected
 
-from monitor.simulate import Simulator, coinbase
+from monitor.simulate import Simulator
+from monitor.simulate.venues.coinbase import stream
 
 
 @pytest.fixture(scope="module")
@@ -347,7 +348,7 @@ def test_coinbase_refuses_with_an_error_that_takes_no_number(simulator, request_
 
 
 def test_coinbase_cuts_who_does_not_subscribe_in_time(monkeypatch):
-    monkeypatch.setattr(coinbase, "SUBSCRIBE_WITHIN_NS", 200_000_000)
+    monkeypatch.setattr(stream, "SUBSCRIBE_WITHIN_NS", 200_000_000)
     with Simulator(["coinbase"]) as running, connected(running.ws_url("coinbase")) as line:
         assert line.closing_code() == 1008
 

@@ -12,7 +12,8 @@ import pytest
 import requests
 from simulated_line import DEADLINE_S, connected, own_book
 
-from monitor.simulate import Simulator, coinbase_exchange
+from monitor.simulate import Simulator
+from monitor.simulate.venues.coinbase_exchange import stream
 
 VENUE = "coinbase-exchange"
 
@@ -186,7 +187,7 @@ def test_errors_say_why(simulator, request_, message, reason):
 
 
 def test_who_does_not_subscribe_in_time_is_cut(monkeypatch):
-    monkeypatch.setattr(coinbase_exchange, "SUBSCRIBE_WITHIN_NS", 200_000_000)
+    monkeypatch.setattr(stream, "SUBSCRIBE_WITHIN_NS", 200_000_000)
     with Simulator([VENUE]) as running, connected(running.ws_url(VENUE)) as line:
         assert line.closing_code() == 1008
 

@@ -18,7 +18,7 @@ import requests
 import websocket
 
 from monitor.simulate import Simulator
-from monitor.simulate.faults import Fault, parse
+from monitor.simulate.wire.faults import Fault, parse
 
 DEADLINE_S = 10
 TRADES = "/ws/btcusdt@trade"

@@ -12,7 +12,8 @@ import pytest
 import requests
 import websocket
 
-from monitor.simulate import Simulator, finnhub
+from monitor.simulate import Simulator
+from monitor.simulate.venues.finnhub import stream
 
 DEADLINE_S = 10
 
@@ -113,7 +114,7 @@ def test_trades_come_in_batches_that_mix_symbols(simulator):
 
 
 def test_a_subscription_is_not_acknowledged_and_a_closed_market_sends_pings_alone(monkeypatch):
-    monkeypatch.setattr(finnhub, "PING_NS", 200_000_000)
+    monkeypatch.setattr(stream, "PING_NS", 200_000_000)
     with Simulator(["finnhub"], rate=500) as running, connected(running, "key") as line:
         line.ask("subscribe", "IBM")
         assert [line.next() for _ in range(3)] == [{"type": "ping"}] * 3

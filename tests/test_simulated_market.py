@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from monitor.simulate.kraken_book import checksum
-from monitor.simulate.market import Market
+from monitor.simulate.market.market import Market
+from monitor.simulate.venues.kraken.checksummed_book import checksum
 
 START_NS = 1_790_000_000_000_000_000
 STEP_NS = 5_000_000

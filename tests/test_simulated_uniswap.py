@@ -15,10 +15,10 @@ import websocket
 from conftest import until
 
 from monitor.simulate import Simulator
-from monitor.simulate.faults import Dice
-from monitor.simulate.market import Walk
-from monitor.simulate.uniswap_chain import Chain
-from monitor.simulate.uniswap_pools import USDC, WETH, V3Pool
+from monitor.simulate.market.market import Walk
+from monitor.simulate.venues.uniswap.chain import Chain
+from monitor.simulate.venues.uniswap.pools import USDC, WETH, V3Pool
+from monitor.simulate.wire.faults import Dice
 
 DEADLINE_S = 10
 V3_USDC_WETH = "0x88e6A0c2dDD26FEEb64F039a2c41296FcB3f5640"

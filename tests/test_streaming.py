@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from rows import batch_of
 from test_views import HERE, Rows, S, cut, drawn, fed
 
-from monitor.hub import Hub
-from monitor.rings import WINDOW_ROWS
-from monitor.views.candles import Candles
-from monitor.views.plot import ROLLOVER_ROWS, Plot
-from monitor.views.price import Price
-from monitor.views.spread import Spread
-from monitor.views.streaming import extend, fill
+from monitor.hub.hub import Hub
+from monitor.page.views.candle_plot import Candles
+from monitor.page.views.plot import ROLLOVER_ROWS, Plot
+from monitor.page.views.price import Price
+from monitor.page.views.spread import Spread
+from monitor.page.views.streaming import extend, fill
+from monitor.state.rings import WINDOW_ROWS
 
 __all__ = ["drawn"]
 

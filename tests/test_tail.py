@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import DEADLINE_S, collector_of, until
 
-from monitor.cli_tail import is_symbol
+from monitor.cli.tail import is_symbol
 
 TAIL = [sys.executable, "-m", "monitor.cli", "tail"]
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from monitor.views.thinning import BUCKET_NS, FEW, thin, thin_dots
+from monitor.page.views.thinning import BUCKET_NS, FEW, thin, thin_dots
 
 TELLING = 2
 VALUES = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))

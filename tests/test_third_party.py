@@ -22,7 +22,8 @@ from kraken.spot import SpotClient, SpotOrderBookClient
 from simulated_line import own_book
 from test_collector import all_connected, health
 
-from monitor import lock, recordings
+from monitor import recordings
+from monitor.processes import locks
 from monitor.simulate import Simulator
 
 DEADLINE_S = 30
@@ -283,7 +284,7 @@ def recorded_book(folder: Path, name: str, column: str, moment: int) -> Book:
     return Book(moment, sorted(sides["bid"].items())[::-1], sorted(sides["ask"].items()))
 
 
-def updates(held: lock.Held) -> int:
+def updates(held: locks.Held) -> int:
     return sum(source["updates"] for source in health(held.address)["sources"])
 
 

@@ -16,7 +16,8 @@ from rows import MS, batch_of, record, row
 from test_collector import answers, free_port
 from test_keeping import children, runs
 
-from monitor import ending, lock, recordings
+from monitor import recordings
+from monitor.processes import end_signals, locks
 
 Run = Callable[..., Any]
 COMMANDS = {
@@ -89,15 +90,15 @@ def test_a_signal_waits_until_a_child_that_is_being_started_is_known() -> None:
     before = signal.getsignal(signal.SIGTERM)
     steps = []
     try:
-        ending.exit_on_signal()
-        with pytest.raises(SystemExit) as ended, ending.later():
+        end_signals.exit_on_signal()
+        with pytest.raises(SystemExit) as ended, end_signals.later():
             signal.raise_signal(signal.SIGTERM)
             steps.append("the child is known")
     finally:
         signal.signal(signal.SIGTERM, before)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        ending._heard.clear()
+        end_signals._heard.clear()
     assert steps == ["the child is known"]
     assert ended.value.code == 128 + signal.SIGTERM
 
@@ -135,13 +136,13 @@ def test_the_first_process_of_a_container_ends_when_told_and_leaves_no_zombies(
     (page,) = children(pid)
     (collector,) = children(page)
     assert children(collector)
-    before = lock.holder(folder)
+    before = locks.holder(folder)
     os.kill(collector, signal.SIGKILL)
-    until(lambda: lock.holder(folder) not in (None, before), "another collector")
+    until(lambda: locks.holder(folder) not in (None, before), "another collector")
     until(lambda: children(pid) == [page], "the end of what it left")
     os.kill(pid, signal.SIGTERM)
     assert outside.wait(DEADLINE_S) == 0
-    assert lock.holder(folder) is None
+    assert locks.holder(folder) is None
     assert {one["state"] for one in recordings.catalogue(folder)} <= {"sealed", "unclean"}
 
 

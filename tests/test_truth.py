@@ -11,7 +11,7 @@ from made_recording import Made
 from page_reader import Shown
 from page_truth import Truth
 
-from monitor.hub import Hub
+from monitor.hub.hub import Hub
 
 SOURCE = ("binance", "BTC-USDT")
 BID, ASK = ("bid", 1.0, 1.0), ("ask", 2.0, 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from monitor.turns import Turns, waits_for
+from monitor.page.turns import Turns, waits_for
 
 PAGES = 4
 

@@ -16,13 +16,13 @@ import pytest
 from conftest import until
 from test_listless import VENUES, Front
 
-from monitor.batches import REST, column
-from monitor.config import Endpoint, VenueSettings
+from monitor.collector.health import Health
 from monitor.feeds import Feeds
-from monitor.health import Health
-from monitor.present import Present
+from monitor.rows.batches import REST, column
+from monitor.rows.sources import parse
+from monitor.settings.configuration import Endpoint, VenueSettings
 from monitor.simulate import Simulator
-from monitor.sources import parse
+from monitor.state.present import Present
 
 # The mock venue is polled only.
 STREAMING = tuple(venue for venue in VENUES if venue != "mock")

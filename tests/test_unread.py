@@ -14,7 +14,7 @@ import pytest
 from conftest import collector_of, until
 from rows import batch_of, record, row
 
-from monitor import client
+from monitor.processes import collector_client
 
 Run = Callable[..., Any]
 ROWS = 10
@@ -83,7 +83,7 @@ def test_what_a_kill_left_open_is_said_to_be_left_out_until_it_is_recovered(
     folder = tmp_path / "recordings"
     live = background("record", "mock:BTC-USD", "--simulated")
     held = collector_of(folder)
-    until(lambda: client.request(held, "GET", "/sources").json()["rows"] > 100, "rows")
+    until(lambda: collector_client.request(held, "GET", "/sources").json()["rows"] > 100, "rows")
     done = monitor("sql", "SELECT count(*) AS n FROM clock")
     assert (done.returncode, done.stderr) == (0, "")
     os.kill(live.pid, signal.SIGKILL)

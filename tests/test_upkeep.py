@@ -12,11 +12,11 @@ from rows import batch_of, row
 
 from monitor import recordings
 from monitor._rust_feed import Digest
-from monitor.batches import Batch
-from monitor.config import RetentionSettings
-from monitor.segments import About, Segment
-from monitor.upkeep import COMPACTING_SUFFIX, DAY_NS, REMOVED, Upkeep, compact, retain
-from monitor.verify import verify
+from monitor.recordings.segments import About, Segment
+from monitor.recordings.upkeep import COMPACTING_SUFFIX, DAY_NS, REMOVED, Upkeep, compact, retain
+from monitor.rows.batches import Batch
+from monitor.settings.configuration import RetentionSettings
+from monitor.verify.verification import verify
 
 MONDAY = 20_000 * DAY_NS
 HOUR_NS = 3_600_000_000_000
@@ -162,7 +162,7 @@ def test_upkeep_that_cannot_be_started_is_reported_once_and_tried_again(
 ) -> None:
     # Tried at every tick; the tick that fails does so for want of a program to start.
     for name in ("FIRST_S", "RETRY_S"):
-        monkeypatch.setattr(f"monitor.upkeep.{name}", 0.0)
+        monkeypatch.setattr(f"monitor.recordings.upkeep.{name}", 0.0)
     batches = made(tmp_path / "x", [MONDAY, MONDAY + HOUR_NS])
     upkeep = Upkeep(tmp_path, RetentionSettings())
     with monkeypatch.context() as broken:

@@ -12,10 +12,11 @@ from conftest import collector_of, until
 from made_recording import Made, alter
 from test_recordings import kill_a_recorder
 
-from monitor import lock, recovery
-from monitor.batches import DUPLICATE, MAYBE_BAD_BOOK
-from monitor.config import RecorderSettings
-from monitor.verify import verify
+from monitor.processes import locks
+from monitor.recordings import recovery
+from monitor.rows.batches import DUPLICATE, MAYBE_BAD_BOOK
+from monitor.settings.configuration import RecorderSettings
+from monitor.verify.verification import verify
 
 Run = Callable[..., Any]
 BID, ASK = ("bid", 100.0, 1.0), ("ask", 101.0, 2.0)
@@ -222,7 +223,7 @@ def test_rows_that_the_recorder_counted_as_lost_are_explained(tmp_path: Path) ->
 
 
 def test_a_recording_of_several_segments_lacks_none(tmp_path: Path) -> None:
-    from monitor.recorder import Recorder
+    from monitor.recordings.recorder import Recorder
 
     made = good_book()
     recorder = Recorder(
@@ -253,7 +254,7 @@ def _count(file: Path, query: str) -> int:
 
 def test_an_unclean_end_is_told_and_no_damage(tmp_path: Path) -> None:
     kill_a_recorder(tmp_path)
-    with lock.hold(tmp_path):
+    with locks.hold(tmp_path):
         recovery.recover_all(tmp_path)
     document = found(tmp_path)
     assert (document["state"], document["problems"]) == ("unclean", [])

@@ -17,19 +17,19 @@ from bokeh.document import Document
 from rows import batch_of, ignore
 from test_ready_made import ask
 
-from monitor.batches import BACKFILL, DUPLICATE, INVALID, REST, SCHEMAS, SNAPSHOT, Batch
-from monitor.hub import Hub, Instrument
-from monitor.recorder import Recorder
-from monitor.rings import DEPTH_ROWS, Columns, Ring
-from monitor.views.candles import Candles
-from monitor.views.cross_venue import BEST, CrossVenue
-from monitor.views.heatmap import SLICE_NS, HeatMap
-from monitor.views.legs import shares
-from monitor.views.plot import Plot
-from monitor.views.price import Price
-from monitor.views.rates import Rates
-from monitor.views.tape import Tape
-from monitor.views.what_if import Parameters, WhatIf
+from monitor.hub.hub import Hub, Instrument
+from monitor.page.views.candle_plot import Candles
+from monitor.page.views.cross_venue_spread import BEST, CrossVenue
+from monitor.page.views.heatmap import SLICE_NS, HeatMap
+from monitor.page.views.legs import shares
+from monitor.page.views.plot import Plot
+from monitor.page.views.price import Price
+from monitor.page.views.rates import Rates
+from monitor.page.views.time_and_sales import Tape
+from monitor.page.views.what_if import Parameters, WhatIf
+from monitor.recordings.recorder import Recorder
+from monitor.rows.batches import BACKFILL, DUPLICATE, INVALID, REST, SCHEMAS, SNAPSHOT, Batch
+from monitor.state.rings import DEPTH_ROWS, Columns, Ring
 
 S = 1_000_000_000
 START = 1_700_000_100 * S

@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.batches import SCHEMAS, Batch
-from monitor.hooks.cross_venue import Hook
-from monitor.hub import Hub
-from monitor.views.what_if import Parameters, WhatIf
+from monitor.hooks.builtin.cross_venue import Hook
+from monitor.hub.hub import Hub
+from monitor.page.views.what_if import Parameters, WhatIf
+from monitor.rows.batches import SCHEMAS, Batch
 
 MS = 1_000_000
 SYMBOL = "BTC-USD"

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.views.window import SECOND_NS, Window
+from monitor.page.views.window import SECOND_NS, Window
 
 START_NS = 1_700_000_000 * SECOND_NS
 VALUES = st.one_of(st.floats(-1e9, 1e9), st.just(float("nan")))

@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from served_page import QUIET, WAIT_MS, answers
 from test_collector import free_port
 
-from monitor import lock
+from monitor.processes import locks
 
 SOURCES = (
     *("binance:BTC-USDT", "binance:ETH-USDT", "kraken:BTC-USD", "kraken:ETH-USD"),
@@ -69,8 +69,8 @@ class Watched(NamedTuple):
         return page
 
     @property
-    def running(self) -> lock.Held:
-        held = lock.holder(self.folder)
+    def running(self) -> locks.Held:
+        held = locks.holder(self.folder)
         assert held is not None, "expected a running collector, found none"
         return held
 

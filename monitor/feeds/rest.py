@@ -12,8 +12,8 @@ from typing import NamedTuple
 import requests
 
 from monitor.feeds import transport
-from monitor.feeds.key import Key
-from monitor.feeds.reach import place, proxy
+from monitor.feeds.api_key import Key
+from monitor.feeds.reachability import place, proxy
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20

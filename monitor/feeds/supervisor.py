@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 from monitor._rust_feed import Session
 from monitor.feeds import transport
+from monitor.feeds.api_key import Key
 from monitor.feeds.back_off import BackOff
-from monitor.feeds.beside import WAIT_S, Beside
-from monitor.feeds.clock import ReceiveClock
-from monitor.feeds.key import Key
-from monitor.feeds.opening import Opening, refusal
+from monitor.feeds.connecting import Opening, refusal
+from monitor.feeds.receive_clock import ReceiveClock
 from monitor.feeds.rest import Answer, Rest
+from monitor.feeds.second_connection import WAIT_S, Beside
 from monitor.feeds.worker import PASSING, Worker
 
 TICK_S = 0.1

@@ -17,7 +17,7 @@ import python_socks
 import websocket
 
 from monitor import __version__
-from monitor.feeds.reach import place, proxy
+from monitor.feeds.reachability import place, proxy
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10

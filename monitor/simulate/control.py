@@ -38,11 +38,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from monitor.simulate import faults
-from monitor.simulate.client import Client, Strike
-from monitor.simulate.market import Instrument
-from monitor.simulate.venue import Answer, Cued, Venue, answer
-from monitor.simulate.wire import decimal
+from monitor.simulate.market.market import Instrument
+from monitor.simulate.venues.venue import Answer, Cued, Venue, answer
+from monitor.simulate.wire import faults
+from monitor.simulate.wire.client import Client, Strike
+from monitor.simulate.wire.wire_format import decimal
 
 PATH, BOOK_PATH, STRIKES_PATH = "/_simulate", "/_simulate/book", "/_simulate/strikes"
 CUE_PATH, CALM_PATH = "/_simulate/cue", "/_simulate/calm"

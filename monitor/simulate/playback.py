@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from monitor.simulate.client import Client
-from monitor.simulate.coinbase_texts import heartbeat
-from monitor.simulate.market import Event, Instrument
-from monitor.simulate.venue import Answer, answer
-from monitor.simulate.wire import SECOND_NS, go_stamp, stamp
+from monitor.simulate.market.market import Event, Instrument
+from monitor.simulate.venues.coinbase.texts import heartbeat
+from monitor.simulate.venues.venue import Answer, answer
+from monitor.simulate.wire.client import Client
+from monitor.simulate.wire.wire_format import SECOND_NS, go_stamp, stamp
 
 GZIP_MAGIC = b"\x1f\x8b"
 # Frames handed to the connection at a time, when there is nothing to wait for.

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from monitor import ending
-from monitor.simulate.faults import parse, speaks_tls
-from monitor.simulate.listings import VENUES
+from monitor.processes import end_signals
+from monitor.simulate.exchange import ADDRESS, Exchange, Options
+from monitor.simulate.market.listings import VENUES
 from monitor.simulate.playback import Capture
-from monitor.simulate.server import ADDRESS, Exchange, Options
-from monitor.simulate.tls import certificates
+from monitor.simulate.wire.faults import parse, speaks_tls
+from monitor.simulate.wire.tls import certificates
 
 RATE = 200.0
 SEED = 1
@@ -51,7 +51,7 @@ def run(
 
     async def serve() -> None:
         stop = asyncio.Event()
-        for number in ending.signals():
+        for number in end_signals.signals():
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         if with_stdin:
             asyncio.get_running_loop().add_reader(sys.stdin, stop.set)

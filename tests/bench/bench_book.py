@@ -23,7 +23,7 @@ from cryptofeed.exchanges import Binance, Kraken
 from cryptofeed.symbols import Symbols
 
 from monitor._rust_feed import Feed, Session
-from monitor.bench import framed
+from monitor.cli.bench import framed
 
 COUNT, RUNS, DRAIN_ROWS = 10_000, 5, 10_000
 # Messages of a read: as the venue sends them, and as they come under load (about 64 KB).

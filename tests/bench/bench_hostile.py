@@ -20,7 +20,8 @@ import requests
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import hostile
 
-from monitor import lock, queries
+from monitor.processes import locks
+from monitor.sql import queries
 
 VENUES = {"binance": "USDT", "kraken": "USD", "coinbase": "USD"}
 RATE, TURNS, TURN_S, WARM_S, WALL_S = 2_000, 4, 20.0, 8.0, 0.5
@@ -42,7 +43,7 @@ def main() -> None:
             command += ["--endpoint", f"{venue}={','.join(urls)}", f"{venue}:BTC-{VENUES[venue]}"]
         collector = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
-            while (held := lock.holder(folder)) is None:
+            while (held := locks.holder(folder)) is None:
                 time.sleep(0.1)
             time.sleep(WARM_S)
             measure(folder, held.address, turns, statements)

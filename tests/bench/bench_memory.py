@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from monitor import lock
+from monitor.processes import locks
 
 ROWS, WARM_ROWS, RATE, PORT, EVERY_S = 5_000_000, 2_000_000, 20_000, 5098, 5
 # The quote asset of each venue's markets.
@@ -56,7 +56,7 @@ def main() -> None:
             stdout=subprocess.DEVNULL,
         )
         try:
-            while (held := lock.holder(folder)) is None:
+            while (held := locks.holder(folder)) is None:
                 time.sleep(0.1)
             pids = {"collector": held.pid, "page": page.pid}
             warm: dict[str, float] = {}

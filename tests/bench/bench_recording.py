@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor import hooks
-from monitor.batches import Batch, column, order_key
-from monitor.config import HookSettings
-from monitor.feeds.ingest import ingest
-from monitor.hub import Hub
-from monitor.merge import open_recordings
-from monitor.pipeline import Graph
-from monitor.recorder import Recorder
-from monitor.recordings import catalogue, open_recording
-from monitor.replay import Player
-from monitor.segments import OPEN_SUFFIX, About, Segment
+from monitor.feeds.captured_feed import ingest
+from monitor.graph.pipeline import Graph
+from monitor.hooks import builtin
+from monitor.hub.hub import Hub
+from monitor.recordings.merge import open_recordings
+from monitor.recordings.player import Player
+from monitor.recordings.reading import open_recording
+from monitor.recordings.recorder import Recorder
+from monitor.recordings.recording_list import catalogue
+from monitor.recordings.segments import OPEN_SUFFIX, About, Segment
+from monitor.rows.batches import Batch, column, order_key
+from monitor.settings.configuration import HookSettings
 
 ROWS, RATE, COLLECT_S = 10_000_000, 5_000, 20
 VENUES = {"binance": "USDT", "kraken": "USD", "coinbase": "USD"}
@@ -177,7 +178,7 @@ def read_s(folder: Path) -> float:
 
 def replayed_s(folder: Path, names: Sequence[str]) -> float:
     hub = Hub()
-    graph = Graph({"hub": hub}, hooks.load(HookSettings(), "recomputed"))
+    graph = Graph({"hub": hub}, builtin.load(HookSettings(), "recomputed"))
 
     def relive(batch: Batch) -> None:
         graph.emit(Batch({kind: part for kind, part in batch.kinds.items() if kind != "signal"}))

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor import queries
-from monitor.batches import LAST, SCHEMAS, Batch
-from monitor.segments import About, Segment
+from monitor.recordings.segments import About, Segment
+from monitor.rows.batches import LAST, SCHEMAS, Batch
+from monitor.sql import queries
 
 ROWS = 10_000_000
 CHUNK = 500_000

@@ -20,7 +20,7 @@ import pyarrow as pa
 import websocket
 
 from monitor._rust_feed import Feed, Session
-from monitor.bench import framed, messages, tick
+from monitor.cli.bench import framed, messages, tick
 from monitor.feeds import transport
 
 COUNT, RUNS = 200_000, 5

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitor import lock
-from monitor.bench import framed
+from monitor.cli.bench import framed
+from monitor.processes import locks
 
 RATE, TURN_S = 20_000, 0.02
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -167,7 +167,7 @@ def play_all(listeners: list[socket.socket], names: list[str]) -> None:
 
 
 @contextlib.contextmanager
-def busy_collector(folder: Path, of_each: int) -> Iterator[lock.Held]:
+def busy_collector(folder: Path, of_each: int) -> Iterator[locks.Held]:
     """Run a collector in `folder` on `of_each` instruments of each venue, at `RATE` in all."""
     names = [f"A{at:02d}" for at in range(of_each)]
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in VENUES]
@@ -182,7 +182,7 @@ def busy_collector(folder: Path, of_each: int) -> Iterator[lock.Held]:
         command += ["--endpoint", f"{venue}=ws://127.0.0.1:{port},http://127.0.0.1:9"]
     collector = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
-        while (held := lock.holder(folder)) is None:
+        while (held := locks.holder(folder)) is None:
             time.sleep(0.1)
         yield held
     finally:

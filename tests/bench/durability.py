@@ -20,7 +20,7 @@ import test_durability as proofs
 from disk import Disk, Platter
 from disk import segments as program
 
-from monitor import recovery
+from monitor.recordings import recovery
 
 RATE, SEED = 20_000, 1
 HEADINGS = (

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 import panel as pn
 
-from monitor import lock
-from monitor.follower import Follower
-from monitor.hub import Hub, Instrument
-from monitor.pipeline import Graph
-from monitor.rings import Columns
-from monitor.views.price import trades_by_side
-from monitor.views.thinning import thin
+from monitor.collector.follower import Follower
+from monitor.graph.pipeline import Graph
+from monitor.hub.hub import Hub, Instrument
+from monitor.page.views.price import trades_by_side
+from monitor.page.views.thinning import thin
+from monitor.processes import locks
+from monitor.state.rings import Columns
 
 EVERY_MS, ROWS = 100, 6_000
 TELLING = ("bid", "ask", "price", "size")
@@ -33,7 +33,7 @@ def hub() -> Hub:
         made = pn.state.cache["hub"] = Hub()
         folder = Path(os.environ["MONITOR_RECORDINGS"])
         follower = Follower(
-            lambda: lock.holder(folder),
+            lambda: locks.holder(folder),
             Graph({"hub": made}, []).emit,
             lambda held, in_force: made.reset(),
         )

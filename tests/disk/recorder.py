@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from monitor import recorder
-from monitor.batches import SCHEMAS, Batch
-from monitor.segments import Journal
+from monitor.recordings import recorder
+from monitor.recordings.segments import Journal
+from monitor.rows.batches import SCHEMAS, Batch
 
 EVERY_S = 0.02
 NAME = "x"

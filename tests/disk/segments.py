@@ -8,9 +8,9 @@ from pathlib import Path
 from rows import batch_of, row
 
 from monitor._rust_feed import Digest
-from monitor.batches import Batch
-from monitor.segments import About, Journal, Segment
-from monitor.upkeep import DAY_NS, compact
+from monitor.recordings.segments import About, Journal, Segment
+from monitor.recordings.upkeep import DAY_NS, compact
+from monitor.rows.batches import Batch
 
 SEGMENTS, JOURNALS, BATCHES, ROWS = 2, 2, 2, 6
 FIRST_NS = 20_000 * DAY_NS

@@ -1,0 +1,172 @@
+"""What stands in front of every request: foreign hosts and origins, logins, security headers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.httputil import HTTPHeaders, HTTPServerRequest
+from tornado.routing import Matcher, Rule
+from tornado.web import Application, OutputTransform, RequestHandler, decode_signed_value
+
+from monitor.access.exposure import Exposure
+from monitor.access.users import EVERYBODY, Users, Viewer
+
+COOKIE = "monitor_login"
+LOGIN_DAYS = 7
+PAGE, LOGIN, LOGOUT, HEALTH, ICON = "/", "/login", "/logout", "/health", "/favicon.ico"
+# The page's own scripts carry a number that is drawn for each answer: nothing that is slipped in
+# can know it. Panel's loader of JavaScript modules reads it too, for the script of its own probe.
+# 'unsafe-eval': Bokeh makes functions of the texts of its CustomJS models (`new Function`).
+# blob: Panel fetches and loads the code of its JavaScript components from such addresses.
+# 'unsafe-inline' of styles: Bokeh sets style attributes and elements for every widget.
+# data: images of Bokeh's tools and cursors, the fonts of its icons.
+POLICY = (
+    "default-src 'none'; script-src 'self' 'nonce-{nonce}' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; base-uri 'self'; "
+    "form-action 'self'; frame-ancestors 'none'"
+)
+# What is no page has nothing to load.
+NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
+HEADERS = {
+    "Content-Security-Policy": NO_PAGE,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+SCRIPT = re.compile(rb"<script(?=[ >])")
+NONCE_BYTES = 16
+DEFAULT_PORTS = {"http": 80, "https": 443}
+CHOSEN = {"bokeh-session-id", "bokeh-token"}
+
+
+class Headers(OutputTransform):
+    """Adds the security headers to every answer, Bokeh's own and static files included."""
+
+    def transform_first_chunk(
+        self, status_code: int, headers: HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, HTTPHeaders, bytes]:
+        for name, value in HEADERS.items():
+            headers[name] = value
+        if headers.get("Content-Type", "").startswith("text/html"):
+            nonce = secrets.token_hex(NONCE_BYTES)
+            headers["Content-Security-Policy"] = POLICY.format(nonce=nonce)
+            headers["Cache-Control"] = "no-store"
+            headers.pop("Etag", None)
+            chunk = SCRIPT.sub(f'<script nonce="{nonce}"'.encode(), chunk)
+            if "Content-Length" in headers and chunk:
+                headers["Content-Length"] = str(len(chunk))
+        headers.pop("Server", None)
+        return status_code, headers, chunk
+
+
+class _Refusal(RequestHandler):
+    """Answers what the gate does not let through; the words are ours alone."""
+
+    def initialize(self, status: int, why: str, location: str) -> None:
+        self._status, self._why, self._location = status, why, location
+
+    def prepare(self) -> None:
+        if self._location:
+            self.redirect(self._location)
+            return
+        self.set_status(self._status)
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(self._why + "\n")
+
+    def check_xsrf_cookie(self) -> None:
+        """Refuse with our words, whatever the method: nothing is done here."""
+
+
+class Gate(Matcher):
+    """Matches the requests that are refused, and tells the others who asks, as their `viewer`."""
+
+    def __init__(self, exposure: Exposure, users: Users) -> None:
+        self._exposure, self._users = exposure, users
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        status, why, location = self._judge(request)
+        if status == 200:
+            return None
+        return {"target_kwargs": {"status": status, "why": why, "location": location}}
+
+    def _judge(self, request: HTTPServerRequest) -> tuple[int, str, str]:
+        if not self._exposure.is_host(request.host_name):
+            return 403, "expected a host name of this server ([page] hosts), found another", ""
+        origin = request.headers.get("Origin")
+        # For the sake of Referrer-Policy a form names none: those of ours carry a token instead.
+        is_form = origin == "null" and request.path in (PAGE, LOGIN, LOGOUT)
+        if origin is not None and not is_form and not self._is_same(origin, request):
+            return 403, "expected the origin of this server, found another", ""
+        if _is_embedded(request):
+            return 403, "expected a page of this server, or a link to it, found another site's", ""
+        # Whoever names the session of somebody else's next page is in it when that is opened.
+        if CHOSEN & request.query_arguments.keys() or "Bokeh-Session-Id" in request.headers:
+            return 403, "expected a session of the server's choice, found one that was named", ""
+        viewer = self.viewer(request)
+        is_open = request.path in (LOGIN, ICON) or (
+            request.path == HEALTH and self._exposure.is_local
+        )
+        if viewer is None and not is_open:
+            if request.method in ("GET", "HEAD") and request.path == PAGE:
+                return 302, "", relative(LOGIN) + (f"?{request.query}" if request.query else "")
+            return 401, f"expected a login ({LOGIN}), found none", ""
+        # Read by `role.viewer`; a request knows no better place for it.
+        setattr(request, "viewer", viewer)  # noqa: B010
+        return 200, "", ""
+
+    def _is_same(self, origin: str, request: HTTPServerRequest) -> bool:
+        """Tell whether a page of this server asks; a port that goes without saying may be left out.
+
+        A proxy may pass on the name alone, and nothing says which port the browser knows it by.
+        """
+        asked, host = urlsplit(origin), urlsplit(f"//{request.host}")
+        try:
+            port, asked_port = host.port, asked.port or DEFAULT_PORTS.get(asked.scheme)
+        except ValueError:
+            return False
+        if port is None and not self._exposure.is_behind_proxy:
+            port = DEFAULT_PORTS[request.protocol]
+        return asked.hostname == host.hostname and port in (None, asked_port)
+
+    def viewer(self, request: HTTPServerRequest) -> Viewer | None:
+        """Return who asks, None if a login is needed first."""
+        if not self._users:
+            return EVERYBODY
+        cookie = request.cookies.get(COOKIE)
+        if cookie is None or self._exposure.cookie_secret is None:
+            return None
+        told = decode_signed_value(
+            self._exposure.cookie_secret, COOKIE, cookie.value, max_age_days=LOGIN_DAYS
+        )
+        return self._users.of_cookie(told.decode()) if told else None
+
+
+def guard(application: Application, gate: Gate) -> None:
+    """Put the gate in front of all that the application answers, and the headers behind it."""
+    application.add_transform(Headers)
+    application.default_router.rules.insert(0, Rule(gate, _Refusal))
+
+
+def relative(path: str) -> str:
+    """Return the address of a path as seen from any other path of this server.
+
+    All are at the same level, and a proxy may serve them below a path of its own.
+    """
+    return path.removeprefix("/")
+
+
+def _is_embedded(request: HTTPServerRequest) -> bool:
+    """Tell whether another site's page asks on its own, not a person who follows a link.
+
+    Browsers say so since 2020 to 2023, and no script can say otherwise. A request without a word
+    of it comes from an older browser, from a program, or over plain HTTP from another machine.
+    """
+    told = request.headers
+    if told.get("Sec-Fetch-Site", "none") in ("same-origin", "none"):
+        return False
+    return (told.get("Sec-Fetch-Mode"), told.get("Sec-Fetch-Dest")) != ("navigate", "document")

@@ -1,0 +1,5 @@
+"""Run `python -m monitor.cli`."""
+
+from monitor.cli.entry import main
+
+main()

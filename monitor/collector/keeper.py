@@ -1,0 +1,193 @@
+"""Keeps a collector running on a recordings folder for as long as pages of it are served."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+
+from monitor.processes import Attachment, attach, command_of, end_signals, locks
+
+START_S = 20.0
+STOP_S = 4.5
+POLL_S = 0.05
+WATCH_S = 0.5
+# One that this page did not start is left to the page that did, for so long.
+OTHERS_FIRST_S = 3.0
+# A collector that ran for so long was well: the next wait is the first one again.
+WELL_S = 60.0
+FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
+STARTED_BY = "serve"
+
+
+class KeeperError(Exception):
+    """No collector could be had; the message is one line."""
+
+
+class Keeper:
+    """The collector of a folder: starts it, starts it again after it died, and stops it."""
+
+    def __init__(self, folder: Path, arguments: list[str], attachment: Attachment) -> None:
+        self._folder, self._arguments, self._attachment = folder, arguments, attachment
+        self._closing = threading.Event()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._stopping: locks.Held | None = None
+        self._orphan: subprocess.Popen[bytes] | None = None
+        self._deadline_s = 0.0
+        self._failures, self._started_s = 0, 0.0
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> locks.Held:
+        """Have a collector, and watch it from now on; KeeperError or SystemExit if none starts."""
+        held = locks.holder(self._folder) or self._start()
+        if held is None:
+            # It has said why, on the standard error that it shares with this process.
+            raise SystemExit((self._child and self._child.returncode) or 1)
+        self._attachment.share()
+        self._thread = threading.Thread(
+            target=self._watch, args=(held,), name="keeper", daemon=True
+        )
+        self._thread.start()
+        return held
+
+    def leave(self) -> float:
+        """Watch no more, and tell the collector to end if no page needs it any more.
+
+        It ends while the page puts its own things away, and `wait` waits for it. Return until
+        when, by the monotonic clock, all that is to be done by.
+        """
+        if self._closing.is_set():
+            return self._deadline_s
+        self._closing.set()
+        self._deadline_s = time.monotonic() + STOP_S
+        if self._thread:
+            self._thread.join(STOP_S)
+        held, child = locks.holder(self._folder), self._child
+        is_last = self._attachment.detach()
+        if is_last and held is not None and held.started_by == STARTED_BY:
+            self._stopping = held
+            with suppress(ProcessLookupError):
+                os.kill(held.pid, signal.SIGTERM)
+        if child and child.poll() is None and (held.pid != child.pid if held else is_last):
+            # One that nobody finds: its lock, or the whole folder, is gone or another's.
+            self._orphan = child
+            child.terminate()
+        return self._deadline_s
+
+    def wait(self) -> None:
+        """Wait for the end of a collector that was told to end."""
+        while pids := self._not_ended():
+            if time.monotonic() > self._deadline_s:
+                _log(f"the collector (PID {pids[0]}) was told to end, and has not ended yet")
+                return
+            time.sleep(POLL_S)
+
+    def _not_ended(self) -> list[int]:
+        """Return the collectors that were told to end and have not."""
+        held, orphan = self._stopping, self._orphan
+        pids = [held.pid] if held and locks.holder(self._folder) == held else []
+        return pids + ([orphan.pid] if orphan and orphan.poll() is None else [])
+
+    def _start(self) -> locks.Held | None:
+        """Start a collector and wait until it is ready; None if it ended instead."""
+        # For a moment the new one has the lock with the text of one that died.
+        died = locks.left(self._folder)
+        # Its own session: Ctrl-C and the death of the page must not reach it.
+        child = None
+        try:
+            with end_signals.later():
+                self._child = child = subprocess.Popen(
+                    command_of("cli", *self._arguments),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            # The page's libraries take seconds to load: do that while the collector starts.
+            import_module("monitor.page.viewer_document")
+            deadline_s = time.monotonic() + START_S
+            while time.monotonic() < deadline_s:
+                held = locks.holder(self._folder)
+                if held is not None and held != died:
+                    return held
+                if child.poll() is not None:
+                    return None
+                if self._closing.wait(POLL_S):
+                    break
+            raise KeeperError(
+                f"expected the collector to start within {START_S:g} s, found that it did not"
+            )
+        except BaseException:
+            if child:
+                child.terminate()
+            raise
+
+    def _watch(self, held: locks.Held) -> None:
+        """Start a collector that a page started again when it has died.
+
+        One that ends in order clears its lock: then somebody wanted it to end.
+        """
+        while not self._closing.wait(WATCH_S):
+            if self._child:
+                # Not to leave a zombie.
+                self._child.poll()
+            self._attachment.keep()
+            found = locks.holder(self._folder)
+            if found is not None:
+                held = found
+            elif held.started_by == STARTED_BY and locks.left(self._folder) == held:
+                self._restart(held)
+
+    def _restart(self, died: locks.Held) -> None:
+        """Start a collector in place of one that died, as often as it takes."""
+        if time.monotonic() - self._started_s > WELL_S:
+            self._failures = 0
+        is_mine = self._child is not None and self._child.pid == died.pid
+        wait_s = 0.0 if is_mine else OTHERS_FIRST_S
+        while not self._closing.wait(max(wait_s, self._back_off_s())):
+            # Another page may have been faster.
+            if locks.holder(self._folder) is not None:
+                return
+            self._failures += 1
+            _log(f"the collector (PID {died.pid}) died: starting it again")
+            with suppress(KeeperError, OSError):
+                held = self._start()
+                if held is not None:
+                    self._started_s = time.monotonic()
+                    recording = f", recording {held.recording}" if held.recording else ""
+                    _log(f"the collector runs again: PID {held.pid}{recording}")
+                    return
+
+    def _back_off_s(self) -> float:
+        if not self._failures:
+            return 0.0
+        return min(FIRST_WAIT_S * 2.0 ** min(self._failures - 1, 16), LONGEST_WAIT_S)
+
+
+@contextmanager
+def kept(folder: Path, arguments: list[str]) -> Iterator[Keeper]:
+    """Have a collector on `folder`; one that a page started ends with the last page.
+
+    `arguments` are those of the command that starts one if none runs. KeeperError and AttachError
+    say in one line why there is none.
+    """
+    with attach(folder, START_S + STOP_S) as attachment:
+        keeper = Keeper(folder, arguments, attachment)
+        try:
+            held = keeper.begin()
+            recording = held.recording or "nothing"
+            print(f"collector: PID {held.pid}, recording {recording}", flush=True)
+            yield keeper
+        finally:
+            keeper.leave()
+            keeper.wait()
+
+
+def _log(text: str) -> None:
+    print(f"monitor: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,15 @@
+"""The recent rows that a page shows: live from the collector, or from a replay."""
+
+from monitor.hub.hub import ALERT_LEVELS, Hub, Instrument, Mark, Quote, SourceStatus, Totals
+from monitor.hub.live_hub import Live
+
+__all__ = [
+    "ALERT_LEVELS",
+    "Hub",
+    "Instrument",
+    "Live",
+    "Mark",
+    "Quote",
+    "SourceStatus",
+    "Totals",
+]

@@ -1,0 +1,269 @@
+"""What the page process does with recordings for all its viewers: lists them, and works on them.
+
+Work goes on in a child process each, which ends with this one; what a child makes has its name
+only once it is whole, and what it leaves behind is removed here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from monitor import recordings
+from monitor.processes import command_of, locks
+from monitor.rows import iso
+from monitor.sql import queries
+
+# Where exports and clips go, each recording's in a folder of its own.
+MADE = "exported"
+WORKPLACE = ".work-"
+WORKS = ("verify", "export", "clip", "delete", "try")
+MAX_RUNNING = 2
+MAX_STATEMENTS = 2
+KEPT_JOBS = 30
+LIST_EVERY_S = 2.0
+ID_FORM = "%Y%m%dT%H%M%SZ"
+STOP_S = 2.0
+
+
+class ArchiveError(Exception):
+    """Work was refused; the message is one line."""
+
+
+@dataclass(eq=False)
+class Job:
+    """Work on a recording; `state` is running, done, failed or cancelled."""
+
+    number: int
+    work: str
+    recording: str
+    options: dict[str, Any]
+    state: str = "running"
+    # Rows that are read or written, and of how many; 0 of 0 where that is not known.
+    done: int = 0
+    total: int = 0
+    outcome: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+    began_s: float = field(default_factory=time.monotonic)
+    ended_s: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return (self.ended_s or time.monotonic()) - self.began_s
+
+
+class Archive:
+    """The recordings of a folder and the work on them; every method may be called by any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # One statement costs a process of two threads and up to 1 GB.
+        self._statements = ThreadPoolExecutor(MAX_STATEMENTS, thread_name_prefix="sql")
+        self._cancels: set[threading.Event] = set()
+        self._jobs: deque[Job] = deque(maxlen=KEPT_JOBS)
+        self._numbered = 0
+        self._lock = threading.Lock()
+        self._children: dict[int, subprocess.Popen[str]] = {}
+        self._threads: dict[int, threading.Thread] = {}
+        self._killers: dict[int, threading.Timer] = {}
+        self._is_closed = False
+        self._listing = threading.Lock()
+        self._listed: list[dict[str, Any]] | None = None
+        self._listed_s = 0.0
+        self._known: dict[Path, tuple[int, dict[str, Any]]] = {}
+        _finish_what_was_left(folder)
+
+    def listing(self) -> list[dict[str, Any]] | None:
+        """Describe every recording, the newest first; of the running one its sealed segments.
+
+        `span_ns` is the first and the last `ts_recv`, None without rows.
+        What was read less than `LIST_EVERY_S` ago is given again; None while the first is read.
+        """
+        if self._listing.acquire(blocking=False):
+            try:
+                if self._listed is None or time.monotonic() - self._listed_s >= LIST_EVERY_S:
+                    self._listed = self._describe()
+                    self._listed_s = time.monotonic()
+            finally:
+                self._listing.release()
+        return self._listed
+
+    def ask(
+        self, statement: Callable[[], queries.Result], cancelled: threading.Event
+    ) -> Future[queries.Result]:
+        """Run a statement as soon as there is room; to set `cancelled` ends it."""
+        asked = self._statements.submit(statement)
+        self._cancels.add(cancelled)
+        asked.add_done_callback(lambda _: self._cancels.discard(cancelled))
+        return asked
+
+    def jobs(self) -> list[Job]:
+        """Return the jobs that run and the last that did, the newest first."""
+        with self._lock:
+            return list(reversed(self._jobs))
+
+    def start(self, work: str, recording: str, **options: Any) -> Job:
+        """Begin work on a recording; ArchiveError says why it is refused."""
+        if work not in WORKS:
+            raise ArchiveError(f"expected work of {', '.join(WORKS)}, found {work!r}")
+        held = locks.holder(self.folder)
+        if work == "delete" and held and held.recording == recording:
+            raise ArchiveError(
+                f"expected a recording that has ended, found that {recording} is being recorded"
+            )
+        with self._lock:
+            running = [job for job in self._jobs if job.state == "running"]
+            if len(running) >= MAX_RUNNING:
+                raise ArchiveError(
+                    f"expected at most {MAX_RUNNING} jobs at once, found {len(running)} running:"
+                    " wait for one, or cancel it"
+                )
+            of_it = [job.work for job in running if job.recording == recording]
+            if of_it and "delete" in (work, *of_it):
+                raise ArchiveError(f"expected no other job on {recording}, found {of_it[0]}")
+            if self._is_closed:
+                raise ArchiveError("expected a page that is served, found one that ends")
+            self._numbered += 1
+            job = Job(self._numbered, work, recording, options)
+            self._jobs.append(job)
+            self._children[job.number] = self._child(job)
+            thread = threading.Thread(
+                target=self._attend, args=(job,), name=f"work-{job.number}", daemon=True
+            )
+            self._threads[job.number] = thread
+            thread.start()
+        return job
+
+    def cancel(self, number: int) -> None:
+        """End a job that runs; it becomes `cancelled` once nothing of it is left."""
+        with self._lock:
+            child = self._children.get(number)
+            for job in self._jobs:
+                if child and job.number == number and job.state == "running":
+                    job.state = "cancelled"
+                    child.terminate()
+                    killer = threading.Timer(STOP_S, child.kill)
+                    killer.name, killer.daemon = f"kill-{number}", True
+                    self._killers[number] = killer
+                    killer.start()
+
+    def close(self) -> None:
+        """End all work and all statements."""
+        with self._lock:
+            self._is_closed = True
+            children, threads = list(self._children), list(self._threads.values())
+        for number in children:
+            self.cancel(number)
+        for cancelled in list(self._cancels):
+            cancelled.set()
+        self._statements.shutdown(wait=False, cancel_futures=True)
+        for thread in threads:
+            thread.join(2 * STOP_S)
+
+    def _describe(self) -> list[dict[str, Any]]:
+        held = locks.holder(self.folder)
+        described, known = [], {}
+        for path in reversed(recordings.paths_of(self.folder)):
+            if self._is_closed:
+                break
+            # One that goes meanwhile is not there any more.
+            with suppress(FileNotFoundError):
+                changed_ns = path.stat().st_mtime_ns
+                before = self._known.get(path)
+                is_running = held is not None and held.recording == path.name
+                if before and before[0] == changed_ns and not is_running:
+                    about = before[1]
+                else:
+                    parts = recordings.sealed_parts(path)
+                    about = recordings.describe(self.folder, path, parts)
+                    spans = [part.entry.span_ns for part in parts if part.entry]
+                    times = [time for span in spans for time in span or ()]
+                    about["started"] = about["started"] or _started(path.name)
+                    about["span_ns"] = (min(times), max(times)) if times else None
+                if not is_running:
+                    known[path] = changed_ns, about
+                described.append(about)
+        self._known = known
+        return described
+
+    def _child(self, job: Job) -> subprocess.Popen[str]:
+        told = {
+            "folder": str(self.folder),
+            "work": job.work,
+            "recording": job.recording,
+            "workplace": str(self._workplace(job)),
+            "made": str(self.folder / MADE / job.recording),
+            "now": iso(time.time_ns()),
+            **job.options,
+        }
+        child = subprocess.Popen(
+            command_of("jobs", json.dumps(told)),
+            # It ends when this end is closed, be it by the death of this process.
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return child
+
+    def _workplace(self, job: Job) -> Path:
+        return self.folder / MADE / f"{WORKPLACE}{os.getpid()}-{job.number}"
+
+    def _attend(self, job: Job) -> None:
+        """Follow what a child tells, and put away what it leaves."""
+        child = self._children[job.number]
+        error = ""
+        with child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                told = json.loads(line)
+                if "total" in told:
+                    job.done, job.total = told["done"], told["total"]
+                job.outcome = told.get("outcome", job.outcome)
+                error = told.get("error", error)
+        _remove(self._workplace(job))
+        with self._lock:
+            job.ended_s = time.monotonic()
+            if killer := self._killers.pop(job.number, None):
+                killer.cancel()
+            if child.returncode == 0 and job.outcome:
+                job.state = "done"
+            elif job.state == "running":
+                job.state = "failed"
+                job.error = error or f"expected an outcome, found exit code {child.returncode}"
+            del self._children[job.number], self._threads[job.number]
+            self._listed_s = 0.0
+
+
+def _started(name: str) -> str | None:
+    """Take the start from the name that is given to a recording without one."""
+    try:
+        return datetime.strptime(name, ID_FORM).replace(tzinfo=UTC).isoformat()
+    except ValueError:
+        return None
+
+
+def _finish_what_was_left(folder: Path) -> None:
+    """Remove what the work of a page process that was killed has left."""
+    for left in (folder / MADE).glob(f"{WORKPLACE}*-*"):
+        pid = left.name.removeprefix(WORKPLACE).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            _remove(left)
+
+
+def _remove(workplace: Path) -> None:
+    shutil.rmtree(workplace, ignore_errors=True)
+    # Only what is empty goes.
+    with suppress(OSError):
+        workplace.parent.rmdir()

@@ -1,0 +1,180 @@
+"""The first answer to a browser: a page that loads its scripts while its session is being made."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from bokeh.application.handlers import Handler
+from bokeh.embed.elements import html_page_for_render_items
+from bokeh.embed.util import RenderItem
+from bokeh.server.urls import per_app_patterns
+from bokeh.util.token import generate_jwt_token, generate_session_id
+from panel.io import location
+from panel.io.resources import bundle_resources
+from panel.io.server import DocHandler
+from tornado.httputil import split_host_and_port
+from tornado.ioloop import IOLoop
+from tornado.web import RequestHandler
+
+from monitor.page.turns import MOST, Turns, waits_for
+from monitor.page.views import style
+
+# A browser has asked for the scripts by then: making a session lets nobody else have a turn.
+SCRIPTS_S = 0.25
+# More that nobody has connected to are not made before somebody does: who asks for pages and never
+# connects costs next to nothing.
+MOST_UNCONNECTED = 20
+ELEMENT = "page"
+SCRIPT = Path(__file__).with_suffix(".js").read_text()
+WAITS = Path(__file__).with_name("opening_page_waits.js").read_text()
+PATH, TURNS = "/opening", "turns"
+EMBEDDING = "/autoload.js"
+# The words stand until something is drawn. Scripts come last, so that they hold nothing up.
+TEMPLATE = """
+{% block preamble %}
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="favicon.ico">
+{% endblock %}
+{% block css_resources %}
+<style>{{ look }}
+#page:not(:empty) + .opening { display: none; }
+.opening { padding: 4px 0; color: var(--muted); }
+.opening b { color: var(--strong); font-size: 17px; margin-right: 14px; }
+</style>
+{% endblock css_resources %}
+{% block js_resources %}{% endblock %}
+{% block contents %}
+<div id="page"></div>
+<div class="opening"><b>monitor</b>Opening … <span class="waits" role="status"
+ data-ask="{{ ask }}"></span></div>
+<script>{{ waits }}</script>
+{{ bokeh_js }}
+<script>{{ script }}</script>
+{% endblock %}
+"""
+
+
+class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
+    """Answers at once, with a token of the session that the scripts will connect to."""
+
+    async def head(self, *_: Any, **__: Any) -> None:
+        await self.get()
+
+    async def get(self, *_: Any, **__: Any) -> None:
+        application: Any = self.application
+        if self.settings[TURNS].is_full:
+            self.set_status(503)
+            await self.finish(f"expected at most {MOST} pages to be opened at once, found more\n")
+            return
+        session_id = generate_session_id(application.secret_key, application.sign_sessions)
+        # Panel reads them as texts, and would make no page of bytes that are none.
+        arguments = {
+            name: [value.decode(errors="replace").encode() for value in values]
+            for name, values in self.request.arguments.items()
+        }
+        token = generate_jwt_token(
+            session_id,
+            secret_key=application.secret_key,
+            signed=application.sign_sessions,
+            expiration=application.session_token_expiration,
+            # Of the request the page needs no more: what is in here, scripts can read.
+            extra_payload={"headers": {}, "cookies": {}, "arguments": arguments},
+        )
+        look = style.look_of(arguments)
+        item = RenderItem(token=token, elementid=ELEMENT)
+        page = html_page_for_render_items(
+            bundle_resources([], application.resources()),
+            {},
+            [item],
+            "monitor",
+            TEMPLATE,
+            {"look": look.css, "script": SCRIPT, "waits": WAITS, "ask": f"{PATH[1:]}?{session_id}"},
+        )
+        self.set_header("Content-Type", "text/html")
+        await self.finish(page)
+        if self.request.method == "GET":
+            IOLoop.current().call_later(SCRIPTS_S, self._make, session_id, token)
+
+    async def _make(self, session_id: str, token: str) -> None:
+        """Make the session before the browser connects, which has it made otherwise."""
+        context = self.application_context
+        unconnected = sum(session.connection_count == 0 for session in context.sessions)
+        if unconnected + len(context._pending_sessions) < MOST_UNCONNECTED:
+            await context.create_session_if_needed(session_id, self.request, token)
+
+
+class Waits(RequestHandler):
+    """Says what the opening of a page waits for; the query is the page's session."""
+
+    def get(self) -> None:
+        turns: Turns = self.settings[TURNS]
+        application: Any = self.application
+        made = {
+            session.id
+            for path in application.app_paths
+            for session in application.get_sessions(path)
+        }
+        ahead = turns.ahead(self.request.query)
+        told = "this browser, which loads or draws the page"
+        if self.request.query not in made:
+            told = "the server, which makes the page"
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.finish(waits_for(ahead) or told)
+
+
+class _InTurn(Handler):  # type: ignore[misc]  # Bokeh tells no types.
+    """Has the sessions of an application made one after another, with turns of others between."""
+
+    def __init__(self, turns: Turns) -> None:
+        super().__init__()
+        self._turns = turns
+
+    def modify_document(self, doc: Any) -> None:
+        """Leave the page as it is."""
+
+    async def on_session_created(self, session_context: Any) -> None:
+        await self._turns.begin(session_context.id, is_opening=True)
+        # Bokeh makes the page right after this, before the loop does anything else.
+        asyncio.get_running_loop().call_soon(self._turns.end)
+
+
+def queue(application: Any, turns: Turns) -> None:
+    """Have the sessions of a server made in turn, and tell those that wait what they wait for."""
+    for context in application.applications.values():
+        context.application.add(_InTurn(turns))
+    application.settings[TURNS] = turns
+    location._get_location_params = _location_params
+    application.add_handlers(r".*", [(PATH, Waits)])
+
+
+def take_over() -> None:
+    """Have the servers that are made from now on answer so, instead of when a session is made.
+
+    They have no script for other sites to embed the page with: each request for it makes a page.
+    """
+    per_app_patterns[:] = [
+        (path, Opening if handler is DocHandler else handler)
+        for path, handler in per_app_patterns
+        if path != EMBEDDING
+    ]
+
+
+def replace(application: Any) -> None:
+    """Have a server that runs answer so from now on."""
+    for rule in application.wildcard_router.rules:
+        if rule.target is DocHandler:
+            rule.target = rule.handler_class = Opening
+
+
+_panels_params = location._get_location_params
+
+
+def _location_params(protocol: str | None, host: str | None, uri: str | None) -> dict[str, Any]:
+    """Return where a page is, for Panel, which splits `[::1]:5006` at its first colon."""
+    if host is None or not host.startswith("["):
+        return dict(_panels_params(protocol, host, uri))
+    name, port = split_host_and_port(host)
+    found = dict(_panels_params(protocol, f"v6:{port}" if port else "v6", uri))
+    return found | {"hostname": name, "href": found["href"].replace("//v6", f"//{name}", 1)}

@@ -1,0 +1,36 @@
+"""The document of one viewer: what the browser loads, and the page in it."""
+
+from __future__ import annotations
+
+import holoviews as hv
+import panel as pn
+from panel.io.resources import LOCAL_DIST
+
+from monitor.page import plain_panel_serve, viewer_role
+from monitor.page.shared_state import shared
+from monitor.page.viewer_page import Page
+from monitor.page.views import style
+
+
+def build() -> None:
+    """Make the page of the viewer that is being served."""
+    document = pn.state.curdoc
+    if not viewer_role.is_judged() and plain_panel_serve.prepare(document, shared()):
+        return
+    pn.extension(raw_css=[style.look().css])
+    if "bokeh" not in hv.Store.loaded_backends():
+        hv.extension("bokeh")
+    # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
+    hv.renderer("bokeh").webgl = False
+    # The page has a banner of its own for a lost server.
+    document.config.notify_connection_status = False
+    # Style sheets come from this server, whichever way the page was asked for.
+    document.template_variables["dist_url"] = LOCAL_DIST
+    # A layout that fills the screen says so itself; what it stands in must not grow with it.
+    pn.config.respect_explicit_sizing = True
+    shared().documents.add(document)
+    # Bokeh would go through all models anew after each that is made.
+    with document.models.freeze():
+        page = Page(shared())
+        page.view.servable(title="monitor")
+    page.start()

@@ -1,0 +1,89 @@
+"""Several named lines in one plot: how many there are, and whose, is known only when rows come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monitor.hub import Hub, Instrument
+from monitor.page.views import elements, plot
+from monitor.state import Columns
+
+# More than so many lines nobody can tell apart.
+SLOTS = 12
+
+
+class Lines(plot.Plot):
+    """Lines of `y` by instrument; a subclass says whose, and which rows each line gets.
+
+    HoloViews draws all lines before their owners are known: each owner is given a free one and
+    keeps it. Where there are too few, the page's instrument comes first, then its symbol's other
+    venues; how many are left out stands in the title.
+    """
+
+    slots = SLOTS
+    label = ""
+    # A tooltip for `y`, and columns beside it.
+    tooltips: tuple[tuple[str, str], ...] = ()
+    extra: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.owners: list[Instrument] = []
+        # The only ones to be seen, beside the page's instrument; all if there are none.
+        self.chosen: frozenset[Instrument] = frozenset()
+        self._turn = 0
+        super().__init__()
+
+    def draw(self) -> list[Any]:
+        return [
+            elements.curve(
+                *("y", str(at), plot.LINES[at % len(plot.LINES)], self.extra),
+                line_dash="solid" if at < len(plot.LINES) else "dotdash",
+                tools=[elements.hover([("", f"line {at}"), *self.tooltips])],
+            )
+            for at in range(self.slots)
+        ]
+
+    def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
+        """Return whose lines there could be."""
+        raise NotImplementedError
+
+    def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
+        """Return what is to be appended to the line of `owner`: `time`, `y` and `extra`."""
+        raise NotImplementedError
+
+    def scope(self, hub: Hub, instrument: Instrument) -> object:
+        # A line that goes to another owner has nothing of the one before.
+        if not {*self.owners} <= {*self._wanted(hub, instrument)[0]}:
+            self._turn += 1
+        return self._turn
+
+    def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
+        self._hand_out(*self._wanted(hub, instrument), anew)
+        new = {at: self.line(hub, owner, anew) for at, owner in enumerate(self.owners)}
+        return {at: columns for at, columns in new.items() if columns and len(columns["time"])}
+
+    def _wanted(self, hub: Hub, instrument: Instrument) -> tuple[list[Instrument], int]:
+        """Return whose lines are to be seen, and how many others there is no line for."""
+        found = [
+            owner
+            for owner in self.all_of_them(hub, instrument)
+            if not self.chosen or owner in self.chosen or owner == instrument
+        ]
+        nearest = sorted(found, key=lambda of: (of != instrument, of[1] != instrument[1]))
+        drawn = nearest[: self.slots]
+        return [owner for owner in found if owner in drawn], len(found) - len(drawn)
+
+    def _hand_out(self, wanted: list[Instrument], left_out: int, anew: bool) -> None:
+        """Give lines to owners that have none, and name them in the legend and in tooltips."""
+        before = [] if anew else self.owners
+        owners = [*before, *(owner for owner in wanted if owner not in before)]
+        title = f"{self.title} ({left_out} more not shown)" if left_out else self.title
+        if self.figure.title.text != title:
+            self.figure.title.text = title
+        if owners == self.owners and not anew:
+            return
+        self.owners = owners
+        for at, item in enumerate(self.figure.legend[0].items[: self.slots]):
+            name = " ".join(owners[at]) if at < len(owners) else ""
+            item.label, item.visible = {"value": name}, bool(name)
+            self.hovers[at].tooltips = elements.told_at_time([("", name), *self.tooltips])

@@ -1,0 +1,36 @@
+"""A note: what became of something that a viewer did, for as long as it takes to read."""
+
+from __future__ import annotations
+
+import time
+from html import escape
+
+from monitor.page.views import style
+
+SHOWN_S = 10.0
+
+
+class Note:
+    """The last note, in a pane or, as `text`, elsewhere; one that is not well stays in its pane."""
+
+    def __init__(self) -> None:
+        self.view = style.html()
+        self._text, self._said_s, self._is_well = "", 0.0, True
+
+    @property
+    def text(self) -> str:
+        """The note as HTML; nothing once it has been there long enough."""
+        return escape(self._text) if time.monotonic() - self._said_s < SHOWN_S else ""
+
+    def say(self, text: str, *, is_well: bool = True) -> None:
+        """Say something in place of what was said before."""
+        self._text, self._said_s, self._is_well = text, time.monotonic(), is_well
+        kind, mark = ("muted", "") if is_well else ("error", "✖ ")
+        self.view.object = (
+            f'<div class="{kind}" role="status">{mark}{escape(text)}</div>' if text else ""
+        )
+
+    def refresh(self) -> None:
+        """Take back what has been there long enough."""
+        if self._is_well and self.view.object and not self.text:
+            self.view.object = ""

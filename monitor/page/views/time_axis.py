@@ -1,0 +1,31 @@
+"""Times as text in the zone that a viewer chose, and back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from monitor.page.views.style import look
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def zone() -> str:
+    """Return the name of the zone."""
+    return look().zone.key
+
+
+def local(ns: int) -> str:
+    """Write a time to the microsecond, without the zone's offset where it goes without saying."""
+    aware = (EPOCH + ns // 1000 * MICROSECOND).astimezone(look().zone)
+    naive = aware.replace(tzinfo=None)
+    # An hour that comes twice, when clocks are put back, must say which one it is.
+    is_plain = naive.replace(tzinfo=look().zone).utcoffset() == aware.utcoffset()
+    return (naive if is_plain else aware).isoformat(timespec="microseconds")
+
+
+def local_ns(text: str) -> int:
+    """Read a time of the viewer's zone, or of the one that it names; ValueError if it is none."""
+    found = datetime.fromisoformat(text)
+    aware = found if found.tzinfo else found.replace(tzinfo=look().zone)
+    return (aware - EPOCH) // MICROSECOND * 1000

@@ -1,0 +1,79 @@
+"""How low and how high it goes in the part of a plot's time that is in view while it follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from monitor.rows import SECOND_NS
+
+# What a glyph calls its lower and its upper ends.
+_HEIGHTS = ("y", "y0", "y1", "bottom", "top")
+# A row is in view as long as the last of these is.
+_TIMES = ("until", "right", "time")
+
+
+class Window:
+    """The lowest and the highest value of each second, from which those in view are found."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, tuple[float, float]] = {}
+
+    def clear(self) -> None:
+        self._seconds.clear()
+
+    def add(self, times: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+        """Take note of values at times in ns since 1970; unknown ones are left out."""
+        if not len(times):
+            return
+        first, last = times.min(), times.max()
+        if first // SECOND_NS == last // SECOND_NS:
+            # As most rows come: a few of the same second.
+            low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+            if np.isfinite(low) and np.isfinite(high):
+                self._widen(int(first // SECOND_NS), float(low), float(high))
+            return
+        known = np.isfinite(values) & np.isfinite(times.astype(float))
+        if not known.any():
+            return
+        seconds, values = times[known].astype(np.int64) // SECOND_NS, values[known]
+        order = np.argsort(seconds, kind="stable")
+        seconds, values = seconds[order], values[order]
+        starts = np.flatnonzero(np.diff(seconds, prepend=seconds[0] - 1))
+        lows, highs = (ends.reduceat(values, starts) for ends in (np.minimum, np.maximum))
+        for second, low, high in zip(
+            seconds[starts].tolist(), lows.tolist(), highs.tolist(), strict=True
+        ):
+            self._widen(second, low, high)
+
+    def _widen(self, second: int, low: float, high: float) -> None:
+        before = self._seconds.get(second, (low, high))
+        self._seconds[second] = min(before[0], low), max(before[1], high)
+
+    def ends(self, span_s: float) -> tuple[int, float, float] | None:
+        """Return the newest second, and the lowest and the highest since so long before it.
+
+        What is older is forgotten.
+        """
+        if not self._seconds:
+            return None
+        newest = max(self._seconds)
+        for second in [second for second in self._seconds if second < newest - span_s]:
+            del self._seconds[second]
+        lows, highs = zip(*self._seconds.values(), strict=True)
+        return newest, min(lows), max(highs)
+
+
+def heights(glyph: Any) -> list[str]:
+    """Return the columns that a glyph takes its lower and upper ends from; it takes a while."""
+    known = glyph.properties()
+    found = [getattr(glyph, name) for name in _HEIGHTS if name in known]
+    names = [getattr(one, "field", one) for one in found]
+    return [name for name in names if isinstance(name, str)]
+
+
+def times(columns: dict[str, Any]) -> Any:
+    """Return until when each row is in view; None for rows that have no time."""
+    return next((columns[name] for name in _TIMES if name in columns), None)

@@ -1,0 +1,49 @@
+"""The client of the collector's HTTP port, for other processes on this machine.
+
+It heeds neither proxies nor `.netrc`: the token must not leave the machine.
+"""
+
+from __future__ import annotations
+
+import http.client
+from typing import Any
+
+import requests
+
+from monitor.processes.locks import Held
+
+TIMEOUT_S = 10.0
+# What a request for an answer may raise.
+ERRORS = (requests.RequestException,)
+
+
+def request(
+    held: Held,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> requests.Response:
+    """Ask for something, with the token; raises one of `ERRORS` if there is no answer."""
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.request(
+            method,
+            f"http://{held.address}{path}",
+            json=body,
+            headers=_headers(held),
+            timeout=timeout_s,
+            allow_redirects=False,
+        )
+
+
+def tail(held: Held, leads_to_now: bool = False) -> http.client.HTTPConnection:
+    """Connect, and ask for the stream of rows; see `publisher.Stream`. Raises OSError."""
+    connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
+    path = "/tail?now=1" if leads_to_now else "/tail"
+    connection.request("GET", path, headers=_headers(held))
+    return connection
+
+
+def _headers(held: Held) -> dict[str, str]:
+    return {"Authorization": f"Bearer {held.token}"}

@@ -1,0 +1,1 @@
+"""The seeded market that all simulated venues quote."""

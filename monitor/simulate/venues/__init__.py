@@ -1,0 +1,1 @@
+"""The venues of the simulated exchange, one package each."""

@@ -1,0 +1,1 @@
+"""Kraken WebSocket v1, simulated."""

@@ -1,0 +1,1 @@
+"""What simulated venues share on the wire: clients, faults, frames and TLS."""

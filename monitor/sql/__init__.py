@@ -1,0 +1,3 @@
+"""SQL over recordings, run in a locked child process."""
+
+__all__ = ["queries"]
