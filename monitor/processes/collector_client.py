@@ -38,7 +38,7 @@ def request(
 
 
 def tail(held: Held, leads_to_now: bool = False) -> http.client.HTTPConnection:
-    """Connect, and ask for the stream of rows; see `publisher.Stream`. Raises OSError."""
+    """Connect, and ask for the stream of rows; see `collector.publisher.Stream`. Raises OSError."""
     connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
     path = "/tail?now=1" if leads_to_now else "/tail"
     connection.request("GET", path, headers=_headers(held))

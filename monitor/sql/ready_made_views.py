@@ -1,7 +1,8 @@
 """The ready-made SQL: views beside the tables of every query, built on what counts.
 
-Times are `ts_recv`, as everywhere; rows flagged DUPLICATE are left out. Quotes are authoritative as
-`authority.py` has it: of the origin that the last `origin` row before them names, else `native`.
+Times are `ts_recv`, as everywhere; rows flagged DUPLICATE are left out. As in `quote_authority.py`,
+the authoritative quotes are those of the origin that the last `origin` row before them names, else
+`native`.
 """
 
 from __future__ import annotations
