@@ -77,7 +77,7 @@ run_checks() {
     check "mypy" .venv/bin/mypy --strict monitor
     check "stubtest" .venv/bin/python -m mypy.stubtest monitor._rust_feed
     # These look at books at rest while many programs run: beside others they find too few.
-    local alone=(tests/test_faults.py tests/test_cues.py)
+    local alone=(tests/feeds/test_faults.py tests/feeds/test_venue_notices.py)
     check "pytest" .venv/bin/python -m pytest --numprocesses 2 --dist loadfile "${alone[@]/#/--ignore=}"
     check "pytest, alone" .venv/bin/python -m pytest "${alone[@]}"
 }

@@ -7,16 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO
 
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
-
-from monitor.processes import locks
+from support.running import DEADLINE_S, ROOT, missing
 
 # No assertion is timed: a machine may be busy with other things.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,18 +21,6 @@ settings.load_profile("untimed")
 
 # Under `nohup` the programs that tests start would not end with their terminal.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-ROOT = Path(__file__).resolve().parent.parent
-DEADLINE_S = 90.0
-
-T = TypeVar("T")
-
-
-def missing(what: str) -> None:
-    """Skip for want of `what`, but fail in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(f"expected {what}, found none")
-    pytest.skip(f"needs {what}")
 
 
 @pytest.fixture(scope="session")
@@ -88,34 +73,3 @@ def background(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
         process.wait(DEADLINE_S)
         assert process.stdout is not None
         process.stdout.close()
-
-
-def until(probe: Callable[[], T | None], what: str, deadline_s: float = DEADLINE_S) -> T:
-    """Ask `probe` again and again until it gives something."""
-    end_s = time.monotonic() + deadline_s
-    while time.monotonic() < end_s:
-        found = probe()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"expected {what} within {deadline_s:g} s, found none")
-
-
-def collector_of(folder: Path) -> locks.Held:
-    return until(lambda: locks.holder(folder), f"a collector on {folder}")
-
-
-def simulator_urls(process: subprocess.Popen[str]) -> str:
-    """Return the addresses of a simulator's first venue as --endpoint takes them."""
-    assert process.stdout is not None
-    venue, ws, http = process.stdout.readline().split()
-    return f"{venue}={ws},{http}"
-
-
-def with_ns(rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return rows whose times are ns since 1970, which Python's own times do not keep."""
-    for name in ("ts_recv", "ts_event", "ts_sent"):
-        at = rows.column_names.index(name)
-        rows = rows.set_column(at, name, rows[name].cast("int64"))
-    found: list[dict[str, Any]] = rows.to_pylist()
-    return found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from support.running import ROOT
 
 LINES = 400
 MONITOR = ROOT / "monitor"

@@ -36,8 +36,8 @@ CLEAN_EVERY_MS, UNUSED_MS = 2_000, 15_000
 PING_EVERY_S = 45.0
 # Nothing is uploaded; the login form is a few lines.
 MAX_BODY_BYTES = 64 << 10
-# README has proxies set X-Forwarded-For and -Proto. They pass these on as the client sent them,
-# and Tornado would prefer them.
+# monitor/docs/operations.md has proxies set X-Forwarded-For and -Proto. They pass these on as the
+# client sent them, and Tornado would prefer them.
 OF_THE_CLIENT = ("X-Real-Ip", "X-Scheme")
 
 

@@ -61,7 +61,7 @@ class Column(NamedTuple):
 
 
 def schema() -> dict[str, list[Column]]:
-    """Return the tables and views that a statement sees, in the order of the README."""
+    """Return the tables and views that a statement sees, in the order of the documentation."""
     text = "SELECT table_name, column_name, data_type FROM information_schema.columns"
     found: dict[str, list[Column]] = {name: [] for name in (*KINDS, "recordings", *NAMES)}
     # A folder that is none holds no recording.

@@ -18,7 +18,7 @@ from pathlib import Path
 import requests
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import hostile
+from support import hostile_statements as hostile
 
 from monitor.processes import locks
 from monitor.sql import queries

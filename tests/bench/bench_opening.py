@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from playwright.sync_api import Page, sync_playwright
-from raw_viewer import RawViewer
+from support.raw_viewer import RawViewer
 
 PORT, SETTLE_S, LIMIT_S, BROWSERS, PLOTS = 5097, 10.0, 180.0, 2, 4
 ARGUMENTS = ["--no-sandbox", "--no-first-run", "--disable-gpu"]

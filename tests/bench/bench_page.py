@@ -23,7 +23,7 @@ from busy import RATE, busy_collector
 from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from raw_viewer import RawViewer
+from support.raw_viewer import RawViewer
 
 OF_EACH, MORE, PORT, WARM_S, MEASURED_S, ZOOMS = 5, 3, 5099, 12, 20, 10
 URL = f"http://127.0.0.1:{PORT}/"

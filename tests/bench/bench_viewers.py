@@ -15,8 +15,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench_page import cpu_s
-from raw_viewer import RawViewer
-from test_viewers import Held, held
+from support.raw_viewer import RawViewer
+from support.server_holdings import Held, held
 
 PORT, WATCHED_S, SETTLE_S = 5098, 5.0, 120.0
 

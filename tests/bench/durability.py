@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import test_durability as proofs
-from disk import Disk, Platter
-from disk import segments as program
+from support import killed_recorders as proofs
+from support.disk import Disk, Platter
+from support.disk import segments as program
 
 from monitor.recordings import recovery
 

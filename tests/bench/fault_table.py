@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from fault_proof import Proof, prove_answers, prove_handshakes, prove_lines, prove_messages
-from fault_rules import CHECKED_BOOKS, is_out_of_order, stream
-from faulty import POLLED, SUBGRAPH, VENUES
+from support.fault_proof import Proof, prove_answers, prove_handshakes, prove_lines, prove_messages
+from support.fault_rules import CHECKED_BOOKS, is_out_of_order, stream
+from support.faulty import POLLED, SUBGRAPH, VENUES
 
 # Losses this far apart find each book good again: a venue is asked for one at growing intervals.
 MESSAGE_EVERY_S, LINE_EVERY_S, ANSWER_EVERY_S, CHAIN_EVERY_S = 5, 12, 1.5, 4

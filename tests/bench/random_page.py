@@ -13,8 +13,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from random_actions import Monkey
-from watched_page import watching
+from support.random_actions import Monkey
+from support.watched_page import watching
 
 FAULTS = ("gap@40", "crc@60", "reset@90", "half-open@150", "corrupt@70", "duplicate@30")
 COMPARE_EVERY = 12
