@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,18 @@ def test_the_top_holds_packages_and_four_files() -> None:
 def test_no_two_modules_share_a_name() -> None:
     names = Counter(file.stem for file in FILES if file.stem not in SAME_IN_EACH)
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_tests_mirror_the_packages_and_share_helpers_in_one_place() -> None:
+    tests = ROOT / "tests"
+    modules = [file for file in tests.rglob("test_*.py") if file.parent != tests]
+    folders = {file.parent.relative_to(tests).as_posix() for file in modules}
+    assert folders <= {name.removeprefix("_") for name in LAYERS} | {"docs"}
+    names = Counter(file.name for file in modules)
+    assert [name for name, count in names.items() if count > 1] == []
+    for file in modules:
+        taken = re.findall(r"^(?:from|import) (?:test_|conftest)", file.read_text("utf-8"), re.M)
+        assert not taken, f"{file.name} imports another test module"
 
 
 def test_files_are_short_and_say_what_they_are_for() -> None:

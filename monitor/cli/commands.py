@@ -11,6 +11,7 @@ import typer
 
 from monitor.cli import support
 from monitor.cli.bench import bench
+from monitor.cli.help_topics import show_help
 from monitor.cli.password import password
 from monitor.cli.recording_commands import (
     DEFAULT_FOLDER,
@@ -30,6 +31,7 @@ from monitor.simulate import simulate
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 for command in (recordings, sql, export, verify, clip, ingest, tail, simulate, bench, password):
     app.command()(command)
+app.command("help")(show_help)
 
 DEFAULT_SOURCES = [
     f"{venue}:{base}-{quote}"
