@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +16,8 @@ from monitor import recordings
 from monitor.recordings.recorder import Recorder
 
 S = 1_000_000_000
-# Made by the build before this one from its simulated exchange; see the README beside it.
-PREVIOUS = Path(__file__).with_name("reference") / "previous_build"
+# The README in there says how it was made.
+PREVIOUS = Path(__file__).with_name("data") / "previous_build"
 MESSAGE = "expected schema version 1 or older, found 2: monitor 9.9 made it"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -52,7 +52,7 @@ def newer(tmp_path: Path) -> Path:
         ("replay", "newer", "--speed", "max"),
         ("replay", "newer", "--speed", "max", "--record", "copy"),
         ("verify", "newer"),
-        ("clip", "newer", "--from", "1970-01-01", "--to", "1970-01-02", "--out", "clip"),
+        ("clip", "newer", "--from", "1970-01-01", "--to", "1970-01-02", "--out", "clip.duckdb"),
         ("export", "newer", "--to", "exported"),
     ],
     ids=lambda command: f"{command[0]}{len(command)}",
@@ -106,7 +106,9 @@ def test_an_index_of_a_newer_schema_is_not_believed(newer: Path) -> None:
 def test_a_recording_of_the_previous_build_verifies_and_replays_with_its_digest(
     tmp_path: Path, monitor: Run
 ) -> None:
-    shutil.copytree(PREVIOUS / "recording", tmp_path / "recordings" / "previous")
+    segment = tmp_path / "recordings" / "previous" / "000.duckdb"
+    segment.parent.mkdir(parents=True)
+    segment.write_bytes(gzip.decompress((PREVIOUS / "000.duckdb.gz").read_bytes()))
     digest = (PREVIOUS / "digest.txt").read_text().strip()
     verified = monitor("verify", "previous", "--json")
     assert verified.returncode == 0, verified.stderr
