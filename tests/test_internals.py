@@ -18,7 +18,6 @@ import tornado.web
 from bokeh.application import Application
 from bokeh.plotting import figure
 from bokeh.server.contexts import ApplicationContext
-from bokeh.server.server import Server
 from bokeh.server.tornado import BokehTornado
 from conftest import DEADLINE_S
 from panel.io import location
@@ -124,7 +123,7 @@ def test_plain_panel_serve_restricts_a_page_whose_server_it_cannot_find(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain_panel_serve, "SERVER_PARTS", ("_tornado", "_gone"))
-    server = Server({"/": Application()}, port=0, address="127.0.0.1")
+    server = plain_panel_serve.Server({"/": Application()}, port=0, address="127.0.0.1")
     try:
         (context,) = server._tornado.applications.values()
         session = SimpleNamespace(server_context=SimpleNamespace(application_context=context))

@@ -1,4 +1,4 @@
-"""Checks of what we use inside other libraries; `monitor/page/INTERNALS.md` lists each place."""
+"""Checks of what we use inside other libraries; `page/INTERNALS.md` lists them."""
 
 from __future__ import annotations
 
