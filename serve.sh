@@ -123,6 +123,8 @@ run_checks() {
     check "cargo clippy, python" cargo clippy --quiet --manifest-path $manifest --all-targets --features python -- -D warnings
     check "cargo test" cargo test --quiet --manifest-path $manifest
     check "build" set_up dev
+    # Compiled now, so that no test runs beside a compiler.
+    check "wheel" run_wheel
     check "ruff" .venv/bin/ruff check .
     check "ruff format" .venv/bin/ruff format --check .
     check "mypy" .venv/bin/mypy --strict monitor
