@@ -22,12 +22,15 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 from tornado.netutil import add_accept_handler
 
+from monitor.processes import is_usable
+
 # From a connection's begin, or its last answer, to the end of the next request's head; and of the
 # body behind it.
 IDLE_S, BODY_S = 30.0, 30.0
 # A share of the descriptors that the process may have: files and venues need the rest.
 SHARE, FEWEST, MOST = 3, 8, 1024
 PAUSE_S, TELL_EVERY_S = 1.0, 60.0
+TORNADO_PARTS = ("_sockets", "_handlers", "_handle_connection", "_stopped", "_connections")
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +50,16 @@ class Server(HTTPServer):
         # Those that wait for a request, the one that has waited longest first.
         self._idle: dict[IOStream, None] = {}
         self._told_s = -TELL_EVERY_S
+        self._is_bounded = is_usable(
+            "the connections and listening sockets that Tornado's HTTPServer keeps",
+            all(hasattr(self, name) for name in TORNADO_PARTS),
+            "idle connections end after a while, but are not bounded",
+        )
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        if not self._is_bounded:
+            super().add_sockets(sockets)
+            return
         for sock in sockets:
             self._sockets[sock.fileno()] = sock
             self._accept(_Listening(sock, self._pause))
@@ -73,6 +84,9 @@ class Server(HTTPServer):
             self._accept(listening)
 
     def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        if not self._is_bounded:
+            super().handle_stream(stream, address)
+            return
         if sum(not one.stream.closed() for one in self._connections) >= self._most:
             if not self._idle:
                 stream.close()
@@ -86,6 +100,8 @@ class Server(HTTPServer):
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
+        if not self._is_bounded:
+            return super().start_request(server_conn, request_conn)
         stream = cast(HTTP1ServerConnection, server_conn).stream
         # Behind those that have waited for longer.
         self._idle.pop(stream, None)
@@ -95,7 +111,8 @@ class Server(HTTPServer):
         return _Noticing(delegate, lambda: self._idle.pop(stream, None))
 
     def on_close(self, server_conn: object) -> None:
-        self._idle.pop(cast(HTTP1ServerConnection, server_conn).stream, None)
+        if self._is_bounded:
+            self._idle.pop(cast(HTTP1ServerConnection, server_conn).stream, None)
         super().on_close(server_conn)
 
 

@@ -18,6 +18,7 @@ import websocket
 
 from monitor import __version__
 from monitor.feeds.reachability import place, proxy
+from monitor.processes import is_usable
 
 CHUNK_BYTES = 1 << 16
 OPEN_TIMEOUT_S = 10
@@ -65,7 +66,7 @@ class Line:
 
     def __init__(self, ws: Any) -> None:
         self._ws = ws
-        self._sock = ws.sock.unbounded
+        self._sock = ws.sock.unbounded if _is_answer_bounded(ws) else ws.sock
         self._sock.settimeout(READ_TIMEOUT_S)
         self._wait_s = READ_TIMEOUT_S
 
@@ -179,6 +180,14 @@ class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
     @sock.setter
     def sock(self, sock: socket.socket | None) -> None:
         self._bounded = _Bounded(sock) if sock else None
+
+
+def _is_answer_bounded(ws: Any) -> bool:
+    return is_usable(
+        "websocket-client's WebSocket.sock, which it sets",
+        isinstance(ws.sock, _Bounded),
+        "a venue's answer to the opening handshake is not bounded",
+    )
 
 
 class _Bounded:

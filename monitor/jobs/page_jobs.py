@@ -186,7 +186,11 @@ class Archive:
                 if before and before[0] == changed_ns and not is_running:
                     about = before[1]
                 else:
-                    parts = recordings.sealed_parts(path)
+                    try:
+                        parts = recordings.sealed_parts(path)
+                    except recordings.NewerSchemaError as error:
+                        recordings.log_left_out(str(error))
+                        continue
                     about = recordings.describe(self.folder, path, parts)
                     spans = [part.entry.span_ns for part in parts if part.entry]
                     times = [time for span in spans for time in span or ()]

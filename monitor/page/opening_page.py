@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from pathlib import Path
 from typing import Any
 
 from bokeh.application.handlers import Handler
 from bokeh.embed.elements import html_page_for_render_items
 from bokeh.embed.util import RenderItem
+from bokeh.server.tornado import BokehTornado
 from bokeh.server.urls import per_app_patterns
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from panel.io import location
@@ -20,6 +22,7 @@ from tornado.web import RequestHandler
 
 from monitor.page.turns import MOST, Turns, waits_for
 from monitor.page.views import style
+from monitor.processes import is_usable
 
 # A browser has asked for the scripts by then: making a session lets nobody else have a turn.
 SCRIPTS_S = 0.25
@@ -101,7 +104,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
         """Make the session before the browser connects, which has it made otherwise."""
         context = self.application_context
         unconnected = sum(session.connection_count == 0 for session in context.sessions)
-        if unconnected + len(context._pending_sessions) < MOST_UNCONNECTED:
+        if unconnected + len(_pending(context)) < MOST_UNCONNECTED:
             await context.create_session_if_needed(session_id, self.request, token)
 
 
@@ -145,7 +148,8 @@ def queue(application: Any, turns: Turns) -> None:
     for context in application.applications.values():
         context.application.add(_InTurn(turns))
     application.settings[TURNS] = turns
-    location._get_location_params = _location_params
+    if _is_location_known():
+        location._get_location_params = _location_params
     application.add_handlers(r".*", [(PATH, Waits)])
 
 
@@ -154,6 +158,8 @@ def take_over() -> None:
 
     They have no script for other sites to embed the page with: each request for it makes a page.
     """
+    if not _is_opening_known():
+        return
     per_app_patterns[:] = [
         (path, Opening if handler is DocHandler else handler)
         for path, handler in per_app_patterns
@@ -163,12 +169,47 @@ def take_over() -> None:
 
 def replace(application: Any) -> None:
     """Have a server that runs answer so from now on."""
+    if not _is_opening_known():
+        return
     for rule in application.wildcard_router.rules:
         if rule.target is DocHandler:
             rule.target = rule.handler_class = Opening
 
 
-_panels_params = location._get_location_params
+def _is_opening_known() -> bool:
+    """Return whether `Opening` can answer in place of Panel's own handler."""
+    wanted = ("secret_key", "sign_sessions", "session_token_expiration", "resources")
+    return is_usable(
+        "Panel's DocHandler among Bokeh's per_app_patterns, and Bokeh's session tokens",
+        any(pattern[1] is DocHandler for pattern in per_app_patterns)
+        and all(hasattr(BokehTornado, name) for name in wanted)
+        and "extra_payload" in inspect.signature(generate_jwt_token).parameters,
+        "a page is answered when it is made, not before",
+    )
+
+
+def _is_location_known() -> bool:
+    """Return whether `_location_params` can stand in for Panel's function."""
+    names = ["protocol", "host", "uri"]
+    return is_usable(
+        "Panel's _get_location_params(protocol, host, uri)",
+        _panels_params is not None and list(inspect.signature(_panels_params).parameters) == names,
+        "an IPv6 address in the browser's address bar is read as Panel reads it",
+    )
+
+
+def _pending(context: Any) -> Any:
+    """Return the sessions of an application that are being made."""
+    pending = getattr(context, "_pending_sessions", None)
+    is_known = is_usable(
+        "Bokeh's ApplicationContext._pending_sessions",
+        hasattr(pending, "__len__"),
+        "sessions that are being made do not count as unconnected",
+    )
+    return pending if is_known else ()
+
+
+_panels_params: Any = getattr(location, "_get_location_params", None)
 
 
 def _location_params(protocol: str | None, host: str | None, uri: str | None) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from tornado.httputil import HTTPServerRequest
 from monitor.access import HEADERS, Exposure, Gate, Users, check, guard
 from monitor.page import forwarded_endpoints, opening_page
 from monitor.page.layouts import Shared
-from monitor.processes import attach_for_good
+from monitor.processes import attach_for_good, is_usable
 from monitor.settings import is_loopback
 
+SERVER_PARTS = ("_tornado", "_http", "_address", "_port")
 ASK_AGAIN = '<!DOCTYPE html><title>monitor</title><meta http-equiv="refresh" content="0">'
 HOW = "for Recordings, SQL and Settings use monitor serve, or panel serve without other options"
 
@@ -55,17 +56,22 @@ class Near(Gate):
 
 
 def _server_of(document: Any) -> Any:
-    """Find the server of a document: Bokeh offers no way from the one to the other."""
+    """Find the server of a document, which Bokeh does not offer; None if it cannot be found."""
     context = document.session_context.server_context.application_context
-    return next(
-        one
-        for one in gc.get_objects()
-        if isinstance(one, Server) and context in one._tornado.applications.values()
+    servers = [one for one in gc.get_objects() if isinstance(one, Server)]
+    is_known = is_usable(
+        "_tornado, _http, _address and _port of Bokeh's Server",
+        all(hasattr(one, name) for one in servers for name in SERVER_PARTS),
+        "nobody may act on the pages of plain `panel serve`",
     )
+    found = (one for one in servers if is_known and context in one._tornado.applications.values())
+    return next(found, None)
 
 
 def _take_over(server: Any, shared: Shared) -> str:
     """Give a server what it can have; return why nobody may act on its pages, if that is so."""
+    if server is None:
+        return f"this version of Bokeh does not say which server this is: {HOW}"
     application, http = server._tornado, server._http
     if not isinstance(application.auth_provider, NullAuth):
         return f"Panel's own login does not say who may act: {HOW}"

@@ -132,16 +132,16 @@ def _serve_page(
         shared.findings = check(exposure, HEADERS)
         opening_page.take_over()
         patterns = [*forwarded_endpoints.routes(shared), *(routes(desk) if users else [])]
-        server = web_server.make(APP, exposure, sockets, tls, patterns)
-        opening_page.queue(server._tornado, shared.turns)
+        server, application, http = web_server.make(APP, exposure, sockets, tls, patterns)
+        opening_page.queue(application, shared.turns)
         # Nothing is answered before the loop runs.
-        guard(server._tornado, Gate(exposure, users))
+        guard(application, Gate(exposure, users))
         loop: Any = event_loop.steady()
         loop.asyncio_loop.set_exception_handler(_tell)
         end_signals.on_signal(lambda: loop.add_callback_from_signal(loop.stop))
         server.start()
         if tls is not None:
-            PeriodicCallback(Renewal(exposure, server._http).look, RENEW_EVERY_MS).start()
+            PeriodicCallback(Renewal(exposure, http).look, RENEW_EVERY_MS).start()
         for finding in shared.findings:
             if not finding.is_well:
                 print(f"monitor: {finding.name}: {finding.text}", file=sys.stderr, flush=True)

@@ -6,6 +6,8 @@ Each takes its time, in which no other viewer of the process gets anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import panel as pn
 
@@ -13,6 +15,18 @@ from monitor.hub import Hub, Instrument
 from monitor.page.layouts import Layout
 from monitor.page.views import style
 from monitor.page.views.plot import Plot
+from monitor.processes import is_usable
+
+
+def frozen(document: Any) -> AbstractContextManager[None]:
+    """Have Bokeh go through a document's models once, not after each change."""
+    freeze = getattr(getattr(document, "models", None), "freeze", None)
+    if not is_usable(
+        "Bokeh's Document.models.freeze()", callable(freeze), "pages take longer to be made"
+    ):
+        return nullcontext()
+    found: AbstractContextManager[None] = document.models.freeze()
+    return found
 
 
 class Tabs:
@@ -84,7 +98,7 @@ class Tabs:
         unmade = [plot for plot in self.plots if not plot.is_made]
         if layout is None or unmade:
             # Bokeh would go through all models anew after each that is made.
-            with pn.state.curdoc.models.freeze():
+            with frozen(pn.state.curdoc):
                 unmade[0].make() if unmade else self._make()
         if unmade:
             # It reaches the browser with its rows, and is drawn once.

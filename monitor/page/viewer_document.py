@@ -6,7 +6,7 @@ import holoviews as hv
 import panel as pn
 from panel.io.resources import LOCAL_DIST
 
-from monitor.page import plain_panel_serve, viewer_role
+from monitor.page import plain_panel_serve, tabs, viewer_role
 from monitor.page.shared_state import shared
 from monitor.page.viewer_page import Page
 from monitor.page.views import style
@@ -30,7 +30,7 @@ def build() -> None:
     pn.config.respect_explicit_sizing = True
     shared().documents.add(document)
     # Bokeh would go through all models anew after each that is made.
-    with document.models.freeze():
+    with tabs.frozen(document):
         page = Page(shared())
         page.view.servable(title="monitor")
     page.start()

@@ -16,6 +16,7 @@ from bokeh.server.tornado import BokehTornado
 from panel.io.application import build_applications
 from panel.io.resources import DIST_DIR
 from panel.io.server import INDEX_HTML, get_static_routes
+from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
@@ -47,8 +48,10 @@ def make(
     sockets: list[socket.socket],
     tls: ssl.SSLContext | None,
     routes: list[tuple[Any, ...]],
-) -> BaseServer:
+) -> tuple[BaseServer, BokehTornado, HTTPServer]:
     """Make the server of a page's file; it answers once it is started and the loop runs.
+
+    Returns its application and its HTTP server too.
 
     Bokeh's own `Server` binds the port itself, after the page's libraries were loaded for seconds.
     """
@@ -69,7 +72,7 @@ def make(
         max_body_size=MAX_BODY_BYTES,
     )
     http.add_sockets(sockets)
-    return BaseServer(IOLoop.current(), application, http)
+    return BaseServer(IOLoop.current(), application, http), application, http
 
 
 class _Server(bounded_server.Server):

@@ -2,6 +2,7 @@
 
 from monitor.processes.attached_pages import AttachError, Attachment, attach, attach_for_good
 from monitor.processes.child_command import command_of
+from monitor.processes.library_internals import is_usable
 from monitor.processes.locks import Held
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "end_signals",
     "event_loop",
     "first_process",
+    "is_usable",
     "locks",
     "standard_streams",
 ]

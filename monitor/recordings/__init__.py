@@ -17,6 +17,7 @@ from monitor.recordings.recording_list import (
     catalogue,
     describe,
     left_open_in,
+    log_left_out,
     paths_of,
     unread,
     unread_in,
@@ -24,7 +25,14 @@ from monitor.recordings.recording_list import (
 from monitor.recordings.recording_names import new_id
 from monitor.recordings.rows_before import Past
 from monitor.recordings.segment_index import Entry, NoLocksError, connect
-from monitor.recordings.segments import FILE_ERRORS, OPEN_SUFFIX, About, Segment, line
+from monitor.recordings.segments import (
+    FILE_ERRORS,
+    OPEN_SUFFIX,
+    About,
+    NewerSchemaError,
+    Segment,
+    line,
+)
 from monitor.recordings.upkeep import Upkeep, removed
 from monitor.recordings.whole_recording import whole
 
@@ -38,6 +46,7 @@ __all__ = [
     "About",
     "Entry",
     "Merged",
+    "NewerSchemaError",
     "NoLocksError",
     "OnStatus",
     "Overview",
@@ -54,6 +63,7 @@ __all__ = [
     "find",
     "left_open_in",
     "line",
+    "log_left_out",
     "new_id",
     "open_recording",
     "open_recordings",

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from monitor.processes import locks
 from monitor.recordings.reading import Part, find, parts_of, sealed_parts
 from monitor.recordings.recording_names import readable
-from monitor.recordings.segments import OPEN_SUFFIX, About
+from monitor.recordings.segments import OPEN_SUFFIX, About, NewerSchemaError
 from monitor.rows import KINDS, iso
+
+log = logging.getLogger(__name__)
 
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:
     """Describe every recording as `monitor recordings --json` prints it, the oldest first."""
     described = []
     for path in paths_of(folder):
-        with parts_of(folder, path) as parts:
-            described.append(describe(folder, path, parts))
+        try:
+            with parts_of(folder, path) as parts:
+                described.append(describe(folder, path, parts))
+        except NewerSchemaError as error:
+            log_left_out(str(error))
     return described
+
+
+@cache
+def log_left_out(why: str) -> None:
+    """Log once why a list leaves out a recording: the page reads its folder all the time."""
+    log.warning("monitor: left out %s", why)
 
 
 def paths_of(folder: Path) -> list[Path]:

@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 import duckdb
 
 from monitor.recordings import segments
-from monitor.recordings.segments import FILE_ERRORS, About, by_number, last_about, ord_span
+from monitor.recordings.segments import (
+    FILE_ERRORS,
+    SCHEMA_VERSION,
+    About,
+    NewerSchemaError,
+    by_number,
+    last_about,
+    ord_span,
+)
 from monitor.rows import KINDS
 from monitor.state import LOSSES, MISSING, RESTATED
 
@@ -70,13 +78,16 @@ def entries(path: Path) -> dict[Path, Entry | None]:
 def read(file: Path) -> Entry | None:
     """Describe a segment from the file itself; None if it cannot be read.
 
-    NoLocksError where no file can be read for want of locks: that is no damage.
+    NoLocksError where no file can be read for want of locks, NewerSchemaError where a newer build
+    made the file: that is no damage.
     """
     try:
         with connect(file) as con:
             return _read(con)
     except NoLocksError:
         raise
+    except NewerSchemaError as error:
+        raise NewerSchemaError(f"{file.parent.name}/{file.name}: {error}") from None
     except (*FILE_ERRORS, IndexError):
         return None
 
@@ -95,6 +106,8 @@ def connect(file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _read(con: duckdb.DuckDBPyConnection) -> Entry:
+    # First: a newer build may have other tables.
+    about = last_about(con)
     counts = " UNION ALL ".join(
         f"SELECT '{kind}', count(*), epoch_ns(min(ts_recv)), epoch_ns(max(ts_recv)) FROM {kind}"
         for kind in KINDS
@@ -116,7 +129,7 @@ def _read(con: duckdb.DuckDBPyConnection) -> Entry:
         " WHERE kind = 'origin' AND detail IS NOT NULL GROUP BY venue, symbol ORDER BY 1"
     )
     return Entry(
-        about=last_about(con),
+        about=about,
         rows={kind: int(count) for kind, count, _, _ in told},
         gaps=int(gaps),
         losses=int(losses),
@@ -164,12 +177,16 @@ def _load(index: Path) -> dict[str, Any]:
         return {}
     if not isinstance(kept, dict) or kept.get("version") != VERSION:
         return {}
+    # Indexes of the first schema do not name it.
+    if kept.get("schema", 1) != SCHEMA_VERSION:
+        return {}
     found = kept.get("segments")
     return found if isinstance(found, dict) else {}
 
 
 def _save(index: Path, kept: dict[str, Any]) -> None:
-    text = json.dumps({"version": VERSION, "segments": kept}, separators=(",", ":"))
+    index_text = {"version": VERSION, "schema": SCHEMA_VERSION, "segments": kept}
+    text = json.dumps(index_text, separators=(",", ":"))
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{INDEX}-", dir=index.parent)
     except OSError:

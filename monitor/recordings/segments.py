@@ -306,8 +306,24 @@ class Identity(NamedTuple):
         )
 
 
+class NewerSchemaError(OSError):
+    """A newer build made the file, with tables that this build does not know."""
+
+
+def expect_known_schema(con: duckdb.DuckDBPyConnection) -> None:
+    """Raise NewerSchemaError if a newer build made the file."""
+    query = "SELECT schema_version, program_version FROM recording ORDER BY rowid DESC LIMIT 1"
+    ((schema, program),) = con.sql(query).fetchall()
+    if schema > SCHEMA_VERSION:
+        raise NewerSchemaError(
+            f"expected schema version {SCHEMA_VERSION} or older, found {schema}:"
+            f" monitor {program} made it, and this is {__version__}: update monitor to read it"
+        )
+
+
 def last_about(con: duckdb.DuckDBPyConnection) -> About:
     """Return the last row of the `recording` table, which is the one that counts."""
+    expect_known_schema(con)
     table = con.sql("FROM recording ORDER BY rowid DESC LIMIT 1").to_arrow_table()
     row: dict[str, Any] = (
         table.drop_columns(["program_version", "schema_version"])

@@ -168,7 +168,15 @@ def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Windo
     only = None if recording is None else recordings.find(folder, recording)[1]
     paths = recordings.paths_of(folder)
     for path in [*paths, *([only] if only and only not in paths else [])]:
-        parts = stack.enter_context(recordings.parts_of(folder, path))
+        try:
+            parts = stack.enter_context(recordings.parts_of(folder, path))
+        except recordings.NewerSchemaError as error:
+            if path == only:
+                raise
+            recordings.log_left_out(str(error))
+            if only is None:
+                scope.unread.append(path.name)
+            continue
         if path in paths:
             scope.listed.append(recordings.describe(folder, path, parts))
         if only not in (None, path):

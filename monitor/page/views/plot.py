@@ -25,6 +25,7 @@ from monitor.page.views.legend import hold_still
 from monitor.page.views.streaming import extend, fill
 from monitor.page.views.thinning import thin, thin_dots
 from monitor.page.views.window import Window, heights, times
+from monitor.processes import is_usable
 from monitor.state import Columns, is_overrun
 
 Hook = Callable[[Any, Any], None]
@@ -45,7 +46,7 @@ LINES = ("#2f81f7", "#d9730d", "#159a8c", "#d6478c", "#a371f7", "#8a8f00")
 # A plot moved before it has a row would stay without axes when it has some.
 FOLLOW_FIRST_ROW = """
     for (const range of [cb_obj.origin.x_range, cb_obj.origin.y_range])
-        if (Number.isNaN(range.start)) range._invalidate_dataranges();
+        if (Number.isNaN(range.start)) range._invalidate_dataranges?.();
 """
 
 
@@ -333,6 +334,12 @@ class Plot:
             self.has_time_axis and figure.x_range.follow is None
         ):
             figure.x_range, figure.y_range = self.ranges()
+        if not is_usable(
+            "Bokeh's Model._event_callbacks, and HoloViews' ElementPlot._disable_follow in it",
+            hasattr(figure, "_event_callbacks") and hasattr(plot, "_disable_follow"),
+            "a plot that was panned is not repainted before it is reset",
+        ):
+            return
         callbacks: dict[str, list[Callable[..., Any]]] = figure._event_callbacks
         for event, functions in callbacks.items():
             callbacks[event] = [
