@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE_S, ROOT
+from support.running import DEADLINE_S, ROOT
 
 # What set-up needs of a machine: no cargo among it.
 PROGRAMS = (

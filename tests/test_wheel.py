@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE_S, ROOT, until
+from support.running import DEADLINE_S, ROOT, until
 
 # A first build compiles the core; installing takes what the network takes.
 BUILD_S, INSTALL_S = 1200, 600

@@ -1,4 +1,4 @@
-"""Checks of what we use inside other libraries; `page/INTERNALS.md` lists them."""
+"""Checks of what we use inside other libraries; `tests/README.md` lists them."""
 
 from __future__ import annotations
 

@@ -19,10 +19,10 @@ from bokeh.application import Application
 from bokeh.plotting import figure
 from bokeh.server.contexts import ApplicationContext
 from bokeh.server.tornado import BokehTornado
-from conftest import DEADLINE_S
 from panel.io import location
 from panel.io.server import DocHandler
 from playwright.sync_api import Page, sync_playwright
+from support.running import DEADLINE_S
 from tornado.netutil import bind_sockets
 
 from monitor.collector import bounded_server

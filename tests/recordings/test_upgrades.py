@@ -10,14 +10,14 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from rows import batch_of, ignore, row
+from support.made_rows import batch_of, ignore, row
 
 from monitor import recordings
 from monitor.recordings.recorder import Recorder
 
 S = 1_000_000_000
 # The README in there says how it was made.
-PREVIOUS = Path(__file__).with_name("data") / "previous_build"
+PREVIOUS = Path(__file__).parents[1] / "data" / "previous_build"
 MESSAGE = "expected schema version 1 or older, found 2: monitor 9.9 made it"
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
