@@ -1,4 +1,4 @@
-"""The entry of `monitor` and `python -m monitor`: signals are handled before libraries load."""
+"""The entry of `monitor` and `python -m monitor`: handle signals before the libraries load."""
 
 from __future__ import annotations
 

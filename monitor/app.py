@@ -1,4 +1,4 @@
-"""What `panel serve monitor/app.py` runs for each viewer."""
+"""The page of one viewer, as `panel serve monitor/app.py` runs it."""
 
 import panel as pn
 

@@ -1,4 +1,4 @@
-"""Where the page is served and who may reach it: refused if unsafe, told in words otherwise."""
+"""Who can reach the page at an address: refuse unsafe settings and describe the rest."""
 
 from __future__ import annotations
 

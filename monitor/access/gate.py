@@ -1,4 +1,4 @@
-"""What stands in front of every request: foreign hosts and origins, logins, security headers."""
+"""The gate before every request: foreign hosts and origins, logins, security headers."""
 
 from __future__ import annotations
 

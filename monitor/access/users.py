@@ -1,4 +1,4 @@
-"""Who may look and who may act: users, logins that fail too often, and login cookies."""
+"""Users and their roles, the limit on failed logins, and login cookies."""
 
 from __future__ import annotations
 

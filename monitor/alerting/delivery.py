@@ -1,4 +1,4 @@
-"""Delivery: signals go out to webhooks, a command and the log, on one thread that delays nobody."""
+"""Deliver signals to webhooks, a command and the log, on one thread that delays nothing else."""
 
 from __future__ import annotations
 

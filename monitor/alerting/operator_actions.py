@@ -1,4 +1,4 @@
-"""The collector's side of alerts: rules in force, what people do, and what outlives a restart."""
+"""Alerts in the collector: rules in force, actions of operators, and what a restart keeps."""
 
 from __future__ import annotations
 

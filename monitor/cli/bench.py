@@ -1,4 +1,4 @@
-"""The bench: what this machine makes of the product beside what else one would use, in one run."""
+"""The command `bench`: measure this program and its alternatives in one run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line's entry: it runs a command, and turns every error into one line.
+"""The entry of the command line: run a command and turn every error into one line.
 
 The commands and their libraries are imported within `main`, so that Ctrl-C is heeded meanwhile.
 """

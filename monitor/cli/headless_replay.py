@@ -1,4 +1,4 @@
-"""Replay without a page: through the graph into a digest, a new recording and a terminal's line."""
+"""Replay without a page: to a digest, to a new recording, or with a line on the terminal."""
 
 from __future__ import annotations
 

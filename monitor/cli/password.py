@@ -1,4 +1,4 @@
-"""The command that makes a password's hash for the configuration file."""
+"""The command `password`: hash a password for the configuration file."""
 
 from __future__ import annotations
 

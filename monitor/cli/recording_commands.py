@@ -1,4 +1,4 @@
-"""The commands over recordings: list them, ask them, check them, cut and carry them elsewhere."""
+"""Commands on recordings: list, query, export, verify, clip and ingest."""
 
 from __future__ import annotations
 

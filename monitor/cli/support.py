@@ -1,4 +1,4 @@
-"""What the commands share: settings, times, tables, and errors that are one line."""
+"""Shared by the commands: settings, times, tables, and errors as one line."""
 
 from __future__ import annotations
 

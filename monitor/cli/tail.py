@@ -1,4 +1,4 @@
-"""The command that prints live rows of a running collector, and which rows a SOURCE stands for."""
+"""The command `tail`: print live rows of a running collector that match a SOURCE."""
 
 from __future__ import annotations
 

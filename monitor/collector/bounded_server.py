@@ -1,4 +1,4 @@
-"""An HTTP server that idle connections cannot exhaust: they are bounded, closed, and make way."""
+"""An HTTP server that bounds idle connections and closes the oldest for new ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The collector process: wires feeds, graph, recorder and publisher; runs until told to stop."""
+"""The collector process: wire feeds, graph, recorder and publisher; run until stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The follower: a thread that reads a collector's stream and emits its batches."""
+"""The follower: a thread that reads the stream of a collector and emits its batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: the state that the rows tell of every source, for programs that watch this one."""
+"""Health: the state of every source, folded from rows, for `/health`."""
 
 from __future__ import annotations
 

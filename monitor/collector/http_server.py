@@ -1,4 +1,4 @@
-"""The collector's HTTP port: health and metrics for all, the rest behind the lock file's token."""
+"""The collector's HTTP port: health and metrics are open, the rest needs the lock file's token."""
 
 from __future__ import annotations
 

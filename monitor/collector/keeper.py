@@ -1,4 +1,4 @@
-"""Keeps a collector running on a recordings folder for as long as pages of it are served."""
+"""Keep a collector running on a recordings folder while a page of it is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics: what the rows say of every source, counted for Prometheus."""
+"""Prometheus metrics, counted from the rows of every source."""
 
 from __future__ import annotations
 

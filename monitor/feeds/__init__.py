@@ -1,4 +1,4 @@
-"""From venues to batches: transports carry bytes, sessions decode them, the feed is drained."""
+"""Feeds: transports receive bytes, sessions decode them, and the buffer is drained to batches."""
 
 from monitor.feeds.all_feeds import Feeds
 from monitor.feeds.captured_feed import Ingested

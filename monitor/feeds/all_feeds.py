@@ -1,4 +1,4 @@
-"""All feeds of a collector: a supervisor per connection, one buffer, one clock."""
+"""All feeds of a collector: one supervisor per connection, one buffer, one clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A venue's key: where it is found, how it is handed over, and that it is never shown."""
+"""The API key of a venue: where it comes from, how it is sent, and that it is never shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to wait before a connection is tried again: longer each time, and never in step."""
+"""The wait before the next connection attempt: it grows, with a random part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captured frames through the real decoder: the capture reader is a transport without a socket."""
+"""Ingest captured frames: the capture reader acts as a transport without a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captured frames as records, in each of the formats that captures come in.
+"""Read captured frames, in each of the capture formats.
 
 - JSON objects, `{"raw": "<payload>", "recv_ns": …, "kind": …, "conn": …, …}`: see the contract.
 - hftbacktest's collector: `<ns since 1970> <payload>`; what REST answered looks like a frame.

@@ -1,4 +1,4 @@
-"""The opening of a connection, on a thread of its own: nothing waits for a venue that is silent."""
+"""Open a connection on its own thread, so that a silent venue delays nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a venue's instrument list has what a source asks for, and what is near it if not."""
+"""Look a source up in its venue's instrument list, and suggest near names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxies that the environment names for venues, HTTP and SOCKS, and the hosts it excepts."""
+"""HTTP and SOCKS proxies to venues from the environment, and the hosts it excepts."""
 
 from __future__ import annotations
 

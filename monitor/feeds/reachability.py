@@ -1,4 +1,4 @@
-"""Whether an address can be reached: its name, its port, its certificate, one after another."""
+"""Check an address step by step: name, port, certificate."""
 
 from __future__ import annotations
 

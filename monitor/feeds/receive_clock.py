@@ -1,4 +1,4 @@
-"""The receive clock: wall time that never runs back, and tells when the wall clock is stepped.
+"""The receive clock: wall time that never runs back and reports steps of the wall clock.
 
 Set forward, it follows at once. Set back, it runs on a little slower until the wall clock is there
 again: rows of many minutes must not all get one time.

@@ -1,4 +1,4 @@
-"""REST: one keep-alive session per venue, on a thread of its own, as polite as the venue wants."""
+"""REST requests: one keep-alive session per venue on its own thread, within the venue's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A second connection of a session: in time for the end of the first, or beside it for good."""
+"""The second connection of a session: opened before the first ends, or held beside it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps one connection alive: connect, do what the session asks, back off, poll meanwhile."""
+"""Keep one connection alive: connect, carry out the session's actions, back off, poll meanwhile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The WebSocket transport: websocket-client opens the connection, its socket is read in chunks."""
+"""The WebSocket transport: websocket-client connects, then the socket is read in chunks."""
 
 from __future__ import annotations
 

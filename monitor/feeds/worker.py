@@ -1,4 +1,4 @@
-"""A thread that goes on, whatever the machine lacks for a while: other threads, memory, files."""
+"""A thread that survives a temporary lack of threads, memory or files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hooks: the built-in ones, those of a user, and what a hook of a user needs."""
+"""Hooks: the built-in ones, those of a user, and the thread that runs a user's hook."""
 
 from monitor.hooks.builtin.alerts import Hook as AlertRules
 from monitor.hooks.builtin.cross_venue import Hook as CrossVenue

@@ -1,4 +1,4 @@
-"""A hook on a thread of its own: rows do not wait for it, even if a step of it never ends."""
+"""Run a hook on its own thread: rows never wait for it, even if a step never ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signals of a user's own hook as rows."""
+"""Turn the signals of a user's hook into rows."""
 
 from __future__ import annotations
 

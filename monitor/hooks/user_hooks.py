@@ -1,4 +1,4 @@
-"""A user's own hooks: each .py file of a folder is one, its class `Hook`, its name the file's."""
+"""Load a user's hooks: each .py file of a folder is one, named after the file."""
 
 from __future__ import annotations
 

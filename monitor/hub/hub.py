@@ -1,4 +1,4 @@
-"""The hub: rings of recent columns per instrument, and every source's state. Views pull."""
+"""The hub: recent columns per instrument in rings, and the state of every source."""
 
 from __future__ import annotations
 

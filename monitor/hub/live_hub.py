@@ -1,4 +1,4 @@
-"""The live hub of the page process, and what was recorded before it attached to its collector.
+"""The live hub of the page process, filled with rows recorded before it attached.
 
 A collector sends its last minutes to a page that attaches, after the states in force before them.
 What it recorded before is read from its recording meanwhile: the hub is then exchanged for one

@@ -1,4 +1,4 @@
-"""One self-contained file of a window: its rows, behind what must be known to stand alone.
+"""Clip a window of a recording into one file that needs nothing else.
 
 What is restated has the `ord`s just below the window's first, and is flagged SYNTHETIC: the
 `instrument` rows in force, the last `status` row of each venue, symbol, channel and scope, which

@@ -1,4 +1,4 @@
-"""A recording as plain files, one per kind, for other programs: Parquet or CSV."""
+"""Export a recording as one Parquet or CSV file per kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captured frames, from files or from a recording that kept them, into a new sealed recording."""
+"""Ingest captured frames, or a recording made with `--raw`, into a new sealed recording."""
 
 from __future__ import annotations
 

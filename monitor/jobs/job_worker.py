@@ -1,4 +1,4 @@
-"""The child process that works on one recording for the page, `python -m monitor.jobs`.
+"""The child process of one job on a recording, `python -m monitor.jobs`.
 
 It tells of its progress and its outcome, or of one error, in JSON lines on standard output.
 """

@@ -1,4 +1,4 @@
-"""What the page process does with recordings for all its viewers: lists them, and works on them.
+"""Jobs on recordings that the page starts: list, verify, export, clip, delete.
 
 Work goes on in a child process each, which ends with this one; what a child makes has its name
 only once it is whole, and what it leaves behind is removed here.

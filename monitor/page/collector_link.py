@@ -1,4 +1,4 @@
-"""How the page stands to its collector: whether live rows come, why not, and what to do."""
+"""The page's link to its collector: whether live rows arrive, why not, and what to do."""
 
 from __future__ import annotations
 

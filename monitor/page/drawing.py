@@ -1,4 +1,4 @@
-"""Draws what a page shows, in turn with other pages, and says what takes long waits for."""
+"""Draw a page in turn with other pages, and say what a slow drawing waits for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answers `/health` and `/metrics` on the page's port: the collector's, and counts of the page."""
+"""`/health` and `/metrics` on the page's port: the collector's, plus counts of the page."""
 
 from __future__ import annotations
 

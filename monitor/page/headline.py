@@ -1,4 +1,4 @@
-"""The first line of the page: whether what is shown is of now, and from where it comes."""
+"""The first line of the page: LIVE or REPLAY, and where the rows come from."""
 
 from __future__ import annotations
 

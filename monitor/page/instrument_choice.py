@@ -1,4 +1,4 @@
-"""The list of instruments in the header: what the shown hub holds, and which one is chosen."""
+"""The instrument list in the header, and the chosen instrument."""
 
 from __future__ import annotations
 

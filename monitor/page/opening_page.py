@@ -1,4 +1,4 @@
-"""The first answer to a browser: a page that loads its scripts while its session is being made."""
+"""The first answer to a browser: load the scripts while the session is created."""
 
 from __future__ import annotations
 

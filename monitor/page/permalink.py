@@ -1,4 +1,4 @@
-"""The page's state as the query of its address: what a link brings back, and nothing that acts."""
+"""The state of the page as the query of its address; a link never acts."""
 
 from __future__ import annotations
 

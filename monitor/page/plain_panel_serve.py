@@ -1,4 +1,4 @@
-"""What a server that plain `panel serve` started is given with its first request.
+"""Set up a server that plain `panel serve` started, at its first request.
 
 `monitor serve` puts the gate in front, answers at once and knows who may act before it listens.
 Panel runs the page's file with the first request only: that request prepares the server, and its

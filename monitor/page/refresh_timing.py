@@ -1,4 +1,4 @@
-"""The beat of a page: it is refreshed when rows have come, and at most as often as is wanted."""
+"""When a page is refreshed: after rows have arrived, at most at a set rate."""
 
 from __future__ import annotations
 

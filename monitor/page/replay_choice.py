@@ -1,4 +1,4 @@
-"""What one viewer replays: opened and closed on threads, so that no other viewer waits for it."""
+"""The replay of one viewer: opened and closed on threads, so that other viewers do not wait."""
 
 from __future__ import annotations
 

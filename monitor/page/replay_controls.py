@@ -1,4 +1,4 @@
-"""The replay's controls: play, step, speed, loop, and the mini-map that shows and seeks."""
+"""The replay controls: play, step, speed, loop, and the mini-map."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page process: attaches to the collector that runs, or starts one, and serves the page."""
+"""The page process: attach to the running collector, or start one, and serve the page."""
 
 from __future__ import annotations
 

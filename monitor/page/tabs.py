@@ -1,4 +1,4 @@
-"""The tabs of a page: a layout is made when it is first looked at, and its plots one by one.
+"""The tabs of a page: a layout is made when its tab is first opened, plot by plot.
 
 Each takes its time, in which no other viewer of the process gets anything.
 """

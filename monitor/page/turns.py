@@ -1,4 +1,4 @@
-"""Turns: work that holds up the page's process is done piece by piece, by all pages in turn."""
+"""Turns: long work in the page process is done piece by piece, by all pages in turn."""
 
 from __future__ import annotations
 

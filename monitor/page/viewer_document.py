@@ -1,4 +1,4 @@
-"""The document of one viewer: what the browser loads, and the page in it."""
+"""The document of one viewer: the page, and the scripts that its browser loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of one viewer: controls and layouts over the live hub or a recording's."""
+"""The page of one viewer: controls and tabs over the live hub or that of a replay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings that one viewer plays as one: their own graph, hub and player."""
+"""Recordings that one viewer replays as one stream: graph, hub and player."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who looks at the page that is being served."""
+"""The role of the viewer whose page is being served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page's web server: Bokeh's application on sockets that are bound before anything else."""
+"""The web server of the page: Bokeh's application on sockets that are bound first."""
 
 from __future__ import annotations
 

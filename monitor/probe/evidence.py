@@ -1,4 +1,4 @@
-"""What a probe has seen so far of one source, read from the rows that a recording would hold."""
+"""The facts that a probe has gathered about one source, from its rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Walks one source step by step, from its venue's name to stream against REST, and judges each."""
+"""Check one source step by step, from its name to a comparison of stream and REST."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of a recordings folder, counted by a lock that all of them share.
+"""Count the pages of a recordings folder by a shared lock.
 
 The kernel takes a lock back from a process that is killed, so the count is always true.
 """

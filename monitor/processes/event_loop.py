@@ -1,4 +1,4 @@
-"""The event loop's clock: timers must not follow the wall clock, which is set back and forth."""
+"""Run the event loop's timers on monotonic time instead of the wall clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first process of a container (PID 1), which the kernel treats apart.
+"""Act as the first process of a container (PID 1): pass signals on, reap children.
 
 It ignores signals that it does not handle, and inherits the processes of parents that died, which
 stay zombies until it asks for their end. The program runs as its child; this one passes signals on.

@@ -1,4 +1,4 @@
-"""Standard streams that hold nothing up: lines wait, and are dropped if nobody reads them."""
+"""Standard streams that never block: lines wait, and are dropped if nobody reads them."""
 
 from __future__ import annotations
 

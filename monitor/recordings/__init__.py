@@ -1,4 +1,4 @@
-"""Recordings on disk: written in segments, recovered, kept up, read, merged and replayed."""
+"""Recordings on disk: record, recover, compact, read, merge and replay."""
 
 from monitor.recordings.merge import Merged, open_recordings
 from monitor.recordings.overview import Overview, survey

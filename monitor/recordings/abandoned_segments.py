@@ -1,4 +1,4 @@
-"""Segments that a recorder gave up: recovered once rows can be written again, or tried later."""
+"""Segments that a recorder could not go on with: recover them when the disk works again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space on the disk of a recording: whether the reserve is still free."""
+"""Free disk space of a recording, against the configured reserve."""
 
 from __future__ import annotations
 

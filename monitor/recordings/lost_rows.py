@@ -1,4 +1,4 @@
-"""Rows that a recorder could not write: how many, and since when no row of it tells of them."""
+"""Rows that the recorder could not write: how many, and since when."""
 
 from __future__ import annotations
 

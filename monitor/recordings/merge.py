@@ -1,4 +1,4 @@
-"""Several recordings as one stream, in the contract's order: when a row came, then whose it is.
+"""Merge several recordings into one stream, in the order of the contract.
 
 A row's place in time is the running maximum of `ts_recv` within its recording. In the one stream
 rows are numbered anew: by how many rows of all the recordings stand before them. That number does

@@ -1,4 +1,4 @@
-"""What happened over whole recordings, slice by slice: read off their counts, never off ticks."""
+"""Counts per slice of whole recordings, for the mini-map, without reading ticks."""
 
 from __future__ import annotations
 

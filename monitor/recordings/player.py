@@ -1,4 +1,4 @@
-"""Replay: a recording's rows enter the graph again, at any speed, from any moment."""
+"""Replay: feed the rows of a recording into the graph, at any speed, from any moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recordings of a folder: what there is, what each says of itself, and its rows in order."""
+"""Read the recordings of a folder: their descriptions, and their rows in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which recordings a folder holds, and what each says of itself."""
+"""List the recordings of a folder with their descriptions."""
 
 from __future__ import annotations
 

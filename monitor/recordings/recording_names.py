@@ -1,4 +1,4 @@
-"""Names of recordings: new ones, and those that DuckDB cannot open."""
+"""Names of recordings: make new ones, and refuse those that DuckDB cannot open."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recovery: seals what a kill, a power cut or a failing disk left open, and says what it found."""
+"""Recovery: seal what a kill, a power cut or a failing disk left open, and report it."""
 
 from __future__ import annotations
 

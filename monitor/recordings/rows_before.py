@@ -1,4 +1,4 @@
-"""What a recording says of the time before a moment, in the few rows and counts that still matter.
+"""The state before a moment of a recording, as few rows and counts.
 
 A page that is filled with the last minute alone would count losses, updates and bars from there.
 Ticks are counted in pieces of `PIECE_ORDS` rows, once for as long as the recording is open.

@@ -1,4 +1,4 @@
-"""Files of recordings that are open for reading: a process has so many at once, whatever it reads.
+"""Open segment files, within the process's limit of descriptors.
 
 A file stays open until others need its room: to open one takes some ms.
 """

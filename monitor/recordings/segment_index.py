@@ -1,4 +1,4 @@
-"""What each segment of a recording holds, kept in a file beside the segments to be read at once.
+"""The index of a recording: what each segment holds, kept in a file beside the segments.
 
 The file is derived: a segment whose size or time of change is another is read anew, a file that
 cannot be read is made again, and where none can be written the segments are read every time.

@@ -1,4 +1,4 @@
-"""A segment's rows as they were written: all kinds side by side in `ord` order, a piece at a time.
+"""Read a segment in `ord` order, all kinds together, piece by piece.
 
 Rows are written in order, so that none has to be sorted: to read them so is several times as fast,
 and takes no more memory than a piece of each kind.

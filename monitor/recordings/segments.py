@@ -1,4 +1,4 @@
-"""A recording's segments: DuckDB files that are made, filled and sealed here."""
+"""The segments of a recording: create, fill and seal DuckDB files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cuts a recording's rows into slices of recorded time, as long as whoever plays them asks for."""
+"""Cut the rows of a recording into slices of recorded time."""
 
 from __future__ import annotations
 

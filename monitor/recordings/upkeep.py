@@ -1,4 +1,4 @@
-"""Upkeep of a recordings folder: finished days become one file each, what is too old is removed.
+"""Upkeep of a recordings folder: compact finished days, remove what is too old.
 
 Run by the collector as a process of its own, `python -m monitor.recordings`, which may be killed at
 any moment: readers take a file for the truth only when it has its name, and leave out files whose

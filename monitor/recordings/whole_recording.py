@@ -1,4 +1,4 @@
-"""A recording that is written in one go: it is whole in the end, or it is removed."""
+"""A recording written in one go: it is complete at the end, or it is removed."""
 
 from __future__ import annotations
 

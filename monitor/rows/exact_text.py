@@ -1,4 +1,4 @@
-"""The values of a query's result as texts that keep every digit, as nobody rounded them."""
+"""Values of a query result as text with every digit."""
 
 from __future__ import annotations
 

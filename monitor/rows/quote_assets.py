@@ -1,4 +1,4 @@
-"""Quote assets that the user takes for another, such as USDT for USD; none unless told so."""
+"""Quote assets that the user treats as another, such as USDT as USD; none by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which quotes count: of each instrument those of one origin at a time, as the rows say."""
+"""Which origin of quotes counts for each instrument, as the rows say."""
 
 from __future__ import annotations
 

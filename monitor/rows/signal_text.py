@@ -1,4 +1,4 @@
-"""Signals as others read them: a line for people, JSON for programs."""
+"""Signals as text for people and as JSON for programs."""
 
 from __future__ import annotations
 

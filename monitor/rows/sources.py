@@ -1,4 +1,4 @@
-"""Sources as users write them: `venue:SYMBOL[+channel…]`."""
+"""Parse sources as users write them: `venue:SYMBOL[+channel…]`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table's rows as CSV or JSON: whole columns at a time, without a Python object per value.
+"""A table as CSV or JSON: whole columns at a time, no Python object per value.
 
 Numbers have all their digits. In CSV a missing value is an empty cell, an empty text is `""`; a
 double that is not finite is `nan`, `inf` or `-inf`. JSON has no word for those: they are null.

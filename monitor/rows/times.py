@@ -1,4 +1,4 @@
-"""Times as people write them, and as the ns since 1970 that the rows have."""
+"""Parse and write times: texts of people, and ns since 1970 in rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alert rules as a configuration names them: what is watched, from where on, how it is told."""
+"""Alert rules in the configuration: kinds, thresholds, severities."""
 
 from __future__ import annotations
 

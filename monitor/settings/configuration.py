@@ -1,4 +1,4 @@
-"""Settings: the command line first, then a TOML file."""
+"""Settings from the command line, then from a TOML file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Password hashes as a configuration file holds them, and what a user may be called."""
+"""Password hashes in the configuration file, and valid user names."""
 
 from __future__ import annotations
 

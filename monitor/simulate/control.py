@@ -1,4 +1,4 @@
-"""What the simulated exchange tells of itself under /_simulate, for proofs and for the curious.
+"""The control resource of the simulated exchange: its faults and books under /_simulate.
 
 `GET /_simulate` answers with the faults injected since the start, as JSON:
 `{"faults": {"binance": {"gap": 3, "duplicate": 0, …}, …}, "tls": 0}`. Every venue has every name.

@@ -1,4 +1,4 @@
-"""Captured frames: one connection's go out verbatim after the first subscribe."""
+"""Play captured frames: one connection's frames, verbatim, after the first subscription."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQL over recordings: one SELECT-like statement, run by a child process that can do no more."""
+"""Run one SELECT-like statement over recordings in a locked child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The child process that runs one statement over recordings, locked in and bounded.
+"""The child process that runs one statement over recordings, locked and bounded.
 
 It reads a job from standard input and writes an Arrow stream, or one line of error.
 """

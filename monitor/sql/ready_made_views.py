@@ -1,4 +1,4 @@
-"""The ready-made SQL: views beside the tables of every query, built on what counts.
+"""The views that every statement can use beside the tables.
 
 Times are `ts_recv`, as everywhere; rows flagged DUPLICATE are left out. As in `quote_authority.py`,
 the authoritative quotes are those of the origin that the last `origin` row before them names, else

@@ -1,4 +1,4 @@
-"""Which alerts are active, who acknowledged them, and what is muted: a fold over rows that tell."""
+"""Active alerts, acknowledgements and mutes, folded from rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Candles: trades folded into bars of a second and of a minute, and these into coarser ones."""
+"""Candles: fold trades into bars of a second and a minute, and those into longer ones."""
 
 from __future__ import annotations
 

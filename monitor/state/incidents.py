@@ -1,4 +1,4 @@
-"""Incidents: what broke, when, and what is known of its end, from rows of `status` and `stat`."""
+"""Incidents: start, cause and end of each, from `status` and `stat` rows."""
 
 from __future__ import annotations
 

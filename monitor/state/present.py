@@ -1,4 +1,4 @@
-"""The present: this machine's time, and how long no new row has come.
+"""The present: this machine's time, and the time since the last row.
 
 Rows carry their own time, and a replay knows no other. What is said of *now* is judged by this
 machine's clock instead, so that rows that stop coming never look fresh.

@@ -1,4 +1,4 @@
-"""What was wrong of late: counts by instrument or connection and minute, and seconds stale."""
+"""Recent faults: counts by instrument or connection and minute, and stale seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rings: the last rows of one kind of one instrument, column by column, in bounded memory."""
+"""Rings: the last rows of one kind of one instrument, column by column, bounded."""
 
 from __future__ import annotations
 

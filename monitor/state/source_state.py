@@ -1,4 +1,4 @@
-"""What the rows say of one source now: state, rate, latencies, book, and the mids of a minute.
+"""The present state of one source: rate, latencies, book, and the mids of a minute.
 
 Nothing is current for longer than its rows make it: what `stat` rows said ends with them.
 """

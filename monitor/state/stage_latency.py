@@ -1,4 +1,4 @@
-"""Stages of a row's way through this program: how long each took, for the last few minutes."""
+"""Latency of each stage inside this program, over the last minutes."""
 
 from __future__ import annotations
 

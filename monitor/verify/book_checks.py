@@ -1,4 +1,4 @@
-"""What rows say of the books, held against the books that the book rows fold to."""
+"""Compare book statements in rows with the books that the book rows fold to."""
 
 from __future__ import annotations
 

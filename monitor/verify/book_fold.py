@@ -1,4 +1,4 @@
-"""Order books folded from rows, many messages at once: what stood at each moment, level by level.
+"""Fold order books from rows, many messages at once.
 
 A row opens a *life* of its level, which the level's next row ends, or the end of its *epoch*: the
 time from one clearing row to the next. All that is asked of a book is a question to its lives.

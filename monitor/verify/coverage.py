@@ -1,4 +1,4 @@
-"""How much of the time what was recorded of an instrument was guarded, and how much was clean.
+"""The share of time that was verified, and the share that was clean, by instrument.
 
 All of it is read from rows. *Guarded* is an instrument by what shows a loss: its books by numbers
 (`sequence`: a row says what range it covers, or `seq_scope` is `connection`) or by Kraken's

@@ -1,4 +1,4 @@
-"""A recording held against itself: every row read, counted, digested, and its books folded.
+"""Verify a recording: read every row, count, digest, and fold its books.
 
 Damaged is a recording of which a segment cannot be read, whose rows are not those that its digest
 was made of, that lacks rows without a `status` row that tells of them, or in which what is told of

@@ -1,4 +1,4 @@
-"""The worked example of a strategy: one venue's best bid above another's best ask, both fresh.
+"""The example strategy: the best bid of one venue above the best ask of another, both fresh.
 
 A signal is given when the crossing begins; the next one only after it has ended. No orders.
 Instruments are compared whose symbols are the same, or are taken for the same by the user.

@@ -1,4 +1,4 @@
-"""The layouts: each arranges views for one intent, and is a tab of the page."""
+"""The layouts: each arranges views for one task and is a tab of the page."""
 
 from __future__ import annotations
 

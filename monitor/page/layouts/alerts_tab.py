@@ -1,4 +1,4 @@
-"""Alerts: the rules in force, a form to change them, and a trial of them on a recording."""
+"""The tab Alerts: rules in force, a form to change them, and a trial on a recording."""
 
 from __future__ import annotations
 

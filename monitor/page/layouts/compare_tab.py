@@ -1,4 +1,4 @@
-"""Compare: one symbol across venues, and what each source sends and how late."""
+"""The tab Compare: one symbol across venues; rates and latencies by source."""
 
 from __future__ import annotations
 

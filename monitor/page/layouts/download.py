@@ -1,4 +1,4 @@
-"""What was made of a recording, as a file for the viewer's own machine, if it is not too large."""
+"""Download the result of a job to the viewer's machine, up to a size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: whether to believe what is shown, what broke and what ended it."""
+"""The tab Health: losses, latencies and incidents of every source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Micro-structure: one instrument's book and trades from close by."""
+"""The tab Micro-structure: book and trades of one instrument in detail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recordings: what there is, and what one does with each: replay, verify, export, clip, delete."""
+"""The tab Recordings: list, replay, verify, export, clip and delete recordings."""
 
 from __future__ import annotations
 

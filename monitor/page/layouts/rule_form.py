@@ -1,4 +1,4 @@
-"""The form of an alert rule: its fields come from the rule's own model, defaults among them."""
+"""The form of an alert rule, made from the rule's model with its defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: what is followed and how, how often this page is drawn, and who can reach it."""
+"""The tab Settings: sources, refresh rate, and who can reach the page."""
 
 from __future__ import annotations
 

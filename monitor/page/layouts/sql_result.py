@@ -1,4 +1,4 @@
-"""The result of a statement: pages of rows, a chart of them, and files of them."""
+"""The result of a statement: pages of rows, a chart, and files."""
 
 from __future__ import annotations
 

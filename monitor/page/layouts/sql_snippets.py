@@ -1,4 +1,4 @@
-"""Statements to begin with, each the answer to a question that is asked of recordings."""
+"""Example statements of the tab SQL."""
 
 from __future__ import annotations
 

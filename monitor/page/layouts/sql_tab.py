@@ -1,4 +1,4 @@
-"""SQL: one SELECT over all recordings or one, the running one included."""
+"""The tab SQL: one SELECT over one recording or all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Watch: every source at a glance, and the plots of the one that is chosen."""
+"""The tab Watch: the table of all sources, and the plots of the chosen instrument."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The views: one file each, every one pulls from the hub at its viewer's pace."""
+"""The views: plots and tables, one file each, that read from the hub at their viewer's rate."""

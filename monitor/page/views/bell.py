@@ -1,4 +1,4 @@
-"""The bell: how many alerts are active, what they are, and what one can do about them."""
+"""The bell: the active alerts, and buttons to acknowledge and mute them."""
 
 from __future__ import annotations
 

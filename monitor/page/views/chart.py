@@ -1,4 +1,4 @@
-"""The chart of a query's result: numbers over its time column, a line for each of what differs."""
+"""The chart of a query result: one line per number column over its time column."""
 
 from __future__ import annotations
 

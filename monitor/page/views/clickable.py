@@ -1,4 +1,4 @@
-"""HTML whose parts can be clicked: what has a `data-say` says that to the server."""
+"""HTML with clickable parts: an element sends its `data-say` to the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One symbol across venues: each one's mid, the best bid and offer, and what is stale.
+"""One symbol across venues: the mid of each venue and the best bid and offer.
 
 A quote counts for a given time after it came. Then its leg is stale: its line ends, a muted broken
 one goes on from its last mid, with the word, and it has no part in the best bid and offer.

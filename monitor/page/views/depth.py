@@ -1,4 +1,4 @@
-"""The depth curve: how much stands at each price or better, of the best twenty levels a side."""
+"""The depth curve: cumulative size at each price, best twenty levels a side."""
 
 from __future__ import annotations
 

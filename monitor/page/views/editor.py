@@ -1,4 +1,4 @@
-"""A monospaced editor of a statement: Ctrl+Enter runs it, and what is chosen elsewhere comes in."""
+"""The SQL editor: Ctrl+Enter runs the statement; other parts can insert text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The empty elements that plots are drawn of, and what tells exact values over them."""
+"""The empty elements of plots, and the hovers that show exact values."""
 
 from __future__ import annotations
 

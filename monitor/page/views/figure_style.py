@@ -1,4 +1,4 @@
-"""The colours, fonts and time zone of a figure, as its viewer chose them."""
+"""Colours, fonts and time zone of a figure, by the viewer's choice."""
 
 from __future__ import annotations
 

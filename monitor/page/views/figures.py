@@ -1,4 +1,4 @@
-"""Exact numbers as text, and the dense tables that are full of them."""
+"""Exact numbers as text, and dense tables of numbers."""
 
 from __future__ import annotations
 

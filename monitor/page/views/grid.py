@@ -1,4 +1,4 @@
-"""The watch-list: every source's state, prices and trust in one grid, fed by cells that changed."""
+"""The watch list: state, prices and quality of every source; only changed cells are sent."""
 
 from __future__ import annotations
 

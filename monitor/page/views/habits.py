@@ -1,4 +1,4 @@
-"""What works all over the page: keys, the address, theme, zone, files of plots, a lost server."""
+"""Page-wide behaviour: keys, address, theme, time zone, plot files, a lost server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The order book over time: at each price, the more size there was the brighter.
+"""The order book over time as a heat map: brighter where more size stands.
 
 Every half second becomes a slice of at most 40 rectangles, made of the last `depth` row of before
 its end. A slice never changes, so each is streamed once when its time is over, and rolls out at

@@ -1,4 +1,4 @@
-"""The depth ladder: the book's best levels as a table, with bars for sizes."""
+"""The depth ladder: the best levels of the book as a table with size bars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Latency by stage, in ms: from the venue to receipt, on to the page, to the browser and back.
+"""Latency by stage, in ms: venue to receipt, to the page, to the browser and back.
 
 The first is by the venue's clock and ours; a negative one tells that the clocks differ.
 """

@@ -1,4 +1,4 @@
-"""The legs of one symbol as a table, and in a sentence which of them was best."""
+"""The legs of one symbol as a table, and the share of time each was best."""
 
 from __future__ import annotations
 

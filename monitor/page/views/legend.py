@@ -1,4 +1,4 @@
-"""A legend that stays as it is: browsers would make it anew, as HTML, with all that is streamed."""
+"""A static legend: BokehJS would rebuild an ordinary one with every streamed row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The legs of one symbol, a venue each: from when to when their quotes count, and which is best."""
+"""The legs of one symbol, one per venue: when each quote counts, and which is best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several named lines in one plot: how many there are, and whose, is known only when rows come."""
+"""Several named lines in one plot; which lines exist is known only when rows arrive."""
 
 from __future__ import annotations
 

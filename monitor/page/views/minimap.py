@@ -1,4 +1,4 @@
-"""The mini-map: all of what is replayed at a glance, and a click to go elsewhere."""
+"""The mini-map: the whole replayed time at a glance; a click seeks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A note: what became of something that a viewer did, for as long as it takes to read."""
+"""A note: the result of a viewer's action, shown for some seconds."""
 
 from __future__ import annotations
 

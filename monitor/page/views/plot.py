@@ -1,4 +1,4 @@
-"""What every plot shares: HoloViews draws it once, then its sources are streamed into."""
+"""Shared by all plots: HoloViews draws a plot once, then rows are streamed into its sources."""
 
 from __future__ import annotations
 

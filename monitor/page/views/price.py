@@ -1,4 +1,4 @@
-"""Bid, ask and mid of one instrument, with its trades coloured by aggressor and sized by size."""
+"""Bid, ask and mid of one instrument, with trades coloured by aggressor side."""
 
 from __future__ import annotations
 

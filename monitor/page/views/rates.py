@@ -1,4 +1,4 @@
-"""What each source sends: rows a second and latency, from the `stat` rows of every second."""
+"""Rows a second and latency of each source, from `stat` rows."""
 
 from __future__ import annotations
 

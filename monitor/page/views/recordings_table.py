@@ -1,4 +1,4 @@
-"""Recordings and the work on them as HTML: a table, what is known of one, and the jobs."""
+"""HTML tables of recordings and of the jobs on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When what changes faster than anybody reads is drawn again."""
+"""How often values that change all the time are redrawn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The echo: which refresh a browser has come to, as it says itself."""
+"""The round trip: the browser acknowledges each refresh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of what a plot shows: tools that ask for them, and the rows that are in view."""
+"""Save what a plot shows: toolbar buttons, and the rows in view."""
 
 from __future__ import annotations
 

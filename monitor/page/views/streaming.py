@@ -1,4 +1,4 @@
-"""What a browser's source holds: at most so many rows, in the order of time.
+"""The source of a plot in the browser: bounded, and ordered by time.
 
 BokehJS neither shortens a source that is longer than its rollover nor keeps its order, and a row
 that belongs before the last one would be drawn at the end. So sources are filled with no more than

@@ -1,4 +1,4 @@
-"""How everything on the page looks: two themes, the time zone, and panes that share them."""
+"""The look of the page: two themes, the time zone, and panes that use them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables as HTML: marks, signals, and what other layouts set out; text of venues is escaped."""
+"""HTML tables of marks, signals and others; text of venues is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thins rows that come faster than a plot can show, and keeps of each moment what stood out."""
+"""Thin rows that arrive faster than a plot can show, and keep each interval's extremes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times as text in the zone that a viewer chose, and back."""
+"""Times as text in the viewer's time zone, and back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables that tell whether to believe what is shown: sources, minutes, latencies, incidents."""
+"""Tables of the tab Health: sources, minutes, latencies, incidents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the example strategy would have found with a viewer's own parameters: hypothetical only."""
+"""The example strategy with a viewer's own parameters: hypothetical results only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How low and how high it goes in the part of a plot's time that is in view while it follows."""
+"""The value range of the visible time window, for the value axis."""
 
 from __future__ import annotations
 

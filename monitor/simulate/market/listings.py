@@ -1,4 +1,4 @@
-"""What is listed where: the simulated venues' instruments, with ticks and lots like theirs."""
+"""The instruments that each simulated venue lists, with realistic ticks and lots."""
 
 from __future__ import annotations
 

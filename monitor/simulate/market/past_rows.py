@@ -1,4 +1,4 @@
-"""Hours of the simulated market within seconds: venues and our sessions talk in their own time.
+"""Hours of the simulated market in seconds: venues and sessions run on simulated time.
 
 No socket and no clock: a step of the market moves the time by what the rate allows, so that hours
 can be made in advance. What comes is what a collector would have received, in the same order.

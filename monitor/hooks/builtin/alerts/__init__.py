@@ -1,4 +1,4 @@
-"""Alerts: rules of the configuration, held against the rows every 100 ms of their own time.
+"""The hook `alerts`: evaluate the alert rules every 100 ms of recorded time.
 
 A signal is given when a rule fires and another, of level `info`, when that is over. Its cause is
 the row at which it was seen: a replay gives the same signals, whatever the batches.

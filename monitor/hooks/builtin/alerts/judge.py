@@ -1,4 +1,4 @@
-"""When a rule fires and when that ends: hold time, hysteresis, cool-down."""
+"""When a rule fires and when it ends: hold time, hysteresis, cool-down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The value that each kind of rule holds against its threshold, of all instruments at once."""
+"""The value of each rule kind that is compared with its threshold, for all instruments."""
 
 from __future__ import annotations
 

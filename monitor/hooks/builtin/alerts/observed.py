@@ -1,4 +1,4 @@
-"""What the rows say of every instrument, looked at every 100 ms of their own time."""
+"""The state of every instrument, sampled from rows every 100 ms of recorded time."""
 
 from __future__ import annotations
 

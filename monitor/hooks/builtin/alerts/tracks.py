@@ -1,4 +1,4 @@
-"""What values do over time, of all subjects at once: between two looks, and in a window."""
+"""Values over time, for all subjects: between two samples and in a window."""
 
 from __future__ import annotations
 
