@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
@@ -123,13 +124,17 @@ def test_plain_panel_serve_restricts_a_page_whose_server_it_cannot_find(
     lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plain_panel_serve, "SERVER_PARTS", ("_tornado", "_gone"))
-    server = plain_panel_serve.Server({"/": Application()}, port=0, address="127.0.0.1")
-    try:
-        (context,) = server._tornado.applications.values()
-        session = SimpleNamespace(server_context=SimpleNamespace(application_context=context))
-        found = plain_panel_serve._server_of(SimpleNamespace(session_context=session))
-    finally:
-        server.stop()
+
+    async def look() -> Any:
+        server = plain_panel_serve.Server({"/": Application()}, port=0, address="127.0.0.1")
+        try:
+            (context,) = server._tornado.applications.values()
+            session = SimpleNamespace(server_context=SimpleNamespace(application_context=context))
+            return plain_panel_serve._server_of(SimpleNamespace(session_context=session))
+        finally:
+            server.stop()
+
+    found = asyncio.run(look())
     assert found is None
     shared: Any = None
     assert "does not say which server" in plain_panel_serve._take_over(found, shared)
