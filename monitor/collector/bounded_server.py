@@ -24,10 +24,9 @@ from tornado.netutil import add_accept_handler
 
 from monitor.processes import is_usable
 
-# From a connection's begin, or its last answer, to the end of the next request's head; and of the
-# body behind it.
+# Limits for a request's head, from the connection's start or last answer, and for its body.
 IDLE_S, BODY_S = 30.0, 30.0
-# A share of the descriptors that the process may have: files and venues need the rest.
+# Share of the process's descriptors: files and venues need the rest.
 SHARE, FEWEST, MOST = 3, 8, 1024
 PAUSE_S, TELL_EVERY_S = 1.0, 60.0
 TORNADO_PARTS = ("_sockets", "_handlers", "_handle_connection", "_stopped", "_connections")
@@ -36,9 +35,9 @@ log = logging.getLogger(__name__)
 
 
 class Server(HTTPServer):
-    """When there are too many connections, the one that has been idle for longest makes way.
+    """Bounds its connections: above the limit it closes the one that has been idle longest.
 
-    One that becomes a WebSocket counts no more.
+    WebSockets do not count.
     """
 
     def initialize(self, *arguments: Any, **options: Any) -> None:
@@ -47,7 +46,7 @@ class Server(HTTPServer):
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         allowed = MOST * SHARE if soft == resource.RLIM_INFINITY else soft
         self._most = max(FEWEST, min(MOST, allowed // SHARE))
-        # Those that wait for a request, the one that has waited longest first.
+        # Connections that wait for a request, the longest wait first.
         self._idle: dict[IOStream, None] = {}
         self._told_s = -TELL_EVERY_S
         self._is_bounded = is_usable(
@@ -69,10 +68,10 @@ class Server(HTTPServer):
         self._handlers[listening.fileno()] = remove
 
     def _pause(self, listening: _Listening, error: OSError) -> None:
-        """Take no connection for a moment: the loop would ask for the same one at once."""
+        """Stop accepting for a moment: the loop would retry the same connection at once."""
         loop, number = IOLoop.current(), listening.fileno()
         self._handlers[number]()
-        # For `stop`, which would remove it once more.
+        # `stop` would remove it a second time.
         self._handlers[number] = lambda: None
         loop.call_later(PAUSE_S, self._resume, listening)
         if time.monotonic() - self._told_s >= TELL_EVERY_S:
@@ -103,7 +102,7 @@ class Server(HTTPServer):
         if not self._is_bounded:
             return super().start_request(server_conn, request_conn)
         stream = cast(HTTP1ServerConnection, server_conn).stream
-        # Behind those that have waited for longer.
+        # After those that have waited longer.
         self._idle.pop(stream, None)
         if not stream.closed():
             self._idle[stream] = None
@@ -117,7 +116,7 @@ class Server(HTTPServer):
 
 
 class _Listening:
-    """A listening socket whose errors Tornado's loop does not see."""
+    """A listening socket that hides its errors from Tornado's loop."""
 
     def __init__(
         self, sock: socket.socket, on_error: Callable[[_Listening, OSError], None]
@@ -141,7 +140,7 @@ class _Listening:
 
 
 class _Noticing(HTTPMessageDelegate):
-    """Tells when the head of a request has come."""
+    """Reports when the head of a request has arrived."""
 
     def __init__(self, delegate: HTTPMessageDelegate, on_head: Callable[[], object]) -> None:
         self._delegate, self._on_head = delegate, on_head

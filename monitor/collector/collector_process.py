@@ -35,12 +35,12 @@ from monitor.settings import Endpoint, Settings, asked_for, simulated
 from monitor.state import Present
 
 DRAIN_WAIT_MS = 200
-# Long enough to make batches of what comes together, short enough not to be seen.
+# Long enough to batch rows that arrive together, too short to notice.
 DRAIN_LINGER_MS = 45
 TICK_MS, LOCK_MS = 100, 500
 DRAIN_REST_S = 2.0
 HOOKS_REST_S = 1.0
-# Status rows that a person who watches the terminal wants to read.
+# Status kinds that are printed on the terminal.
 TOLD_KINDS = (
     *("refused", "disconnected", "half_open", "no_data", "silent", "overflow", "unrecorded"),
     *("rate_limited", "geo_blocked", "auth_failed", "fallback", "handback", "overlap"),
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class Options(NamedTuple):
-    """What a collector is started with; `seconds` None runs until a signal."""
+    """Options of a collector; with `seconds` None it runs until a signal."""
 
     folder: Path
     sources: list[sources.Source]
@@ -64,12 +64,12 @@ class Options(NamedTuple):
     raw: bool = False
     seconds: float | None = None
     started_by: str = "user"
-    # Starts the simulated exchange of venues that have no other, and tells where they are.
+    # Starts the simulated exchange for venues without a real one, and returns their addresses.
     simulate: Callable[[Collection[str]], dict[str, Endpoint]] | None = None
 
 
 class UnrecordedError(OSError):
-    """Rows were not recorded; `digest` is that of those which were."""
+    """Some rows were not recorded; `digest` is that of the recorded ones."""
 
     def __init__(self, rows: int, digest: str) -> None:
         super().__init__(f"expected all rows recorded, found {rows:,} that were not")
@@ -126,7 +126,7 @@ class Collector:
         return self._recorder.folder.name if self._recorder else ""
 
     def start(self) -> None:
-        """Begin to record, then to listen to the venues."""
+        """Start the recorder, then the feeds."""
         if self._recorder:
             self._recorder.start()
         self._delivery.start()
@@ -140,7 +140,7 @@ class Collector:
         self._tell("collector_restarted", found)
 
     def close(self) -> str:
-        """Leave the venues, let what is buffered flow, seal; return the recording's digest."""
+        """Close the feeds, drain the buffer, seal; return the recording's digest."""
         self._upkeep.close()
         self._feeds.close()
         self._draining.set()
@@ -157,7 +157,7 @@ class Collector:
         return self._recorder.digest
 
     def tick(self) -> None:
-        """Every 100 ms: the clock row, and instrument rows for a segment that has none yet."""
+        """Every 100 ms: write the clock row, and the instrument rows of a new segment."""
         self._feeds.tick(self._recorder.lag_ms if self._recorder else 0.0)
         self._upkeep.tick()
         if self._recorder and self._recorder.segment_number != self._announced:
@@ -202,7 +202,7 @@ class Collector:
     def control(self, action: str, given: list[Any]) -> str:
         """Start or stop all feeds, or add or remove sources; ValueError for anything else.
 
-        A source is a text, or has its mode and interval with it. Return what is to be known.
+        A source is a text, or a table with mode and interval. Return a note for the user.
         """
         parsed = asked_for(given)
         actions: dict[str, Callable[[], str | None]] = {
@@ -216,10 +216,10 @@ class Collector:
         return actions[action]() or ""
 
     def _add(self, parsed: list[sources.Source]) -> str:
-        """Follow all of these sources, or none if one of them is not to be had."""
+        """Follow all of these sources, or none if one of them cannot be followed."""
         for venue in {source.venue for source in parsed}:
             if not self._feeds.has_address(venue) and self._options.simulate:
-                # The feeds read addresses from the same place.
+                # The feeds read their addresses here too.
                 self._options.endpoints.update(self._options.simulate([venue]))
         notes = dict.fromkeys(self._feeds.check(source, parsed) for source in parsed)
         for source in parsed:
@@ -231,13 +231,13 @@ class Collector:
             self._feeds.remove(source)
 
     def _hook_settings(self) -> dict[str, Any]:
-        """Return the hooks' parameters as another process reads them, wherever it was started."""
+        """Return the hooks' parameters for another process, with absolute paths."""
         settings = self._options.settings.hooks
         folder = settings.folder and settings.folder.resolve()
         return settings.model_copy(update={"folder": folder}).model_dump(mode="json")
 
     def reload_hooks(self) -> dict[str, Any]:
-        """Load the user's own hooks anew, each from its start; return which run and what failed."""
+        """Load the user's hooks again, each from its start; return which run and which failed."""
         with self._reloading:
             for hook in self._own_hooks:
                 self._graph.remove(hook.name)
@@ -268,7 +268,7 @@ class Collector:
         return str(self._recorder.snapshot().resolve())
 
     def _trouble(self) -> str:
-        """Say what is wrong with the recorder, in words for a banner."""
+        """Describe a fault of the recorder for a banner."""
         recorder = self._recorder
         if recorder is None:
             return ""
@@ -292,7 +292,7 @@ class Collector:
                 return
 
     def _rest_hooks(self) -> None:
-        """Have what the user's own hooks tell of the last rows recorded too."""
+        """Record the signals of the user's hooks for the last rows."""
         until_s = time.monotonic() + HOOKS_REST_S
         for hook in self._own_hooks:
             if signals := hook.rest(until_s):
@@ -304,7 +304,7 @@ class Collector:
 
 
 class Terminal:
-    """A sink that writes what goes wrong as lines on standard error, so many a second at most."""
+    """A sink that prints faults on standard error, at a bounded number of lines a second."""
 
     def __init__(self) -> None:
         self._second, self._told = 0, 0
@@ -334,14 +334,14 @@ def _keep(held: locks.Lock) -> None:
 
 
 def run(options: Options, on_progress: Callable[[Collector], None] | None = None) -> str:
-    """Collect until told to end or `seconds` have passed; return the digest of the recording.
+    """Collect until a signal, or for `seconds`; return the digest of the recording.
 
     Raises lock.LockedError if another collector works on the folder, UnrecordedError in the end if
     rows were not recorded.
     """
     with locks.hold(options.folder) as held, contextlib.ExitStack() as stack:
         loop = event_loop.steady()
-        # First of all: one that is told to end while it starts must seal what it began.
+        # First: a signal during the start must still seal the recording.
         for number in end_signals.signals():
             before = signal.signal(number, lambda *_: loop.add_callback_from_signal(loop.stop))
             stack.callback(signal.signal, number, before)
@@ -381,5 +381,5 @@ def run(options: Options, on_progress: Callable[[Collector], None] | None = None
         try:
             return collector.close()
         finally:
-            # It was told to end: nobody is to start another in its place.
+            # It ended on request: no page must restart it.
             held.clear()

@@ -17,10 +17,10 @@ from monitor.state import SILENT_NS
 
 RETRY_S = 0.5
 TIMEOUT_S = 10.0
-# Old batches that are joined into one.
+# Number of old batches joined into one.
 JOINED = 200
 
-# What a collector that goes away, or is not there yet, makes of a connection or a read.
+# Errors of a connection to a collector that ends or has not started yet.
 LINE_ERRORS = (OSError, http.client.HTTPException, pa.ArrowException)
 
 
@@ -31,7 +31,7 @@ class _EmitError(Exception):
 class Follower:
     """Attaches to the collector that `locate` finds, and to the next one when that is gone.
 
-    An error that `emit` raises ends it, and is `error` from then on.
+    An error of `emit` ends the thread and becomes `error`.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Follower:
         on_attach: Callable[[Held, Batch], None] = lambda _held, _in_force: None,
         leads_to_now: bool = False,
     ) -> None:
-        """One that `leads_to_now` attaches anew when it falls far behind, and joins old batches.
+        """With `leads_to_now` it attaches again when it falls far behind, and joins old batches.
 
-        `on_attach` is given the status rows in force before the batches that follow; they are
-        known to one that `leads_to_now` alone.
+        `on_attach` receives the status rows in force before the first batch; without
+        `leads_to_now` there are none.
         """
         self._locate, self._emit, self._on_attach = locate, emit, on_attach
         self._leads_to_now = leads_to_now
@@ -61,7 +61,7 @@ class Follower:
         self._thread.join()
 
     def close(self, timeout_s: float = TIMEOUT_S) -> None:
-        """End the thread and wait for it, at most so long."""
+        """End the thread and wait for it, up to a limit."""
         self._closing.set()
         connection = self._connection
         if connection is not None and connection.sock is not None:
@@ -74,7 +74,7 @@ class Follower:
         while not self._closing.is_set():
             held = self._locate()
             if held is not None:
-                # One that goes away or hangs is looked for again.
+                # A collector that has ended or hangs is looked up again.
                 try:
                     self._follow(held)
                 except LINE_ERRORS:
@@ -99,7 +99,7 @@ class Follower:
             connection.close()
 
     def _read(self, batches: Iterator[Batch]) -> None:
-        """Emit batches: the minutes that come first in few large ones, which takes a fraction."""
+        """Emit batches; join the first minutes into a few large ones, which is far cheaper."""
         held: list[Batch] = []
         try:
             for batch in batches:

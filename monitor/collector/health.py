@@ -15,10 +15,10 @@ FAILED, DEGRADED = {"failed"}, {"stale", "polling", "initialising"}
 
 
 class Health:
-    """A sink that keeps the last state of each source; any thread may ask.
+    """A sink that keeps the last state of each source; any thread may read it.
 
-    Ages are measured on this machine's clock. Once no row has come for 2 s (a `clock` row is due
-    every 100 ms) no source is connected, and the whole has failed.
+    Ages are measured on this machine's clock. After 2 s without a row (a `clock` row is due
+    every 100 ms) no source counts as connected, and health has failed.
     """
 
     def __init__(self, present: Present) -> None:
@@ -54,7 +54,7 @@ class Health:
                 source |= {"state": "stale", "error": f"no row for {silence_ns / 1e9:.1f} s"}
         states = {source["state"] for source in sources}
         worst = "ok"
-        # Before the first row nothing is known of any source.
+        # Before the first row no source is known.
         if states & DEGRADED or not self._now_ns:
             worst = "degraded"
         if is_silent or states & FAILED or state == "failed" or unrecorded_rows:
@@ -63,7 +63,7 @@ class Health:
         return {"status": worst, "sources": sources, "recorder": recorder}
 
     def ages_ms(self) -> dict[tuple[str, str], float]:
-        """Return how long ago the last row of each source came, of those that have any."""
+        """Return the age of the last row of each source that has rows."""
         with self._lock:
             ages = {instrument: self._age_ms(one) for instrument, one in self._sources.items()}
         return {instrument: age_ms for instrument, age_ms in ages.items() if age_ms is not None}

@@ -41,7 +41,7 @@ class _Handler(tornado.web.RequestHandler):
         self.collector = collector
 
     def prepare(self) -> None:
-        # A web page elsewhere can have its own name resolve to this address.
+        # DNS rebinding: a foreign web page can let its name resolve to this address.
         if not is_loopback(self.request.host_name.strip("[]")):
             raise tornado.web.HTTPError(403, reason="expected this machine as the host")
 
@@ -79,7 +79,7 @@ class _Metrics(_Handler):
 class _Tail(_Guarded):
     async def get(self) -> None:
         publisher = self.collector.publisher
-        # A page shows the present; what writes rows down wants them all.
+        # A page shows the present; a recorder needs every row.
         stream = Stream(publisher, leads_to_now=self.get_query_argument("now", "") == "1")
         publisher.followers += 1
         self.set_header("Content-Type", "application/vnd.apache.arrow.stream")
@@ -89,12 +89,12 @@ class _Tail(_Guarded):
                 data = stream.next_bytes()
                 for part in data:
                     self.write(part.to_pybytes())
-                # Waiting for the flush is the back-pressure: a slow follower falls behind alone.
+                # Waiting for the flush is the back-pressure: a slow follower delays only itself.
                 await self.flush()
                 if not data:
                     await publisher.packed.wait()
         except (StreamClosedError, BehindError):
-            # The follower has gone, or is to come again.
+            # The follower has gone, or must attach again.
             return
         finally:
             publisher.followers -= 1
@@ -156,7 +156,7 @@ class _Snapshot(_Guarded):
 
 
 def application(collector: Collector) -> tornado.web.Application:
-    """Make the application that the collector listens with."""
+    """Create the web application of the collector's port."""
     handlers = {
         "/health": _Health,
         "/metrics": _Metrics,

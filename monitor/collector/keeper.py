@@ -19,20 +19,20 @@ START_S = 20.0
 STOP_S = 4.5
 POLL_S = 0.05
 WATCH_S = 0.5
-# One that this page did not start is left to the page that did, for so long.
+# For this long the page that started the collector may restart it first.
 OTHERS_FIRST_S = 3.0
-# A collector that ran for so long was well: the next wait is the first one again.
+# After running this long a collector counts as healthy, and the back-off starts again.
 WELL_S = 60.0
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 60.0
 STARTED_BY = "serve"
 
 
 class KeeperError(Exception):
-    """No collector could be had; the message is one line."""
+    """No collector could be started; the message is one line."""
 
 
 class Keeper:
-    """The collector of a folder: starts it, starts it again after it died, and stops it."""
+    """Starts the collector of a folder, restarts it after it died, and stops it."""
 
     def __init__(self, folder: Path, arguments: list[str], attachment: Attachment) -> None:
         self._folder, self._arguments, self._attachment = folder, arguments, attachment
@@ -45,10 +45,10 @@ class Keeper:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> locks.Held:
-        """Have a collector, and watch it from now on; KeeperError or SystemExit if none starts."""
+        """Find or start a collector and watch it; KeeperError or SystemExit if none starts."""
         held = locks.holder(self._folder) or self._start()
         if held is None:
-            # It has said why, on the standard error that it shares with this process.
+            # The child has printed the reason on the shared standard error.
             raise SystemExit((self._child and self._child.returncode) or 1)
         self._attachment.share()
         self._thread = threading.Thread(
@@ -58,10 +58,10 @@ class Keeper:
         return held
 
     def leave(self) -> float:
-        """Watch no more, and tell the collector to end if no page needs it any more.
+        """Stop watching, and end the collector if this was the last page.
 
-        It ends while the page puts its own things away, and `wait` waits for it. Return until
-        when, by the monotonic clock, all that is to be done by.
+        The collector ends while the page cleans up; `wait` waits for it. Return the deadline
+        for both, in monotonic seconds.
         """
         if self._closing.is_set():
             return self._deadline_s
@@ -76,13 +76,13 @@ class Keeper:
             with suppress(ProcessLookupError):
                 os.kill(held.pid, signal.SIGTERM)
         if child and child.poll() is None and (held.pid != child.pid if held else is_last):
-            # One that nobody finds: its lock, or the whole folder, is gone or another's.
+            # Its lock or the folder has gone, so no lookup finds this collector.
             self._orphan = child
             child.terminate()
         return self._deadline_s
 
     def wait(self) -> None:
-        """Wait for the end of a collector that was told to end."""
+        """Wait until the collector has ended."""
         while pids := self._not_ended():
             if time.monotonic() > self._deadline_s:
                 _log(f"the collector (PID {pids[0]}) was told to end, and has not ended yet")
@@ -90,14 +90,14 @@ class Keeper:
             time.sleep(POLL_S)
 
     def _not_ended(self) -> list[int]:
-        """Return the collectors that were told to end and have not."""
+        """Return the collectors that were asked to end and still run."""
         held, orphan = self._stopping, self._orphan
         pids = [held.pid] if held and locks.holder(self._folder) == held else []
         return pids + ([orphan.pid] if orphan and orphan.poll() is None else [])
 
     def _start(self) -> locks.Held | None:
         """Start a collector and wait until it is ready; None if it ended instead."""
-        # For a moment the new one has the lock with the text of one that died.
+        # For a moment the new collector holds the lock with the dead one's text.
         died = locks.left(self._folder)
         # Its own session: Ctrl-C and the death of the page must not reach it.
         child = None
@@ -129,13 +129,13 @@ class Keeper:
             raise
 
     def _watch(self, held: locks.Held) -> None:
-        """Start a collector that a page started again when it has died.
+        """Restart a collector that a page started and that has died.
 
-        One that ends in order clears its lock: then somebody wanted it to end.
+        A collector that ends in order clears its lock and is not restarted.
         """
         while not self._closing.wait(WATCH_S):
             if self._child:
-                # Not to leave a zombie.
+                # Reap it, so that no zombie stays.
                 self._child.poll()
             self._attachment.keep()
             found = locks.holder(self._folder)
@@ -145,13 +145,13 @@ class Keeper:
                 self._restart(held)
 
     def _restart(self, died: locks.Held) -> None:
-        """Start a collector in place of one that died, as often as it takes."""
+        """Start a collector in place of one that died; retry until one runs."""
         if time.monotonic() - self._started_s > WELL_S:
             self._failures = 0
         is_mine = self._child is not None and self._child.pid == died.pid
         wait_s = 0.0 if is_mine else OTHERS_FIRST_S
         while not self._closing.wait(max(wait_s, self._back_off_s())):
-            # Another page may have been faster.
+            # Another page may have restarted it already.
             if locks.holder(self._folder) is not None:
                 return
             self._failures += 1
@@ -172,10 +172,10 @@ class Keeper:
 
 @contextmanager
 def kept(folder: Path, arguments: list[str]) -> Iterator[Keeper]:
-    """Have a collector on `folder`; one that a page started ends with the last page.
+    """Keep a collector on `folder` running; one that a page started ends with the last page.
 
-    `arguments` are those of the command that starts one if none runs. KeeperError and AttachError
-    say in one line why there is none.
+    `arguments` are those of the command that starts one if none runs. Raise KeeperError or
+    AttachError with one line if there is none.
     """
     with attach(folder, START_S + STOP_S) as attachment:
         keeper = Keeper(folder, arguments, attachment)

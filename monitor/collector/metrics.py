@@ -16,10 +16,10 @@ from monitor.graph import Count
 from monitor.rows import BACKFILL, DUPLICATE, REST, SNAPSHOT, Batch, column
 
 BUCKETS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-# What came late by its nature, or again, says nothing of the line.
+# Snapshots, backfills and repeats say nothing about the line's latency.
 UNTIMED = SNAPSHOT | BACKFILL | REST | DUPLICATE
 SOURCE = ("venue", "symbol", "channel")
-# What rows of kind `stat` count.
+# The counters of `stat` rows.
 COUNTED = {
     "rows": "Rows received",
     "bytes": "Bytes received",
@@ -36,7 +36,7 @@ GAUGES = {
 
 
 class Metrics:
-    """A sink that counts; any thread may ask."""
+    """A sink that counts rows; any thread may read the counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,7 +94,7 @@ class Metrics:
         gauges: Mapping[str, float],
         nodes: Mapping[str, Count],
     ) -> bytes:
-        """Return all in the text format of Prometheus; `gauges` are some of `GAUGES`."""
+        """Return all metrics in the Prometheus text format; `gauges` are some of `GAUGES`."""
         for (venue, symbol), age_ms in ages_ms.items():
             self._age.labels(venue, symbol).set(age_ms / 1e3)
         for name, value in gauges.items():
@@ -141,7 +141,7 @@ class Metrics:
 
 
 class _Latencies:
-    """Gives the latencies as histograms, whose counts come by the batch."""
+    """Exports latencies as histograms that are counted per batch."""
 
     def __init__(
         self, lock: threading.Lock, counts: dict[tuple[str, str, str], npt.NDArray[np.float64]]

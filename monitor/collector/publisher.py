@@ -13,11 +13,11 @@ import pyarrow as pa
 
 from monitor.rows import SCHEMAS, WIRE_SCHEMA, Batch, concat, last_of_each_thing, to_wire
 
-# Without a follower what comes is packed so often; for one, at once.
+# How often rows are packed without a follower; with one they are packed at once.
 CHUNK_EVERY_S = 0.1
 RING_BYTES = 128 << 20
 RING_S = 300.0
-# What may wait to be packed; beyond it the oldest batches are dropped and told of.
+# Limit of unpacked rows; above it the oldest batches are dropped and reported.
 PENDING_BYTES = 64 << 20
 # A follower that shows the present attaches anew once it is this far behind.
 BEHIND_S = 10.0
@@ -40,7 +40,7 @@ class Chunk(NamedTuple):
 
 
 class Publisher:
-    """A sink that keeps the last minutes; followers read at their own pace and hold up nobody.
+    """A sink that keeps the last minutes; a slow follower delays only itself.
 
     `clock` gives monotonic seconds.
     """
@@ -52,14 +52,14 @@ class Publisher:
         self._pending_bytes = 0
         self._ring: deque[Chunk] = deque()
         self._ring_bytes = 0
-        # The status rows that held before those of the ring.
+        # The status rows in force before the ring.
         self.in_force = Batch({})
         self._next = self._rows = 0
         self._dropped = Dropped()
         self.followers = 0
-        # Set and cleared at once when there may be more to read: wakes who waits on the event loop.
+        # Set and cleared when there may be more to read: wakes followers on the event loop.
         self.packed = asyncio.Event()
-        # Has `pack` called on the event loop, from any thread.
+        # Schedules `pack` on the event loop, from any thread.
         self.wake: Callable[[], None] = lambda: None
 
     def __call__(self, batch: Batch) -> None:
@@ -74,7 +74,7 @@ class Publisher:
             self.wake()
 
     def pack(self) -> None:
-        """Join what came since the last call into one chunk; drop what is too old or too much."""
+        """Join the batches since the last call into one chunk; drop old or excess chunks."""
         with self._lock:
             pending, self._pending = self._pending, deque()
             self._pending_bytes = 0
@@ -103,7 +103,7 @@ class Publisher:
         self.packed.clear()
 
     def after(self, last: int) -> list[Chunk]:
-        """Return the chunks with a number above `last` that are still kept, the oldest first."""
+        """Return the kept chunks with a number above `last`, the oldest first."""
         return [chunk for chunk in self._ring if chunk.number > last]
 
 
@@ -125,7 +125,7 @@ class Dropped(NamedTuple):
         return Dropped(self.rows + rows, first, ords[1])
 
     def told(self, now_ns: int | None) -> list[Batch]:
-        """The status row that tells of the loss, at the `ord` of its last row; none if nothing."""
+        """Return a status row that reports the loss, at its last `ord`; none without loss."""
         if not self.rows:
             return []
         row = {
@@ -146,15 +146,15 @@ class Dropped(NamedTuple):
 
 
 class BehindError(Exception):
-    """A follower is too far behind to be brought to the present row by row."""
+    """A follower is too far behind to catch up row by row."""
 
 
 class Stream:
-    """One follower's way through the ring: `head`, then `next_bytes` again and again.
+    """One follower's reading of the ring: `head`, then `next_bytes` repeatedly.
 
-    One that `leads_to_now` gets a BehindError instead of rows that are 10 s late, or of a hole: it
-    attaches anew, and so begins near the present. Its head ends with one batch of the status rows
-    in force before the first row, if any.
+    With `leads_to_now` it raises BehindError instead of giving rows that are 10 s late, or a hole:
+    the follower attaches again and begins near the present. Its head ends with one batch of the
+    status rows in force before the first row, if any.
     """
 
     def __init__(self, publisher: Publisher, leads_to_now: bool = False) -> None:
@@ -165,7 +165,7 @@ class Stream:
             self.head += to_wire(publisher.in_force).serialize().to_pybytes()
 
     def next_bytes(self) -> list[pa.Buffer]:
-        """Return what is new since the last call, with a status row if some of it is gone."""
+        """Return the rows since the last call, with a status row if some were dropped."""
         last = self._last
         chunks = self._publisher.after(-1 if last is None else last.number)
         if not chunks:

@@ -36,14 +36,14 @@ from monitor.state import (
 
 MARKS = 2_000
 SIGNALS = 500
-# Signals of these levels stand there too, under their level.
+# Signals of these levels are marks too, under their level.
 ALERT_LEVELS = frozenset(("warn", "alert"))
 
 Instrument = tuple[str, str]
 
 
 class Mark(NamedTuple):
-    """A moment to be seen on the plots; `symbol` None concerns all of the venue."""
+    """A mark on the plots; with `symbol` None it concerns the whole venue."""
 
     ts_recv: int
     venue: str
@@ -55,9 +55,9 @@ class Mark(NamedTuple):
 class SourceStatus(NamedTuple):
     """One line of the status grid; `age_ms` None before the first row, latencies NaN without any.
 
-    Latencies and `updates_s` are those of the last second, NaN where the line is gone; negative
-    latencies show a venue's clock that runs ahead. `last` is the last trade's price. `losses` are
-    those of the instrument and of its venue's connection. `mids` holds one a second.
+    Latencies and `updates_s` are of the last second, NaN without a connection; negative latencies
+    show that the venue's clock runs ahead. `last` is the last trade's price. `losses` are those of
+    the instrument and of its venue's connection. `mids` has one value a second.
     """
 
     venue: str
@@ -88,7 +88,7 @@ class Quote(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """What was counted of an instrument, or of a venue's connection, whose symbol is None."""
+    """Counts of an instrument, or of a venue's connection (symbol None)."""
 
     venue: str
     symbol: str | None
@@ -99,11 +99,9 @@ class Totals(NamedTuple):
 class Hub:
     """A sink that any number of views read, at their own pace, from other threads.
 
-    `epoch` tells one filling from every other, those of other hubs too.
-
-    The hub of live rows is given the `present`: ages are then measured on this machine's clock,
-    and once no row has come for 2 s no source is connected. Without it ages are measured on the
-    rows' clock, as in a replay. `epoch` tells one filling from every other, of other hubs too.
+    The live hub has the `present`: it measures ages on this machine's clock, and after 2 s without
+    a row no source counts as connected. Without it ages are measured on the rows' clock, as in a
+    replay. `epoch` is unique for each filling, across all hubs.
     """
 
     _epochs = itertools.count()
@@ -114,12 +112,12 @@ class Hub:
         self.epoch, self.now_ns = next(self._epochs), 0
         # Of the last row, -1 before the first.
         self.last_ord = -1
-        # When the rows begin, if there were others before; else 0. All counts are since then.
+        # Start of the counts in ns, if there were earlier rows; else 0.
         self.since_ns = 0
         self._clear()
 
     def reset(self) -> None:
-        """Forget everything: rows of another time follow. Views see it by `epoch`."""
+        """Clear everything: rows of another time follow. Views notice by `epoch`."""
         with self._lock:
             self.epoch = next(self._epochs)
             self._clear()
@@ -154,9 +152,9 @@ class Hub:
                     self._quality.measure(row, at_ns)
 
     def prime(self, in_force: Batch) -> None:
-        """Begin with states and origins that hold since before the rows that follow.
+        """Begin with states and origins in force before the first row.
 
-        Their status rows count as nothing else.
+        Their status rows are not counted.
         """
         with self._lock:
             self._authority.quotes(in_force)
@@ -164,13 +162,13 @@ class Hub:
                 self._follow_state(row, at_ns)
 
     def remember(self, past: Past) -> None:
-        """Begin with what was before the rows that follow, as if all of it had been seen."""
+        """Begin with the state before the first row, as if the hub had seen every earlier row."""
         self.last_ord = 0
-        # What somebody did about an alert follows its signal.
+        # An operator's action on an alert follows its signal.
         for kinds in (("signal",), ("status", "stat")):
             self(Batch({kind: past.rows[kind] for kind in kinds if kind in past.rows}))
         with self._lock:
-            # The rows of `stat` that count something are among the last ones again.
+            # The `stat` rows with counts come again among the last rows.
             self._rings.clear()
             for kind, rows in past.lasts.kinds.items():
                 self._take(kind, rows, *past.lasts.by_instrument(kind))
@@ -187,7 +185,7 @@ class Hub:
             self._marks.extend(in_order)
 
     def since(self, kind: str, instrument: Instrument, cursor: int) -> tuple[int, Columns]:
-        """Return the next cursor, and columns of the rows from `cursor` on that are still kept.
+        """Return the next cursor, and columns of the kept rows from `cursor` on.
 
         Times are int64 ns since 1970; `latency_ms` is NaN where the venue gave no time.
         """
@@ -215,19 +213,19 @@ class Hub:
             return ring.column(name)[ring.column("ts_recv") > now_ns - span_ns]
 
     def candles(self, instrument: Instrument, interval_s: int, cursor: int) -> tuple[int, Columns]:
-        """Return the next cursor, and the bars that changed behind `cursor`: see `Candles`."""
+        """Return the next cursor, and the bars that changed since `cursor`: see `Candles`."""
         with self._lock:
             candles = self._candles.get(instrument)
             return candles.since(interval_s, cursor) if candles else (0, {})
 
     def instruments(self) -> list[Instrument]:
-        """Return the instruments that are followed; those that were removed are not."""
+        """Return the followed instruments, without removed ones."""
         with self._lock:
             return [instrument for instrument, _ in self._followed()]
 
     @property
     def silence_ms(self) -> float:
-        """How long no new row has come, by this machine's clock; 0 in a replay."""
+        """Time since the last new row in ms, by this machine's clock; 0 in a replay."""
         return self._present.silence_ns(self.now_ns) / 1e6 if self._present else 0.0
 
     @property
@@ -274,12 +272,12 @@ class Hub:
         return quotes
 
     def quality(self) -> tuple[dict[Place, dict[int, Minute]], list[Incident]]:
-        """Return what was wrong by place and minute, and the last incidents, the oldest first."""
+        """Return faults by place and minute, and the last incidents, the oldest first."""
         with self._lock:
             return self._quality.minutes(self.now_ns), self._quality.incidents(self.now_ns)
 
     def totals(self) -> list[Totals]:
-        """Return what was counted of each instrument and, where there is any, each connection."""
+        """Return the counts of each instrument, and of each connection that has any."""
         with self._lock:
             places = [place for place, _ in self._followed()]
             venues = {venue for venue, _ in places}
@@ -291,16 +289,16 @@ class Hub:
 
     @property
     def updates(self) -> int:
-        """How many quotes, trades and book messages there have been."""
+        """The number of quotes, trades and book messages."""
         with self._lock:
             return sum(source.updates for source in self._sources.values())
 
     def marks(self, cursor: int = 0) -> tuple[int, list[Mark]]:
-        """Return the next cursor, and the marks from `cursor` on that are still kept."""
+        """Return the next cursor, and the kept marks from `cursor` on."""
         with self._lock:
             fresh = min(self._mark_count - cursor, len(self._marks))
             found = list(self._marks)[len(self._marks) - fresh :]
-        # Signals come before or after the status rows of their batch, whenever they were.
+        # In a batch signals come before or after status rows, whatever their times.
         return self._mark_count, sorted(found, key=_time_of)
 
     def signals(self) -> list[dict[str, Any]]:
@@ -326,7 +324,7 @@ class Hub:
     ) -> None:
         columns = columns_of(kind, rows)
         fresh = column(rows, "flags") & DUPLICATE == 0
-        # One instrument behind the other, the rows of each in their order.
+        # Grouped by instrument, the rows of each in order.
         order = np.flatnonzero(fresh)
         order = order[np.argsort(codes[order], kind="stable")]
         bounds = np.searchsorted(codes[order], np.arange(len(instruments) + 1))
@@ -385,9 +383,9 @@ def _time_of(mark: Mark) -> int:
 
 
 def _unknown(source: SourceStatus) -> SourceStatus:
-    """Return what is known of a source while no row comes: its last prices, and how old they are.
+    """Return a source while no row arrives: its last prices and their age.
 
-    A state in which it was not believed stays.
+    A failed, stale or stopped state stays.
     """
     if source.state in UP:
         source = source._replace(state="stale", error="no rows come from the collector")

@@ -1,9 +1,8 @@
 """The live hub of the page process, filled with rows recorded before it attached.
 
-A collector sends its last minutes to a page that attaches, after the states in force before them.
-What it recorded before is read from its recording meanwhile: the hub is then exchanged for one
-that counts from the start. A page that attaches to the same collector again shows what it has until
-it is sent something newer.
+A collector sends a page that attaches the states in force and then its last minutes. Earlier rows
+are read from its recording meanwhile; then the hub is replaced by one that counts from the start. A
+page that attaches to the same collector again shows what it has until newer rows arrive.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ from monitor.recordings import FILE_ERRORS, open_recording
 from monitor.rows import Batch
 from monitor.state import Present
 
-# Rows that come while earlier ones are read; of more, the page counts since it attached.
+# Limit of rows that arrive while earlier ones are read; above it counts begin at the attachment.
 KEPT_BYTES = 256 << 20
-# To count the ticks of a longer recording would take the machine from its collector for long, as
-# would to count them each time that a page is too slow.
+# Counting a longer recording, or counting again for each slow page, would take too much of the
+# machine from the collector.
 MOST_ROWS, READ_EVERY_S = 50_000_000, 60.0
 CLOSE_S = 10.0
 
@@ -31,30 +30,30 @@ log = logging.getLogger(__name__)
 
 
 class Live:
-    """A sink of the follower's batches; after each attachment `hub` is exchanged for another."""
+    """A sink of the follower's batches; each attachment replaces `hub`."""
 
     def __init__(self, folder: Path, present: Present) -> None:
         self.hub = Hub(present)
         self._folder, self._present = folder, present
         self._lock = threading.Lock()
-        # The hub of a new attachment, until its rows are as new as those of `hub`.
+        # The hub of a new attachment, until it is as new as `hub`.
         self._coming: Hub | None = None
         self._token: str | None = None
         self._recording, self._alerts = "", dict[str, Any]()
         self._in_force = Batch({})
-        # Of this attachment all that came, while earlier rows are still to be read.
+        # All rows of this attachment, while earlier rows are being read.
         self._kept: list[Batch] | None = None
         self._kept_bytes, self._has_first = 0, False
         self._reader: threading.Thread | None = None
         self._closing = threading.Event()
         self._read_s = -READ_EVERY_S
-        # Since it attached no row of now has come yet.
+        # No present row has arrived since it attached.
         self.is_attaching = False
 
     def attach(self, held: Held, alerts: dict[str, Any], in_force: Batch) -> None:
-        """Begin anew: the rows of a collector follow.
+        """Begin again: the rows of a collector follow.
 
-        `alerts` is what is active since before them, `in_force` the status rows that hold.
+        `alerts` are those already active, `in_force` the status rows in force.
         """
         with self._lock:
             is_same, self._token = held.token == self._token, held.token
@@ -95,7 +94,7 @@ class Live:
             self._reader.join(timeout_s)
 
     def _read_before(self, number: int, from_ns: int) -> None:
-        """Have the rows before the first one read, if there are any that can be."""
+        """Start reading the recorded rows before the first one, if there are any."""
         if not self._recording or number == 0:
             self._kept = None
             return
@@ -116,7 +115,7 @@ class Live:
     def _read(
         self, kept: list[Batch], recording: str, number: int, from_ns: int, wait_s: float
     ) -> None:
-        """Exchange the hub for one that knows the rows below `number`, at `from_ns`, too."""
+        """Replace the hub by one that includes the rows below `number`, at `from_ns`."""
         if self._closing.wait(wait_s) or self._kept is not kept:
             return
         try:
@@ -134,7 +133,7 @@ class Live:
         hub = self._begun()
         hub.remember(past)
         with self._lock:
-            # Another attachment, or too many rows, have made it useless.
+            # Another attachment, or too many rows, made this reading useless.
             if self._kept is kept:
                 for batch in kept:
                     hub(batch)

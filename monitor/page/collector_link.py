@@ -7,17 +7,17 @@ from typing import NamedTuple
 from monitor.state import SILENT_NS
 
 SILENT_MS = SILENT_NS / 1e6
-# One that is only slow answers within this: nobody is told to end it before.
+# A slow collector answers within this time; only later do we advise to end it.
 PATIENCE_MS = 10_000.0
 START = "start one with monitor record binance:BTC-USDT, or monitor serve"
 
 
 class Standing(NamedTuple):
-    """What keeps the page from showing the present: words for a badge, and advice beside it.
+    """Why the page does not show the present: the text of a badge, and advice.
 
     `kind` is `missing` (no collector runs), `hung` (it neither sends nor answers), `mute` (it
-    answers, but sends no rows), `attaching` (the page is being sent the last minutes) or `behind`
-    (rows come late).
+    answers, but sends no rows), `attaching` (the page is receiving the last minutes) or `behind`
+    (rows arrive late).
     """
 
     kind: str
@@ -26,11 +26,10 @@ class Standing(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What the page process sees of its collector; `pid` None if none holds the folder's lock.
+    """The page process's view of its collector; `pid` None if none holds the folder's lock.
 
-    Times are in ms: since a new row came (or how old the newest is); and how long the page's
-    process has run, stops left out, since the last rows came, however old, and since the
-    collector's port last answered.
+    Times are in ms: the age of the newest row; the running time of the page process, without
+    stops, since rows last arrived, however old; and since the collector's port last answered.
     """
 
     pid: int | None
@@ -67,7 +66,7 @@ def judge(seen: Seen) -> Standing | None:
 
 
 def span(ms: float) -> str:
-    """Write a span of time as a person reads it."""
+    """Return a duration as text for people."""
     seconds = int(ms / 1e3)
     if seconds < 120:
         return f"{seconds} s"

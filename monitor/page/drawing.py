@@ -14,23 +14,23 @@ from monitor.page.tabs import Tabs
 from monitor.page.turns import waits_for
 from monitor.page.views import style
 
-# What lasts longer says what it waits for; of sources so many are named.
+# After this time the page says what it waits for; at most this many sources are named.
 LONG_S, NAMED = 3.0, 4
 KINDS = ("quote", "trade", "book", "depth")
 
 
 class Drawing:
-    """The drawings of one page; `draw` makes the next of them, with the document's lock held."""
+    """The drawings of one page; `draw` makes the next one, with the document's lock held."""
 
     def __init__(self, shared: Shared, document: Any, tabs: Tabs, draw: Callable[[], None]) -> None:
         self._shared, self._document, self._tabs, self._draw = shared, document, tabs, draw
         self._task: asyncio.Task[None] | None = None
-        # When all that is seen was drawn, and had rows, last.
+        # When everything visible was last drawn and had rows.
         self._drawn_s = self._fed_s = time.monotonic()
         self.view = style.html()
 
     def refresh(self, hub: Hub, instrument: Instrument | None, is_opening: bool) -> None:
-        """Ask for the page's turn if something is to be drawn; called by the page's beat."""
+        """Request a turn if something is to be drawn; called at each refresh."""
         now_s = time.monotonic()
         if self._tabs.is_whole:
             self._drawn_s = now_s
@@ -39,7 +39,7 @@ class Drawing:
             self._tabs.wait_for(f"waiting for {ahead}" if ahead else "it is being drawn now")
         if not self._tabs.is_whole and self._task is None:
             self._task = asyncio.create_task(self._draw_in_turn(), name="draw")
-        # Of a replay that is being opened the banner says what it waits for.
+        # While a replay opens, the banner says what it waits for.
         has_rows = instrument is not None and any(hub.last(kind, instrument) for kind in KINDS)
         if has_rows or is_opening:
             self._fed_s = now_s
@@ -66,13 +66,13 @@ class Drawing:
         self._draw()
 
     def _awaited(self, hub: Hub, instrument: Instrument | None) -> str:
-        """Name the rows that views without any wait for."""
+        """Name the rows that empty views wait for."""
         if instrument is not None:
             return f"Waiting for the first quote or trade of {' '.join(instrument)}."
         if hub is not self._shared.hub:
             return "Waiting for the first row of an instrument in the recording."
         if self._shared.standing() is not None:
-            # The header says why no rows come.
+            # The header says why no rows arrive.
             return ""
         followed = [str(of["source"]) for of in self._shared.about().get("followed", [])]
         if not followed:

@@ -18,13 +18,13 @@ from monitor.processes import collector_client, locks
 from monitor.state import UP
 
 PATHS = ("/health", "/metrics")
-# A collector that hangs answers nothing; a client of ours waits longer than this.
+# A hung collector does not answer; clients of this page wait longer than this.
 ANSWER_S = 2.0
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Passing(RequestHandler):
-    """Passes the collector's answer on, with what the page's process knows itself."""
+    """Forwards the collector's answer, with facts of the page process."""
 
     def initialize(self, shared: Shared) -> None:
         self._shared = shared
@@ -42,7 +42,7 @@ class Passing(RequestHandler):
             application: Any = self.application
             (page,) = application.app_paths
             body += _metrics(application.get_sessions(page), len(self._shared.documents)).encode()
-        # A client that did not wait for the answer is no fault of this server.
+        # The client left before the answer: no fault of this server.
         with contextlib.suppress(StreamClosedError):
             await self.finish(body)
 
@@ -66,14 +66,14 @@ def _metrics(sessions: list[Any], documents: int) -> str:
 
 
 def _ask(folder: Path, path: str, hub: Hub) -> tuple[int, str, bytes]:
-    """Return what the collector answers; where it does not, what the page itself knows."""
+    """Return the collector's answer, or the page's own if there is none."""
     held = locks.holder(folder)
     if held is not None:
         with contextlib.suppress(*collector_client.ERRORS):
             answer = collector_client.request(held, "GET", path, timeout_s=ANSWER_S)
             return answer.status_code, answer.headers["Content-Type"], answer.content
     if path == "/metrics":
-        # What the page counts itself follows.
+        # The page's own counts follow.
         return 503, METRICS, b""
     found = "none that answers" if held else "none"
     sources = [

@@ -59,21 +59,21 @@ def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note:
         notes = ["no source is followed (Settings adds one)"]
     notes.append(f"recording {escape(recording)}" if recording else "not recording")
     if hub.since_ns:
-        # What the collector sent before this page's server attached to it is not counted.
+        # Rows before this page's server attached to the collector are not counted.
         notes.append(f"counted since {clock(hub.since_ns)}")
     return _bar(*badges, muted=" · ".join(notes) + note)
 
 
 def _is_without_sources(states: Sequence[str], about: Mapping[str, Any]) -> bool:
-    """Whether nothing is followed; before the collector has answered that is not known."""
+    """Whether the collector follows nothing; unknown (false) before it has answered."""
     return not states and "followed" in about and not about["followed"]
 
 
 def _live_badge(states: Sequence[str], about: Mapping[str, Any], updates: str) -> tuple[str, str]:
-    """Return the look and the text of the badge; it is green only if a source is connected."""
+    """Return style and text of the badge; it is green only if a source is connected."""
     if _is_without_sources(states, about):
         return "waiting", f"NO SOURCES — {updates}"
-    # Until the collector has answered nobody has stopped it.
+    # Before the collector has answered it counts as running.
     if not about.get("running", True):
         return "stopped", f"STOPPED for everyone — {updates}"
     up = [state for state in states if state in UP]

@@ -10,17 +10,17 @@ import panel as pn
 from monitor.hub import Hub, Instrument
 from monitor.page.views import style
 
-# Where rows begin to come, sources appear one after another for so long of the rows' time. While
-# a replay rests none comes for longer.
+# After the first row, sources appear during this time, measured on the rows' clock: a paused
+# replay adds none.
 APPEAR_NS, REST_S = 5_000_000_000, 5.0
 
 
 class Instruments:
-    """A choice among what a hub holds.
+    """The choice of an instrument of a hub.
 
-    A name that is wanted, by an address or of what was shown before, is taken when it appears
-    within the first seconds; meanwhile, and if it never does, the first of the list is. What a
-    viewer chooses counts from then on.
+    A wanted name (from the address, or the instrument shown before) is chosen when it appears
+    within the first seconds; until then, and if it never does, the first of the list is. After
+    that the viewer's choice counts.
     """
 
     def __init__(self, wanted: str, on_choose: Callable[[], None] = lambda: None) -> None:
@@ -30,25 +30,25 @@ class Instruments:
             label="Instrument", options=[], width=200, stylesheets=[style.WIDGET_CSS]
         )
         self.view.param.watch(lambda _: self._take_choice(), "value")
-        # What is to be said of a name that did not appear.
+        # The note about a name that did not appear.
         self.trouble = self._missed = ""
         self._wanted, self._is_asked_for = wanted, bool(wanted)
         self._is_ours = False
         self._source: object = None
         self._epoch, self._since_ns = -1, 0
-        # The time of the newest row, and when it came.
+        # The time of the newest row, and when it arrived.
         self._newest_ns, self._moved_s = 0, time.monotonic()
 
     @property
     def name(self) -> str:
-        """What the address tells: what is wanted while it may appear, else what is chosen."""
+        """The name for the address: the wanted one while it may appear, else the chosen one."""
         return self._wanted or self.view.value or ""
 
     def of(self, hub: Hub, source: object) -> Instrument | None:
-        """Return the one that is shown of a hub; None if there is nothing of it to be shown.
+        """Return the shown instrument of a hub; None if the hub has none.
 
-        `source` is the replay that the hub shows, None for live. After a seek a hub fills anew:
-        what was listed before stays so.
+        `source` is the replay that the hub shows, None for live. After a seek the hub fills again;
+        the list keeps its entries.
         """
         known = {f"{venue} {symbol}": (venue, symbol) for venue, symbol in hub.instruments()}
         if source is not self._source or hub.epoch != self._epoch:
@@ -59,7 +59,7 @@ class Instruments:
             self._set(list(kept), self.view.value if kept else None)
         if not known:
             if source is None and self._since_ns and self.view.options:
-                # All that there was is removed.
+                # Every instrument was removed.
                 gone = self._wanted or self.view.value
                 self._miss(gone, f"{gone} is followed no longer")
                 self._wanted, self._is_asked_for = "", False
@@ -97,7 +97,7 @@ class Instruments:
         self._wanted, self._is_asked_for = "", False
 
     def _miss(self, name: str, told: str) -> None:
-        """Say of a name that it is not there, until it is."""
+        """Say that a name is missing, until it appears."""
         self._missed, self.trouble = name, told
 
     def _set(self, names: list[str], value: str | None) -> None:

@@ -24,17 +24,17 @@ from monitor.page.turns import MOST, Turns, waits_for
 from monitor.page.views import style
 from monitor.processes import is_usable
 
-# A browser has asked for the scripts by then: making a session lets nobody else have a turn.
+# By then the browser has requested the scripts: creating a session blocks the loop.
 SCRIPTS_S = 0.25
-# More that nobody has connected to are not made before somebody does: who asks for pages and never
-# connects costs next to nothing.
+# Above this number of unconnected sessions no more are created until one connects: a client that
+# requests pages and never connects costs next to nothing.
 MOST_UNCONNECTED = 20
 ELEMENT = "page"
 SCRIPT = Path(__file__).with_suffix(".js").read_text()
 WAITS = Path(__file__).with_name("opening_page_waits.js").read_text()
 PATH, TURNS = "/opening", "turns"
 EMBEDDING = "/autoload.js"
-# The words stand until something is drawn. Scripts come last, so that they hold nothing up.
+# The text stands until something is drawn. Scripts come last, so that they delay nothing.
 TEMPLATE = """
 {% block preamble %}
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -60,7 +60,7 @@ TEMPLATE = """
 
 
 class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
-    """Answers at once, with a token of the session that the scripts will connect to."""
+    """Answers at once, with a token for the session that the scripts will connect to."""
 
     async def head(self, *_: Any, **__: Any) -> None:
         await self.get()
@@ -72,7 +72,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             await self.finish(f"expected at most {MOST} pages to be opened at once, found more\n")
             return
         session_id = generate_session_id(application.secret_key, application.sign_sessions)
-        # Panel reads them as texts, and would make no page of bytes that are none.
+        # Panel decodes them as text and would fail on other bytes.
         arguments = {
             name: [value.decode(errors="replace").encode() for value in values]
             for name, values in self.request.arguments.items()
@@ -82,7 +82,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             secret_key=application.secret_key,
             signed=application.sign_sessions,
             expiration=application.session_token_expiration,
-            # Of the request the page needs no more: what is in here, scripts can read.
+            # The page needs no more of the request, and scripts can read what is in here.
             extra_payload={"headers": {}, "cookies": {}, "arguments": arguments},
         )
         look = style.look_of(arguments)
@@ -101,7 +101,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
             IOLoop.current().call_later(SCRIPTS_S, self._make, session_id, token)
 
     async def _make(self, session_id: str, token: str) -> None:
-        """Make the session before the browser connects, which has it made otherwise."""
+        """Create the session before the browser connects, which would otherwise trigger it."""
         context = self.application_context
         unconnected = sum(session.connection_count == 0 for session in context.sessions)
         if unconnected + len(_pending(context)) < MOST_UNCONNECTED:
@@ -109,7 +109,7 @@ class Opening(DocHandler):  # type: ignore[misc]  # Panel tells no types.
 
 
 class Waits(RequestHandler):
-    """Says what the opening of a page waits for; the query is the page's session."""
+    """Answers what the opening of a page waits for; the query names the session."""
 
     def get(self) -> None:
         turns: Turns = self.settings[TURNS]
@@ -128,14 +128,14 @@ class Waits(RequestHandler):
 
 
 class _InTurn(Handler):  # type: ignore[misc]  # Bokeh tells no types.
-    """Has the sessions of an application made one after another, with turns of others between."""
+    """Creates the sessions of an application one after another, with other pages' turns between."""
 
     def __init__(self, turns: Turns) -> None:
         super().__init__()
         self._turns = turns
 
     def modify_document(self, doc: Any) -> None:
-        """Leave the page as it is."""
+        """Do nothing: the page needs no change."""
 
     async def on_session_created(self, session_context: Any) -> None:
         await self._turns.begin(session_context.id, is_opening=True)
@@ -144,7 +144,7 @@ class _InTurn(Handler):  # type: ignore[misc]  # Bokeh tells no types.
 
 
 def queue(application: Any, turns: Turns) -> None:
-    """Have the sessions of a server made in turn, and tell those that wait what they wait for."""
+    """Create the sessions of a server in turn, and tell waiting browsers what they wait for."""
     for context in application.applications.values():
         context.application.add(_InTurn(turns))
     application.settings[TURNS] = turns
@@ -154,7 +154,7 @@ def queue(application: Any, turns: Turns) -> None:
 
 
 def take_over() -> None:
-    """Have the servers that are made from now on answer so, instead of when a session is made.
+    """Make servers created from now on answer at once, instead of after creating the session.
 
     They have no script for other sites to embed the page with: each request for it makes a page.
     """
@@ -168,7 +168,7 @@ def take_over() -> None:
 
 
 def replace(application: Any) -> None:
-    """Have a server that runs answer so from now on."""
+    """Make a running server answer at once from now on."""
     if not _is_opening_known():
         return
     for rule in application.wildcard_router.rules:
@@ -199,7 +199,7 @@ def _is_location_known() -> bool:
 
 
 def _pending(context: Any) -> Any:
-    """Return the sessions of an application that are being made."""
+    """Return the sessions of an application that are being created."""
     pending = getattr(context, "_pending_sessions", None)
     is_known = is_usable(
         "Bokeh's ApplicationContext._pending_sessions",

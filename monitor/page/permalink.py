@@ -7,12 +7,12 @@ from typing import NamedTuple
 from urllib.parse import urlencode
 
 LIVE = "live"
-# No recording is as long; a larger number would not fit the ns of a time.
+# No recording is as long, and a larger number would overflow a time in ns.
 LONGEST_S = 1e9
 
 
 class State(NamedTuple):
-    """What of a page its address tells; the theme and the zone of times are the `Look`'s.
+    """The state of a page in its address; theme and time zone belong to `Look`.
 
     `source` is `live`, or the ids of recordings joined by commas; `at_s` is a replay's position.
     """
@@ -21,16 +21,16 @@ class State(NamedTuple):
     instrument: str = ""
     source: str = LIVE
     speed: str = ""
-    # What the editor is filled with; it never runs by itself.
+    # The statement in the editor; it never runs by itself.
     sql: str = ""
     at_s: float = 0.0
     is_paused: bool = False
-    # From when to when a replay goes round.
+    # Start and end of the loop.
     loop_s: tuple[float, float] | None = None
 
 
 def parse(arguments: Mapping[str, Sequence[bytes]]) -> State:
-    """Read a query; what is missing or makes no sense is left as it would be without one."""
+    """Parse a query; missing or senseless parts get their defaults."""
     told = {
         name: values[0].decode(errors="replace") for name, values in arguments.items() if values
     }
@@ -47,7 +47,7 @@ def parse(arguments: Mapping[str, Sequence[bytes]]) -> State:
 
 
 def query(state: State, theme: str, zone: str) -> str:
-    """Write the query of an address; what is as ever is left out."""
+    """Return the query of an address, without defaults."""
     told = {"layout": state.layout, "instrument": state.instrument}
     if state.source != LIVE:
         told |= {"source": state.source, "speed": state.speed}
@@ -66,7 +66,7 @@ def query(state: State, theme: str, zone: str) -> str:
 
 
 def _seconds(text: str) -> float | None:
-    """Read a time after the start, to the ms as it is written; None if it makes no sense."""
+    """Parse a time after the start, to the ms; None if it makes no sense."""
     try:
         found = float(text)
     except ValueError:

@@ -2,7 +2,7 @@
 
 `monitor serve` puts the gate in front, answers at once and knows who may act before it listens.
 Panel runs the page's file with the first request only: that request prepares the server, and its
-answer has the browser ask again. So no page is made of a request that the gate did not see.
+answer has the browser ask again. So no page is created for a request that the gate did not check.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ HOW = "for Recordings, SQL and Settings use monitor serve, or panel serve withou
 
 
 def prepare(document: Any, shared: Shared) -> bool:
-    """Prepare the server of a request that no gate has seen; tell whether it is to be repeated.
+    """Prepare the server of a request that no gate has checked; return whether to repeat it.
 
-    Where the server is not for this machine alone it keeps to pages on which nobody may act, and
+    A server that other machines can reach gets pages on which nobody may act, and
     `shared.restricted` says why.
     """
     is_first = shared.restricted is None
     if is_first:
-        # A folder that is not there, or not to be written to, has no page that would stop anything.
+        # A folder that is missing or read-only has no page that could stop anything.
         with suppress(OSError):
             attach_for_good(shared.folder)
         shared.restricted = _take_over(_server_of(document), shared)
@@ -47,7 +47,7 @@ def prepare(document: Any, shared: Shared) -> bool:
 
 
 class Near(Gate):
-    """The gate of a server that is for this machine, wherever it listens."""
+    """The gate of a server for this machine, wherever it listens."""
 
     def _judge(self, request: HTTPServerRequest) -> tuple[int, str, str]:
         if not is_loopback(str(request.remote_ip)):
@@ -69,7 +69,7 @@ def _server_of(document: Any) -> Any:
 
 
 def _take_over(server: Any, shared: Shared) -> str:
-    """Give a server what it can have; return why nobody may act on its pages, if that is so."""
+    """Set up a server as far as possible; return why nobody may act on its pages, if so."""
     if server is None:
         return f"this version of Bokeh does not say which server this is: {HOW}"
     application, http = server._tornado, server._http
@@ -79,7 +79,7 @@ def _take_over(server: Any, shared: Shared) -> str:
         return f"this server has other pages beside this one: {HOW}"
     opening_page.replace(application)
     opening_page.queue(application, shared.turns)
-    # Panel listens everywhere if it is given no address: then others are refused.
+    # Without an address Panel listens everywhere: other machines are then refused.
     address = server._address or "127.0.0.1"
     if server._port is None or http.xheaders:
         return f"this server is for a proxy, by which other machines may reach it: {HOW}"
@@ -89,7 +89,7 @@ def _take_over(server: Any, shared: Shared) -> str:
     exposure = Exposure(address, server._port, frozenset(), {}, None, certificate, False)
     shared.findings = check(exposure, HEADERS)
     guard(application, Near(exposure, Users({})))
-    # Bokeh would have pages of `localhost` alone; the gate wants the origin that the page has.
+    # Bokeh would accept only `localhost`; the gate requires the page's own origin.
     application.websocket_origins.add(f"{exposure.host}:{exposure.port}")
     application.add_handlers(r".*", forwarded_endpoints.routes(shared))
     return ""

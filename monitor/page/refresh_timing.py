@@ -7,25 +7,25 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-# Rows do not come to the millisecond: what comes this much before its time is in time.
+# Rows do not arrive to the millisecond: this share of the period counts as the whole period.
 EARLY = 0.8
 
 
 class Arrivals:
-    """Tells the pages of a process, on their one event loop, that rows have come."""
+    """Wakes the pages of a process, on their event loop, when rows have arrived."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._came = asyncio.Event()
 
     def tell(self) -> None:
-        """Wake who waits; for the thread that brings the rows."""
+        """Wake the waiting pages; called by the thread that receives rows."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._wake)
 
     async def wait(self, seconds: float) -> None:
-        """Return when rows come, or after so long without any."""
+        """Return when rows arrive, or after a time without any."""
         self._loop = asyncio.get_running_loop()
         try:
             await asyncio.wait_for(self._came.wait(), seconds)
@@ -38,9 +38,9 @@ class Arrivals:
 
 
 class Beat:
-    """Has `refresh` called with the document's lock held, until `end`; the next after the last.
+    """Calls `refresh` with the document's lock held, until `end`, one call after the other.
 
-    So nothing piles up on a page that is slow.
+    So nothing piles up on a slow page.
     """
 
     def __init__(self, arrivals: Arrivals, refresh: Callable[[], None], period_ms: int) -> None:
@@ -57,7 +57,7 @@ class Beat:
 
     async def _run(self, document: Any) -> None:
         loop, last_s = asyncio.get_running_loop(), 0.0
-        # A document whose session is over has none any more.
+        # A document loses its session when that ends.
         session = document.session_context
         while not session.destroyed:
             wait_s = self.period_ms / 1e3
@@ -69,5 +69,5 @@ class Beat:
     async def _refresh_guarded(self, document: Any) -> None:
         try:
             self._refresh()
-        except Exception:  # One bad refresh must not end the page; it is told in the log.
+        except Exception:  # One bad refresh must not end the page; it is logged.
             logging.getLogger(__name__).exception("a page could not be refreshed")

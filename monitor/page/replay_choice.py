@@ -12,19 +12,19 @@ from monitor.hub import Hub
 from monitor.page.viewer_replay import Replaying, Start
 from monitor.recordings import FILE_ERRORS, Player
 
-# A collector that hangs keeps each of these for as long as its copy is waited for.
+# A hung collector keeps each of these threads while it waits for the copy.
 OPENERS = ThreadPoolExecutor(8, thread_name_prefix="open-replay")
 
 
 class Asked(NamedTuple):
-    """What is being opened; each is another one, whatever it holds."""
+    """A replay that is being opened; compared by identity."""
 
     names: tuple[str, ...]
     start: Start
 
 
 class ReplayChoice:
-    """The replay that a viewer chose last, while it is being opened and until it is closed."""
+    """The replay that a viewer chose last, from its opening until it is closed."""
 
     def __init__(self, document: Any) -> None:
         self._document = document
@@ -39,12 +39,12 @@ class ReplayChoice:
 
     @property
     def source(self) -> object:
-        """What is shown instead of the live rows; None for these."""
+        """The replay that is shown; None for live rows."""
         return self.current or self.opening
 
     @property
     def hub(self) -> Hub:
-        """What is shown of it: nothing until it is open."""
+        """The hub that is shown: an empty one until the replay is open."""
         return self.current.hub if self.current else self._nothing
 
     @property
@@ -53,7 +53,7 @@ class ReplayChoice:
 
     @property
     def start(self) -> Start | None:
-        """Where another replay goes on from; None if there is none."""
+        """Where another replay continues; None if there is none."""
         if self.current:
             return self.current.start
         return self.opening.start if self.opening else None
@@ -65,10 +65,10 @@ class ReplayChoice:
         make: Callable[[], Replaying],
         on_opened: Callable[[str], None],
     ) -> None:
-        """Close what was played and have a thread open what `make` makes.
+        """Close the present replay and open the one of `make` on a thread.
 
-        `on_opened` is called with the document's lock held, with what went wrong, if anything;
-        it is not called if something else was chosen by then.
+        `on_opened` is called with the document's lock held and an error text, if any; it is not
+        called if another replay was chosen meanwhile.
         """
         self.close()
         asked = self.opening = Asked(tuple(names), start)
@@ -76,7 +76,7 @@ class ReplayChoice:
         self._task = asyncio.get_running_loop().create_task(coming, name="open a replay")
 
     def close(self) -> None:
-        """Play nothing, and open nothing any more."""
+        """Close the replay, and open none any more."""
         replaying, self.current, self.opening = self.current, None, None
         if replaying:
             _close(replaying)
@@ -102,10 +102,10 @@ class ReplayChoice:
         if self.opening is asked:
             await self._document.session_context.with_locked_document(take)
         if made and not is_taken:
-            # Something else was chosen while it was opened.
+            # Another replay was chosen while this one was opened.
             _close(made)
 
 
 def _close(replaying: Replaying) -> None:
-    """Close it on a thread: its player ends what it does first."""
+    """Close it on a thread: its player first ends its current step."""
     threading.Thread(target=replaying.close, name="close-replay").start()

@@ -20,7 +20,7 @@ SKIP_NS = 10_000_000_000
 
 
 class TransportBar:
-    """Controls of the player of one viewer, while there is one."""
+    """The controls of a viewer's player, while there is one."""
 
     def __init__(self) -> None:
         self._player: Player | None = None
@@ -58,7 +58,7 @@ class TransportBar:
 
     @property
     def at_s(self) -> float:
-        """Where the player is, from the start; to the ms while it is paused, else to the second."""
+        """The position from the start, in s; to the ms while paused, else to the second."""
         player = self._player
         if player is None:
             return 0.0
@@ -71,7 +71,7 @@ class TransportBar:
 
     @property
     def loop_s(self) -> tuple[float, float] | None:
-        """The ends of the loop from the start, to the ms."""
+        """Start and end of the loop from the recording's start, in s, to the ms."""
         if self._player is None or self._player.loop is None:
             return None
         begin_ns = self._player.span_ns[0]
@@ -79,7 +79,7 @@ class TransportBar:
         return first, last
 
     def see(self, at_ns: int) -> None:
-        """Go to a moment, or to the end of what is recorded that is nearest."""
+        """Seek to a moment, or to the nearer end of the recording."""
 
         def seek(player: Player) -> None:
             first, last = player.span_ns
@@ -88,7 +88,7 @@ class TransportBar:
         self._with_player(seek)
 
     def attach(self, player: Player | None, folder: Path, names: Sequence[str]) -> None:
-        """Control another player from now on; None for none."""
+        """Control another player from now on, or none."""
         self._player = player
         self._survey = Survey(folder, names, player.span_ns) if player else None
         self._loop.name = LOOP_FROM
@@ -129,7 +129,7 @@ class TransportBar:
         self._with_player(Player.step)
 
     def skip(self, way: int) -> None:
-        """Go a little forth, or back where `way` is -1."""
+        """Seek a little forward, or back if `way` is -1."""
         self._with_player(lambda player: player.skip(way * SKIP_NS))
 
     def _seek_to(self, share: float) -> None:
@@ -143,9 +143,9 @@ class TransportBar:
         self._with_player(lambda player: player.set_speed(SPEEDS[self.speed]))
 
     def _mark_loop(self, player: Player) -> None:
-        """Take the place for the loop's start, then for its end, then let go of it.
+        """Take the position as the loop's start, then as its end, then end the loop.
 
-        The place is where somebody asked to go, even before the views are filled there.
+        The position is the requested one, even before the views are filled there.
         """
         at_ns = player.aim_ns
         if self._loop.name == LOOP_FROM:
@@ -165,7 +165,7 @@ class TransportBar:
 
 
 class Survey:
-    """Counts over recordings on a thread of its own, so that no page waits for it."""
+    """Counts over recordings on its own thread, so that no page waits for them."""
 
     def __init__(self, folder: Path, names: Sequence[str], span_ns: tuple[int, int]) -> None:
         self.overview: Overview | None = None

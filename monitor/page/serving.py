@@ -33,10 +33,10 @@ class ServeError(Exception):
 
 
 def serve(folder: Path, exposure: Exposure, collector: list[str]) -> None:
-    """Serve until told to end; `collector` are the arguments that start one if none runs."""
+    """Serve until a signal; `collector` are the arguments that start one if none runs."""
     tls = _tls(exposure)
     with _bound(exposure) as sockets:
-        # Port 0 is any that is free.
+        # Port 0 is any free port.
         exposure = exposure._replace(port=sockets[0].getsockname()[1])
         try:
             with kept(folder, collector) as keeper:
@@ -58,14 +58,14 @@ def _tls(exposure: Exposure) -> ssl.SSLContext | None:
 
 
 class Renewal:
-    """Has new connections use a certificate that was renewed on disk."""
+    """Uses a certificate that was renewed on disk for new connections."""
 
     def __init__(self, exposure: Exposure, http: HTTPServer) -> None:
         self._exposure, self._http = exposure, http
         self._seen = self._written()
 
     def look(self) -> None:
-        """Load the files again if they are others; what cannot be used is told, and not used."""
+        """Load the files again if they changed; log and ignore unusable ones."""
         if (written := self._written()) == self._seen:
             return
         self._seen = written
@@ -77,7 +77,7 @@ class Renewal:
             log.warning("the certificate was renewed")
 
     def _written(self) -> list[tuple[int, int]]:
-        """Return what tells a version of the files from another."""
+        """Return a value that differs for each version of the files."""
         found = []
         for file in self._exposure.certificate or ():
             with contextlib.suppress(OSError):
@@ -88,7 +88,7 @@ class Renewal:
 
 @contextlib.contextmanager
 def _bound(exposure: Exposure) -> Iterator[list[socket.socket]]:
-    """Bind the port: of several programs that want it, only one goes on."""
+    """Bind the port: only one of several programs can."""
     address, port = exposure.address, exposure.port
     try:
         sockets = bind_sockets(port, address)
@@ -121,9 +121,9 @@ def _serve_page(
 
     from monitor.processes import event_loop
 
-    # A closed tab is no news, and Bokeh would tell of it ten times a second until it expires.
+    # Bokeh would log a closed tab ten times a second until its session expires.
     logging.getLogger("bokeh.server.views.ws").setLevel(logging.ERROR)
-    # Before anything asks for the time.
+    # Before anything reads the time.
     event_loop.steady()
     shared = shared_state.shared()
     users = Users(exposure.users)
@@ -150,7 +150,7 @@ def _serve_page(
         gc.collect()
         gc.freeze()
         loop.start()
-        # The collector ends meanwhile.
+        # The collector ends at the same time.
         keeper.leave()
         server.stop()
     finally:
@@ -160,7 +160,7 @@ def _serve_page(
 
 
 def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Tell of what nobody waited for; that a tab closed amid a message is no news."""
+    """Log errors that nobody awaited, without those of tabs that closed during a message."""
     from tornado.websocket import WebSocketClosedError
 
     if not isinstance(context.get("exception"), WebSocketClosedError):

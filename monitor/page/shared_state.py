@@ -32,10 +32,10 @@ ABOUT_EVERY_S = 1.0
 TIMEOUT_S = 10.0
 # The collector answers at once, or hangs.
 ANSWER_S = 2.0
-# Answers older than this are no longer shown: one is asked for every second.
+# Older answers are no longer shown: a new one is requested every second.
 KNOWN_S = 4.0
 SERVICE_UNAVAILABLE = 503
-# Adding a source takes a look at its venue's list.
+# Adding a source fetches its venue's list.
 CONTROL_TIMEOUT_S = 60.0
 REFUSED = 400
 log = logging.getLogger(__name__)
@@ -43,17 +43,17 @@ DONE = {"start": "started", "stop": "stopped", "add": "added", "remove": "remove
 
 
 class Shared:
-    """The page process's one follower, its hub, and what the collector last said of itself."""
+    """The page process's one follower, its hub, and the collector's last report."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.archive = Archive(folder)
-        # What the server is open to; it says so when it begins to serve.
+        # Who can reach the server; printed when it starts.
         self.findings: list[Finding] = []
-        # Why nobody may act on the pages of a server that `monitor serve` did not start; empty if
-        # they may, and None until that is known.
+        # Why nobody may act on the pages of a server that `monitor serve` did not start: empty if
+        # they may, None until that is known.
         self.restricted: str | None = None
-        # Of every page that is not yet gone from memory.
+        # Every page that is still in memory.
         self.documents: weakref.WeakSet[Any] = weakref.WeakSet()
         self.present = Present()
         self._live = Live(folder, self.present)
@@ -87,7 +87,7 @@ class Shared:
         return judge(seen)
 
     def about(self) -> dict[str, Any]:
-        """Return what the collector says of itself; what may have changed since is left out."""
+        """Return the collector's last report, without values that may have changed since."""
         about = self._about
         if time.monotonic() - self._answered_s <= KNOWN_S:
             return about
@@ -99,7 +99,7 @@ class Shared:
         return HookSettings(**self._about.get("hooks", {}))
 
     def control(self, action: str, sources: Sequence[dict[str, Any]] = ()) -> str:
-        """Have the collector start or stop, add or remove; return what to tell the viewer."""
+        """Let the collector start, stop, add or remove sources; return a note for the viewer."""
         try:
             body = {"action": action, "sources": list(sources)}
             self._about |= self._call("POST", "/sources", body)
@@ -110,7 +110,7 @@ class Shared:
         return f"{names}{DONE[action]} for every viewer" + (f"; {note}" if note else "")
 
     def alert(self, wanted: dict[str, Any]) -> str:
-        """Have the collector do something about alerts; return what went wrong, if anything."""
+        """Send an action on alerts to the collector; return an error text, if any."""
         try:
             self._about |= {"rules": self._call("POST", "/alerts", wanted)["rules"]}
         except (*collector_client.ERRORS, ConnectionError, ValueError) as error:
@@ -118,10 +118,7 @@ class Shared:
         return ""
 
     def close(self, by_s: float) -> None:
-        """End all threads; those that wait for a collector that hangs are left at `by_s`.
-
-        `by_s` is a time of the monotonic clock.
-        """
+        """End all threads, at the latest by `by_s` (monotonic seconds) if a collector hangs."""
 
         def left_s() -> float:
             return max(0.0, by_s - time.monotonic())
@@ -137,7 +134,7 @@ class Shared:
         return locks.holder(self.folder)
 
     def _attach(self, held: locks.Held, in_force: Batch) -> None:
-        """Begin anew, with what is active since before the rows that are still to be had."""
+        """Begin again, with the alerts that are already active."""
         alerts: dict[str, Any] = {}
         with contextlib.suppress(*collector_client.ERRORS, ConnectionError):
             alerts = self._call("GET", "/alerts", timeout_s=TIMEOUT_S)
@@ -147,7 +144,7 @@ class Shared:
     def _take(self, batch: Batch) -> None:
         self._graph.emit(batch)
         now_ns, first_ns = time.time_ns(), batch.first_ns
-        # At first come minutes of before.
+        # The first batches are minutes old.
         if first_ns is not None and first_ns > self._attached_ns:
             self.carried.add(now_ns, (now_ns - first_ns) / 1e6)
         self.arrivals.tell()
@@ -168,7 +165,7 @@ class Shared:
             else:
                 with contextlib.suppress(*collector_client.ERRORS, ConnectionError):
                     told |= self._answer()
-                # What a collector that does not answer said before stays, until it is too old.
+                # Without an answer the previous one stays, until it is too old.
                 self._about = {**self._about, **told}
             self._closing.wait(ABOUT_EVERY_S)
 
@@ -178,7 +175,7 @@ class Shared:
         before, rows = int(self._about.get("rows", 0)), int(told.get("rows", 0))
         then_s, self._answered_s = self._answered_s, time.monotonic()
         self._answered_awake_s = self.present.awake_s()
-        # Another collector counts from nothing, and one of an older build does not.
+        # Another collector counts from 0; an older build sends no count.
         if 0 < before <= rows:
             told["rows_s"] = (rows - before) / (self._answered_s - then_s)
         return told
@@ -196,7 +193,7 @@ class Shared:
         answer = collector_client.request(held, method, path, body, timeout_s)
         if answer.status_code == REFUSED:
             raise ValueError(answer.json()["error"])
-        # Of what is unwell the health says so by its status, and answers all the same.
+        # An unhealthy collector answers with this status and a body.
         if answer.status_code != SERVICE_UNAVAILABLE:
             answer.raise_for_status()
         return dict(answer.json())

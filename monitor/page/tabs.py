@@ -19,7 +19,7 @@ from monitor.processes import is_usable
 
 
 def frozen(document: Any) -> AbstractContextManager[None]:
-    """Have Bokeh go through a document's models once, not after each change."""
+    """Let Bokeh walk a document's models once, not after each change."""
     freeze = getattr(getattr(document, "models", None), "freeze", None)
     if not is_usable(
         "Bokeh's Document.models.freeze()", callable(freeze), "pages take longer to be made"
@@ -30,10 +30,10 @@ def frozen(document: Any) -> AbstractContextManager[None]:
 
 
 class Tabs:
-    """The layouts by their titles, of which one is seen; only that one is refreshed."""
+    """The layouts by title; only the visible one is refreshed."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Layout]], seen: str) -> None:
-        """Make the layout that is `seen` at first, by its slug; else the first one."""
+        """Make the layout with the slug `seen`, or the first one."""
         self._makers = makers
         self._made: dict[str, Layout] = {}
         self._nothing = Hub()
@@ -49,24 +49,24 @@ class Tabs:
 
     @property
     def slug(self) -> str:
-        """What the tab that is seen is called in an address."""
+        """The name of the visible tab in an address."""
         active: int = self.view.active
         return self._slugs[active]
 
     @property
     def plots(self) -> list[Plot]:
-        """What is drawn in the tab that is seen."""
+        """The plots of the visible tab."""
         layout = self._made.get(self._titles[self.view.active])
         return getattr(layout, "plots", [])
 
     @property
     def is_whole(self) -> bool:
-        """Whether the tab that is seen is made, with all its plots."""
+        """Whether the visible tab is complete, with all its plots."""
         layout = self._made.get(self._titles[self.view.active])
         return layout is not None and all(plot.is_made for plot in self.plots)
 
     def wait_for(self, what: str) -> None:
-        """Say where something is still to be drawn what it waits for."""
+        """Show what unfinished drawings wait for."""
         active = self.view.active
         if self._titles[active] not in self._made:
             style.draws_after(self.view[active], what)
@@ -75,29 +75,29 @@ class Tabs:
                 style.draws_after(plot.pane[0], what)
 
     def see(self, number: int) -> None:
-        """Turn to a tab, counted from 0; there may be none of that number."""
+        """Show a tab by number, from 0; ignore a number without a tab."""
         if 0 <= number < len(self._titles):
             self.view.active = number
 
     def fill(self, hub: Hub, instrument: Instrument | None) -> Layout | None:
-        """Refresh what is seen, if it is made, and return it."""
+        """Refresh the visible layout, if it is made, and return it."""
         layout = self._made.get(self._titles[self.view.active])
         if layout is not None:
             layout.refresh(hub, instrument)
         return layout
 
     def empty_unseen(self) -> None:
-        """Empty what is made and not seen: a browser would show it when it is turned to."""
+        """Empty the hidden layouts: a browser would show their old rows when it switches."""
         for title, layout in self._made.items():
             if title != self._titles[self.view.active]:
                 layout.refresh(self._nothing, None)
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Refresh what is seen, and make the next of what was not seen before."""
+        """Refresh the visible layout, or make its next part."""
         layout = self.fill(hub, instrument)
         unmade = [plot for plot in self.plots if not plot.is_made]
         if layout is None or unmade:
-            # Bokeh would go through all models anew after each that is made.
+            # Bokeh would walk all models again after each new one.
             with frozen(pn.state.curdoc):
                 unmade[0].make() if unmade else self._make()
         if unmade:

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
-# After each piece those that are open already are refreshed, and answers go out.
+# Pause after each piece, in which open pages are refreshed and answers are sent.
 PAUSE_S = 0.02
-# Pages that wait to be opened; a process has not the memory for more.
+# Most pages that may wait to open: memory is limited.
 MOST = 200
 
 
 class Turns:
-    """Two queues of the event loop's, of pages to be made and of drawings, served alternately.
+    """Two queues on the event loop, one of pages to open and one of drawings, served alternately.
 
-    So a page that is made is drawn while others are still to be made. Who wants to do more asks
-    again, and stands at the end.
+    So an opened page is drawn while others still wait to open. Each turn does one piece; for the
+    next piece the page queues again at the end.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Turns:
         return len(self._openings) >= MOST
 
     def ahead(self, who: Hashable) -> int | None:
-        """Return how many come before; None of somebody who does not wait."""
+        """Return how many are ahead; None for one who does not wait."""
         for mine, others in (
             (self._openings, self._drawings),
             (self._drawings, self._openings),
@@ -65,7 +65,7 @@ class Turns:
             self.end()
 
     def _give(self) -> None:
-        """Give the turn to the next, if there is one."""
+        """Give the turn to the next one, if any."""
         both = [self._openings, self._drawings]
         if self._opened_last:
             both.reverse()
@@ -76,14 +76,14 @@ class Turns:
         self._opened_last = queue is self._openings
         turn = queue.pop(next(iter(queue)))
         if turn.done():
-            # Whose it was has gone away in this very moment.
+            # Its owner has just left.
             self._give()
         else:
             turn.set_result(None)
 
 
 def waits_for(ahead: int | None) -> str:
-    """Say what somebody with so many before them waits for; nothing if it is their turn."""
+    """Describe the wait with this many others ahead; empty if it is one's turn."""
     if not ahead:
         return ""
     return f"{ahead} other page{'s' if ahead > 1 else ''} of this server that are being opened"

@@ -13,23 +13,23 @@ from monitor.page.views import style
 
 
 def build() -> None:
-    """Make the page of the viewer that is being served."""
+    """Create the page of the viewer that is being served."""
     document = pn.state.curdoc
     if not viewer_role.is_judged() and plain_panel_serve.prepare(document, shared()):
         return
     pn.extension(raw_css=[style.look().css])
     if "bokeh" not in hv.Store.loaded_backends():
         hv.extension("bokeh")
-    # Where a browser has no GPU, WebGL took two thirds of its time; thinned rows do not need it.
+    # WebGL took two thirds of a browser's time without a GPU; thinned rows do not need it.
     hv.renderer("bokeh").webgl = False
     # The page has a banner of its own for a lost server.
     document.config.notify_connection_status = False
     # Style sheets come from this server, whichever way the page was asked for.
     document.template_variables["dist_url"] = LOCAL_DIST
-    # A layout that fills the screen says so itself; what it stands in must not grow with it.
+    # A layout that fills the screen sets its own height; its container must not grow with it.
     pn.config.respect_explicit_sizing = True
     shared().documents.add(document)
-    # Bokeh would go through all models anew after each that is made.
+    # Bokeh would walk all models again after each new one.
     with tabs.frozen(document):
         page = Page(shared())
         page.view.servable(title="monitor")

@@ -41,14 +41,14 @@ from monitor.state import Stage
 PLOT_EVERY_MS = 100
 HEADLINE_EVERY_S = 0.5
 UNDRAWN_EVERY_S = 1.0
-# What is seen again is seen from so long before.
+# A click on an incident replays from this long before it.
 BEFORE_NS = 5_000_000_000
 LIVE = "Live"
 STOP, START = "Stop for everyone", "Start for everyone"
 
 
 class Page:
-    """Everything one viewer sees; `refresh` is called by the page's own beat."""
+    """Everything one viewer sees; `refresh` is called at the page's refresh rate."""
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
@@ -63,7 +63,7 @@ class Page:
             viewer.may_act, lambda wanted: shared.alert({**wanted, "by": viewer.name})
         )
         self._note = Note()
-        # While the choice of recordings is changed from here, not by the viewer.
+        # Set while this code, not the viewer, changes the choice of recordings.
         self._is_choosing = False
         self._beat = Beat(shared.arrivals, self.refresh, PLOT_EVERY_MS)
         self._wanted = permalink.parse(pn.state.session_args)
@@ -97,7 +97,7 @@ class Page:
         return self._sql
 
     def start(self) -> None:
-        """Fill what is drawn, and refresh it once the browser has it, until the session ends."""
+        """Fill the first view, and refresh it once the browser has it, until the session ends."""
         if self._wanted.source == permalink.LIVE:
             hub = self.hub
             self._tabs.fill(hub, self._instrument(hub))
@@ -122,9 +122,9 @@ class Page:
         return self._shared.hub if self._replay.is_live else self._replay.hub
 
     def refresh(self) -> None:
-        """Pull what is new; all changes of a tick reach the browser together.
+        """Read new rows; all changes of a refresh reach the browser together.
 
-        A browser that is behind gets less often what is new, instead of all of it ever later.
+        A slow browser gets fewer refreshes instead of ever later ones.
         """
         if not self._echo.is_behind:
             self._bring()
@@ -133,7 +133,7 @@ class Page:
         """Bring the page up to date, whether or not the browser is behind."""
         with set_curdoc(self._document), pn.io.hold(self._document):
             hub, instrument = self._look()
-            # A page that is still being drawn would cost the others more turns than its drawings.
+            # Refreshing an unfinished page would delay the others more than its drawings do.
             if self._tabs.is_whole or time.monotonic() - self._filled_s >= UNDRAWN_EVERY_S:
                 self._filled_s = time.monotonic()
                 self._tabs.fill(hub, instrument)
@@ -144,15 +144,15 @@ class Page:
             self._echo.send()
 
     def _draw(self) -> None:
-        """Make the next of what is seen: that takes its time, which pages take in turn."""
+        """Make the next part of the visible tab; pages take turns, since this takes long."""
         with set_curdoc(self._document), pn.io.hold(self._document):
             self._tabs.refresh(*self._look())
             self._echo.send()
 
     def _look(self) -> tuple[Hub, Instrument | None]:
-        """Return what is shown now; what other tabs have of anything else is emptied.
+        """Return the shown hub and instrument; empty the other tabs when these change.
 
-        A browser shows a tab as it was left until the server hears that it is seen.
+        A browser shows an old tab unchanged until the server learns that it is visible.
         """
         hub = self.hub
         instrument = self._instrument(hub)
@@ -209,7 +209,7 @@ class Page:
         return self._instruments.of(hub, self._replay.source)
 
     def _press(self, key: str) -> None:
-        """Do what a key stands for; those of a replay do nothing without one."""
+        """Carry out a keyboard shortcut; those of a replay do nothing without one."""
         if key.isdigit():
             self._tabs.see(int(key) - 1)
         elif key == " ":
@@ -220,7 +220,7 @@ class Page:
             self._transport.skip(1 if key == "ArrowRight" else -1)
 
     def _save(self, asked: dict[str, Any]) -> None:
-        """Give the viewer a file of what a plot shows."""
+        """Send the viewer a file of what a plot shows."""
         hub = self.hub
         instrument, form = self._instrument(hub), asked["form"]
         for plot in self._tabs.plots:
@@ -229,12 +229,12 @@ class Page:
                 self._habits.give(*save.file(plot, form, *ends, hub, instrument))
 
     def _restore(self) -> None:
-        """Bring back what the address tells; it never runs a statement or acts on a recording."""
+        """Restore the state in the address; never run a statement or act on a recording."""
         wanted = self._wanted
         self._transport.speed = wanted.speed
         if wanted.source == permalink.LIVE:
             return
-        # Names of this folder only: what is opened by its path is not opened by a link.
+        # Only names of this folder: a link must not open a path.
         there = {path.name for path in paths_of(self._shared.folder)}
         names = wanted.source.split(",")
         if not there.issuperset(names):
@@ -242,7 +242,7 @@ class Page:
             self._note.say(f"the address was not followed: {why}")
             return
         others = sorted(there - {names[0]}, reverse=True)
-        # All is opened together: each recording alone would be read for nothing.
+        # Open them together: opening each one alone would read it for nothing.
         self._is_choosing = True
         self._source.param.update(options=[LIVE, *sorted(there, reverse=True)], value=names[0])
         self._others.param.update(options=style.labels(others), value=names[1:])
@@ -265,7 +265,7 @@ class Page:
         )
 
     def _refresh_headline(self, hub: Hub) -> None:
-        # The last row that the page has: what it shows can be held against SQL up to there.
+        # The page's last row: its numbers can be compared with SQL up to there.
         html = f'<div data-ord="{hub.last_ord}">{self._headline(hub)}</div>'
         if self._bar.object != html:
             self._bar.object = html
@@ -278,10 +278,10 @@ class Page:
             self._transport.refresh()
         else:
             standing = self._shared.standing()
-            # Until it has answered nobody has stopped it.
+            # Before it has answered it counts as running.
             running = self._shared.about().get("running", standing is None)
             self._run.name = STOP if running else START
-            # A collector that is not there or does not answer can be told nothing.
+            # A missing or hung collector cannot be controlled.
             is_deaf = standing is not None and standing.kind in ("missing", "hung")
             if is_deaf != self._is_deaf:
                 self._is_deaf = is_deaf
@@ -301,7 +301,7 @@ class Page:
 
     @property
     def _noted(self) -> str:
-        """What a viewer should know beside the state of what is shown, as HTML."""
+        """Further notes for the viewer, as HTML."""
         texts = (escape(self._instruments.trouble), self._note.text)
         return "".join(f" · {text}" for text in texts if text)
 
@@ -310,7 +310,7 @@ class Page:
         return [name for name in about.get("recordings", []) if name != about.get("recording")]
 
     def _chosen(self) -> list[str]:
-        """Return the recordings that are to be played; none of them is live."""
+        """Return the recordings to replay, without live."""
         return [] if self._source.value == LIVE else [self._source.value, *self._others.value]
 
     def _show(self, name: str, start: Start = BEGINNING) -> None:
@@ -324,7 +324,7 @@ class Page:
         self._tabs.see(0)
 
     def _see(self, at_ns: int) -> None:
-        """Replay what is played, or else what is being recorded, from shortly before a moment."""
+        """Replay the present or running recording from shortly before a moment."""
         at_ns -= BEFORE_NS
         recording = str(self._shared.about().get("recording") or "")
         if self._replay.is_live and recording:
@@ -340,7 +340,7 @@ class Page:
             self._begin_replay()
 
     def _begin_replay(self, start: Start = BEGINNING) -> None:
-        """Play the one recording that is chosen; or go back to Live, if that is."""
+        """Replay the chosen recording, or go back to live."""
         chosen = self._source.value
         self._note.say("")
         self._is_choosing = True
@@ -352,11 +352,11 @@ class Page:
 
     def _choose_others(self, _: Any) -> None:
         if not self._is_choosing:
-            # It goes on where it is, with other rows beside those that were played.
+            # Continue at the same position, with other recordings beside it.
             self._play(self._chosen(), self._replay.start or BEGINNING)
 
     def _play(self, names: Sequence[str], start: Start = BEGINNING) -> None:
-        """Play what is chosen, instead of what was played; of what was seen nothing stays."""
+        """Replay the chosen recordings; nothing of the previous rows stays."""
         shared, about, standing = self._shared, self._shared.about(), self._shared.standing()
         if standing and standing.kind == "hung" and about.get("recording") in names:
             self._refuse(names[0], "its collector does not answer")
@@ -382,7 +382,7 @@ class Page:
         self._headline_s = 0.0
 
     def _attach(self, names: Sequence[str]) -> None:
-        """Show and control what is played now; all of it reaches the browser together."""
+        """Show and control the present replay; all changes reach the browser together."""
         with pn.io.hold(self._document):
             self._transport.attach(self._replay.player, self._shared.folder, names)
             self._run.visible = is_live = self._replay.is_live
@@ -391,10 +391,10 @@ class Page:
             self._bring()
 
     def _start_or_stop(self, _: Any) -> None:
-        # What the viewer saw on the button counts, not what has become of it since.
+        # The label that the viewer saw counts, not the present state.
         action = "stop" if self._run.name == STOP else "start"
         if not self._may_act:
-            # A browser can send what its page does not offer.
+            # A browser can send values that the page does not offer.
             self._note.say(f"{action} refused: expected an operator, found a viewer")
             return
         self._note.say(f"you: {self._shared.control(action)}")

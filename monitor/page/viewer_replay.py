@@ -38,12 +38,12 @@ def _without_rows(folder: Path, names: Sequence[str], name: str) -> str:
 
 
 class Replaying:
-    """What is played, until it is closed; hooks run again, beside signals that were recorded.
+    """An open replay; hooks run again, beside the recorded signals.
 
-    Those are the built-in ones with the alert rules given, and the user's own; `trouble` says
-    which of these could not be loaded, or were left out since, and how many damaged segments are
-    left out. After a seek they have seen the rows from `hooks_from_ns` on; None is all of them.
-    `hub` is another one after each seek: the one before is shown until the next is filled.
+    They are the built-in hooks with the given alert rules, and the user's own; `trouble` names
+    hooks that could not be loaded or were stopped, and counts damaged segments. After a seek hooks
+    have seen the rows from `hooks_from_ns` on; None means all rows.
+    Each seek makes a new `hub`: the old one is shown until the new one is filled.
     ValueError for a recording without rows, or one that is damaged as a whole.
     """
 
@@ -57,7 +57,7 @@ class Replaying:
     ) -> None:
         self._of_hooks = ""
         self.hooks_from_ns: int | None = None
-        # What the hooks are to know and the hub knows already.
+        # Rows that the hub knows already and the hooks still need.
         self._primer = Batch({})
         self._settings, self._rules = settings, rules
         with ExitStack() as stack:
@@ -88,7 +88,7 @@ class Replaying:
 
     @property
     def start(self) -> Start:
-        """What begins another replay where this one is."""
+        """The start of another replay at this one's position."""
         player = self.player
         return Start(player.aim_ns, not player.playing, player.loop, base_ns=0)
 
@@ -121,7 +121,7 @@ class Replaying:
         self._build()
 
     def _close_graph(self) -> None:
-        # Each seek has made another one.
+        # Each seek made a new hub.
         self._graph.close()
 
     def _remember(self, past: Past) -> None:

@@ -8,15 +8,15 @@ from monitor.access import NOBODY, Viewer
 
 
 def viewer() -> Viewer:
-    """Return whose page it is, as the gate found: by the request, never by what a page can send.
+    """Return the viewer as the gate found them from the request, never from what a page can send.
 
-    Where no gate stood in front nobody was checked, and nobody may act.
+    Without a gate nobody was checked, and nobody may act.
     """
     return _found() or NOBODY
 
 
 def is_judged() -> bool:
-    """Tell whether a gate has seen the request of the page that is being made."""
+    """Return whether a gate has checked the request of the page that is being created."""
     return _found() is not None
 
 

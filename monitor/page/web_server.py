@@ -29,11 +29,11 @@ from tornado.ioloop import IOLoop
 from monitor.access import COOKIE, Exposure
 from monitor.collector import bounded_server
 
-# A closed tab's session is looked for so often, and ends when it has been unused for so long:
-# a slow browser takes its time from the page to the connection.
+# Interval of the search for unused sessions, and how long one may be unused: a slow browser takes
+# its time from the page to the connection.
 CLEAN_EVERY_MS, UNUSED_MS = 2_000, 15_000
-# nginx and others cut a line on which nothing came for 60 s. A browser that answers no ping until
-# the next one is gone; a busy server may come late to the answer.
+# nginx and others cut a connection that is idle for 60 s. A browser that does not answer a ping
+# before the next one has gone; a busy server may read the answer late.
 PING_EVERY_S = 45.0
 # Nothing is uploaded; the login form is a few lines.
 MAX_BODY_BYTES = 64 << 10
@@ -49,16 +49,16 @@ def make(
     tls: ssl.SSLContext | None,
     routes: list[tuple[Any, ...]],
 ) -> tuple[BaseServer, BokehTornado, HTTPServer]:
-    """Make the server of a page's file; it answers once it is started and the loop runs.
+    """Create the server of a page's file; it answers once it is started and the loop runs.
 
-    Returns its application and its HTTP server too.
+    Return its application and its HTTP server too.
 
     Bokeh's own `Server` binds the port itself, after the page's libraries were loaded for seconds.
     """
     silence(EMPTY_LAYOUT, True)
     application = BokehTornado(
         build_applications({"/": str(page)}, title="monitor"),
-        # Any origin may pass Bokeh: the gate before it wants the one that the page came from.
+        # Bokeh accepts any origin: the gate before it requires the page's own.
         extra_websocket_origins=["*"],
         extra_patterns=[*routes, *get_static_routes({})],
         index=INDEX_HTML,
@@ -76,7 +76,7 @@ def make(
 
 
 class _Server(bounded_server.Server):
-    """Takes what a proxy says of the client from the headers that the proxy itself sets."""
+    """Reads the client's address and protocol from headers that the proxy itself sets."""
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
@@ -106,7 +106,7 @@ class _WithoutHeaders(HTTPMessageDelegate):
 
 
 def _options(exposure: Exposure) -> dict[str, Any]:
-    """Return what Bokeh and Tornado are told beside the addresses."""
+    """Return the options of Bokeh and Tornado other than addresses."""
     options: dict[str, Any] = {
         "check_unused_sessions_milliseconds": CLEAN_EVERY_MS,
         "unused_session_lifetime_milliseconds": UNUSED_MS,
@@ -120,7 +120,7 @@ def _options(exposure: Exposure) -> dict[str, Any]:
         "exclude_headers": ["Cookie"],
     }
     if exposure.cookie_secret:
-        # Another key than the cookies': what one signs must mean nothing to the other.
+        # Not the key of the cookies: a signature of one must be invalid for the other.
         key = hmac.digest(exposure.cookie_secret.encode(), b"sessions", "sha256")
         options |= {"secret_key": key, "sign_sessions": True}
         options["cookie_secret"] = exposure.cookie_secret

@@ -1,8 +1,8 @@
 """Merge several recordings into one stream, in the order of the contract.
 
-A row's place in time is the running maximum of `ts_recv` within its recording. In the one stream
-rows are numbered anew: by how many rows of all the recordings stand before them. That number does
-not depend on where reading begins, or on how rows are batched.
+A row's time is the running maximum of `ts_recv` within its recording. The merged stream numbers
+rows anew: by the number of rows of all recordings before them. That number does not depend on where
+reading begins or how rows are batched.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from monitor.recordings.rows_before import Past, merged
 from monitor.recordings.segment_files import most_open
 from monitor.rows import Batch, column, concat, order_key
 
-# Rows of all recordings together that wait to be put in order, where windows are read.
+# Rows of all recordings together that wait to be ordered, when windows are read.
 HELD_ROWS = 4_000_000
 
 
@@ -43,7 +43,7 @@ class Merged:
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
         """Yield all rows in order, signals at their cause, from one time to another, inclusive."""
-        # Where more are read at once than files may be in use, each is read a window at a time.
+        # With more recordings than files that may be open, each is read a window at a time.
         count = len(self._recordings)
         window_ords = HELD_ROWS // count if count > most_open() else None
         readers = [
@@ -74,13 +74,13 @@ class Merged:
         return concat(batch for batch in found if batch.kinds)
 
     def past(self, from_ns: int) -> Past:
-        """Return what was before the rows that `batches` gives from a time on."""
+        """Return the state before the rows that `batches` gives from a time on."""
         refusals = [one for each in self._recordings for one in each.refusals()]
         return merged([each.past(from_ns, refusals) for each in self._recordings])
 
 
 class _Cut(NamedTuple):
-    """Rows of one recording: their `ord`, place in time, and the number that follows the last."""
+    """Rows of one recording: their `ord`, their time, and the `ord` after the last."""
 
     batch: Batch
     ords: np.ndarray
@@ -89,7 +89,7 @@ class _Cut(NamedTuple):
 
 
 class _Reader:
-    """One recording's rows, taken from the front; none is earlier than `start_ns`."""
+    """Reads the rows of one recording from `start_ns` on."""
 
     def __init__(self, batches: Iterator[Batch], next_ord: int, start_ns: int) -> None:
         self._batches, self.next_ord = batches, next_ord
@@ -130,10 +130,10 @@ class _Reader:
 
 
 def _ends(readers: Sequence[_Reader]) -> list[tuple[int, int]]:
-    """Return the last times that were read, and of which readers.
+    """Return the last time read of each reader that has begun.
 
-    One whose rows come later than all of one that is read is not begun: recordings that follow one
-    another need not be open at once.
+    A reader whose rows all come later is not begun: recordings that follow one another need not
+    be open at once.
     """
     waiting = sorted(
         (reader.start_ns, at) for at, reader in enumerate(readers) if not reader.is_begun

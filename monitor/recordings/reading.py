@@ -25,12 +25,12 @@ BATCH_ROWS = 50_000
 WINDOW_ORDS = 100_000
 SNAPSHOT_TIMEOUT_S = 15
 NOT_FOUND = 404
-# What a status row is about: of each the last one holds.
+# The subject of a status row: its last row is in force.
 STATUS_KEYS = ("venue", "symbol", "channel", "scope", "kind = 'origin'")
 
 
 class Part(NamedTuple):
-    """A file that holds rows of a recording, and what is known of it; None if unreadable."""
+    """A file with rows of a recording, and its index entry; None if it is unreadable."""
 
     file: Path
     entry: Entry | None
@@ -43,7 +43,7 @@ class Part(NamedTuple):
 class Recording:
     """A recording that is readable: its files in order, opened read-only.
 
-    All for which there is room are opened at once: a day's may become one meanwhile.
+    As many files as allowed are opened now: compaction may replace several by one meanwhile.
     """
 
     def __init__(self, name: str, parts: list[Part]) -> None:
@@ -57,7 +57,7 @@ class Recording:
                 self._files.append(SegmentFile(part.file, part.entry))
                 self._stack.callback(self._files[-1].close)
                 self._files[-1].open_early()
-        # Then files are closed while rows of them are kept.
+        # Files are then closed while the caller still has their rows.
         self._is_crowded = any(file.con is None for file in self._files)
         self._past: list[rows_before.File] | None = None
         times = [time for file in self._files for time in file.entry.span_ns or ()]
@@ -65,7 +65,7 @@ class Recording:
 
     @property
     def sources(self) -> list[str]:
-        """What was recorded, as it was asked for."""
+        """The recorded sources, as the user wrote them."""
         named = (name for file in self._files for name in file.entry.about.sources)
         return list(dict.fromkeys(named))
 
@@ -78,7 +78,7 @@ class Recording:
         self._stack.close()
 
     def use_one_thread(self) -> None:
-        """Leave the other cores to a collector that works meanwhile."""
+        """Use one thread, so that a running collector keeps the other cores."""
         for file in self._files:
             file.use_one_thread()
 
@@ -91,9 +91,9 @@ class Recording:
     ) -> Iterator[Batch]:
         """Yield rows in `ord` order, signals at their cause, from one time to another, inclusive.
 
-        A row's time is the running maximum of `ts_recv`, so that what is read up to a time and
-        from the next ns on is each row once. Of no kind a batch has more than `batch_rows`.
-        Given `window_ords`, no file is in use while a batch is: more are read at a time.
+        A row's time is the running maximum of `ts_recv`, so that adjacent time ranges give each
+        row once. A batch has at most `batch_rows` rows of a kind. With `window_ords` more rows
+        are read at a time, and no file is in use while the caller has a batch.
         """
         first = None if from_ns is None else self._first_from(from_ns)
         below = None if to_ns is None else self._first_from(to_ns + 1)
@@ -106,7 +106,7 @@ class Recording:
                 continue
             for start in range(low, high + 1, window_ords or high - low + 1):
                 end = high if window_ords is None else min(high, start + window_ords - 1)
-                # What a signal was caused by may stand in the segment before.
+                # The cause of a signal may be in the segment before.
                 signals_from = 0 if start == entry.ords[0] else start
                 with file.use() as con:
                     read = segment_reader.read(
@@ -162,19 +162,19 @@ class Recording:
         found = self.select(f"FROM {kind} WHERE ord IN ({wanted}) ORDER BY ord")
         empty = SCHEMAS[kind].empty_table()
         rows = pa.concat_tables([empty, *(table.cast(SCHEMAS[kind]) for table in found)])
-        # Of those of several files the last counts.
+        # The last of several files counts.
         with duckdb.connect(config=AS_IS) as con:
             query = f"SELECT max(ord) AS ord FROM rows GROUP BY {group}"
             of_keys = con.sql(query).to_arrow_table()
         return rows.filter(pc.is_in(rows["ord"], of_keys["ord"].combine_chunks()))
 
     def in_force(self, from_ns: int) -> Batch:
-        """Return the last status row before a time of each thing that they tell of."""
+        """Return the last status row before a time, for each subject of status rows."""
         rows = self.lasts("status", STATUS_KEYS, self.ord_at(from_ns)).combine_chunks()
         return Batch({"status": rows.to_batches()[0]} if rows.num_rows else {})
 
     def refusals(self) -> list[rows_before.Refusal]:
-        """Return when venues refused to serve: the next data ends it, be they in another file."""
+        """Return when venues refused to serve; the next data ends it, even in another file."""
         kinds = ", ".join(f"'{kind}'" for kind in sorted(REFUSALS))
         told = f"SELECT venue, epoch_ns(ts_recv) AS at, conn FROM status WHERE kind IN ({kinds})"
         rows = [row for table in self.select(told) for row in table.to_pylist()]
@@ -183,7 +183,7 @@ class Recording:
     def past_below(
         self, number: int, from_ns: int, refusals: Sequence[rows_before.Refusal] | None = None
     ) -> rows_before.Past:
-        """Return what was before the row of an `ord`, which stands at a time."""
+        """Return the state before the row with an `ord`, whose time is given."""
         if refusals is None:
             refusals = self.refusals()
         if self._past is None:
@@ -199,7 +199,7 @@ class Recording:
     def past(
         self, from_ns: int, refusals: Sequence[rows_before.Refusal] | None = None
     ) -> rows_before.Past:
-        """Return what was before the rows that `batches` gives from a time on."""
+        """Return the state before the rows that `batches` gives from a time on."""
         return self.past_below(self.ord_at(from_ns), from_ns, refusals)
 
     def ord_at(self, from_ns: int | None) -> int:
@@ -281,7 +281,7 @@ def parts_of(folder: Path, path: Path) -> Iterator[list[Part]]:
         try:
             copy = _ask_for_copy(held)
         except OSError:
-            # A collector that has just ended sealed the segment instead.
+            # The collector has just ended and sealed the segment.
             if locks.holder(folder) == held and any(path.glob(f"*.duckdb{OPEN_SUFFIX}")):
                 raise
     parts = sealed_parts(path)
@@ -302,7 +302,7 @@ def _last(part: Part) -> int:
 
 
 def sealed_parts(path: Path) -> list[Part]:
-    """Return the sealed files of a recording in order; the open one is not asked for."""
+    """Return the sealed files of a recording in order, without the open one."""
     found = [Part(file, entry) for file, entry in segment_catalogue.entries(path).items()]
     old = superseded([part.entry.ords if part.entry else (0, -1) for part in found])
     return [part for at, part in enumerate(found) if at not in old]

@@ -37,23 +37,23 @@ from monitor.rows import Batch, concat
 from monitor.settings import RecorderSettings
 
 QUEUE_BYTES = 256 << 20
-# A journal so long is taken when nothing else is being settled; at most so long it becomes.
+# A journal of this size is settled when none is being settled; the second is its largest size.
 JOURNAL_BYTES, MOST_JOURNAL_BYTES = 64 << 20, 128 << 20
 COMMIT_EVERY_S = 0.1
 RETRY_EVERY_S = 2.0
 LOOK_EVERY_S = 1.0
 CLOSE_S = 4.5
-# A copy that nobody has taken away by then was asked for by somebody who is gone.
+# A copy still on disk after this time was requested by a process that has gone.
 COPY_S = 120.0
 
 log = logging.getLogger(__name__)
 
-# Told of a change for the worse or the better: state, kind, detail, count of rows.
+# Called when recording fails or works again: state, kind, detail, count of rows.
 OnStatus = Callable[[str, str, str, int | None], None]
 
 
 class Recorder:
-    """Writes what flows by; never blocks or fails the flow, and counts what it could not write."""
+    """Writes every batch. It never blocks the graph, and counts the rows it cannot write."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Recorder:
         self.state = "recording"
         # Why nothing is recorded.
         self.trouble = ""
-        # How long the last transaction took.
+        # Duration of the last transaction.
         self.commit_ms = 0.0
-        # Rows that could not be written, and the segments that failed with them.
+        # Rows that could not be written, and the segments that failed.
         self._losses = Losses()
         self._abandoned = Abandoned()
         self._sources = sources
@@ -81,12 +81,12 @@ class Recorder:
         self._lock = threading.Condition()
         self._queue: deque[tuple[float, Batch]] = deque()
         self._queued_bytes = 0
-        # Rows that found the queue full, and how many of them were told.
+        # Rows dropped because the queue was full, and how many of them were reported.
         self._refused_rows = self._told_rows = 0
         self._looked_s = 0.0
         self._closing = False
         self._snapshots: deque[tuple[Path, Future[Path]]] = deque()
-        # When copies were asked for, the oldest first.
+        # Times of the requests for copies, the oldest first.
         self._copies: deque[tuple[float, Path]] = deque()
         self._segment: Segment | None = None
         # The files that are being written.
@@ -95,19 +95,19 @@ class Recorder:
         self._journal: Journal | None = None
         self._journal_number = 0
         self._settler = ThreadPoolExecutor(1, "settler")
-        # What the second thread does, each for a segment or to recover one.
+        # The jobs of the second thread: settle a segment, or recover one.
         self._jobs: deque[tuple[Future[Any], Segment | None]] = deque()
         self._opened_s = self._retry_s = 0.0
         self._opened_ns = self._started
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
 
     def start(self) -> None:
-        """Open the first segment, so that a folder that cannot be written is told at once.
+        """Open the first segment, so that a folder that cannot be written fails at once.
 
         LockedError if another recorder works on the recording.
         """
         self._open_segment()
-        # A thread that is there need not be started when the machine may have none left.
+        # Started now: later the machine may have no thread left.
         self._submit(lambda: None)
         self._thread.start()
 
@@ -123,7 +123,7 @@ class Recorder:
 
     @property
     def unrecorded_rows(self) -> int:
-        """How many rows came and were not recorded."""
+        """Rows received but not recorded."""
         return self._losses.rows + self._refused_rows
 
     @property
@@ -164,7 +164,7 @@ class Recorder:
     def _run(self) -> None:
         try:
             self._record()
-        except Exception as error:  # Whatever ends this thread is told of, and what comes counted.
+        except Exception as error:  # Any error is reported, and further rows are counted.
             log.exception("the recorder has ended")
             with self._lock:
                 self._closing = True
@@ -215,7 +215,7 @@ class Recorder:
             self._writer.close()
 
     def _look_at_files(self) -> None:
-        """Raise if what is written is there no longer: writing into it goes on without a word."""
+        """Raise if the files have gone: writes to a deleted file succeed silently."""
         try:
             for file in self._files:
                 file.check()
@@ -239,7 +239,7 @@ class Recorder:
     def _open_segment(self) -> None:
         make_folder(self.folder)
         if self._writer is not None and not locks.is_written(self.folder):
-            # Another folder stands in the place of the first.
+            # Another folder has taken the first one's place.
             self._writer.leave()
             self._writer = None
         self._writer = self._writer or locks.Writer(self.folder)
@@ -266,7 +266,7 @@ class Recorder:
             self._fail(error)
 
     def _settle(self, journal: Journal) -> None:
-        """Have the journal taken, when the last one is; wait for that if it is long already."""
+        """Settle the journal once the last one is settled; wait for that if the journal is long."""
         if self._jobs:
             if journal.size_bytes() < MOST_JOURNAL_BYTES:
                 return
@@ -274,7 +274,7 @@ class Recorder:
         self._go_on(self._turn)
 
     def _turn(self) -> None:
-        """Begin a new journal, and have the segment take the last one."""
+        """Begin a new journal and settle the last one into the segment."""
         segment, full = self._segment, self._journal
         assert segment is not None and full is not None
         self._journal_number += 1
@@ -300,7 +300,7 @@ class Recorder:
                     self._tell_recovered(*recovered)
 
     def _recover(self, at_end: bool = False) -> None:
-        """Have what was given up recovered, where that is due and rows can be written."""
+        """Recover abandoned segments when that is due and the disk accepts rows."""
         if self.state == "recording":
             for recovery in self._abandoned.due(at_end):
                 self._submit(recovery)
@@ -356,7 +356,7 @@ class Recorder:
             self._on_status("failed", "unrecorded", self.trouble, self.unrecorded_rows)
 
     def _abandon(self, segment: Segment) -> None:
-        """Have it closed by the thread that uses it; recovery waits until rows are written."""
+        """Close the segment on the thread that uses it; recovery waits until rows are written."""
         self._submit(segment.abandon)
         self._abandoned.add(segment)
 

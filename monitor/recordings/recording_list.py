@@ -30,7 +30,7 @@ def catalogue(folder: Path) -> list[dict[str, Any]]:
 
 @cache
 def log_left_out(why: str) -> None:
-    """Log once why a list leaves out a recording: the page reads its folder all the time."""
+    """Log once why a recording is not listed: the page lists its folder again and again."""
     log.warning("monitor: left out %s", why)
 
 
@@ -78,7 +78,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
 
 
 def unread(folder: Path, name: str) -> list[str]:
-    """Name the segments of a recording whose rows nothing reads."""
+    """Name the segments of a recording whose rows cannot be read."""
     _, path = find(folder, name)
     return [] if path.is_file() else unread_in(folder, path, sealed_parts(path))
 
@@ -100,7 +100,7 @@ def left_open_in(path: Path) -> list[Path]:
 
 
 def _ended(last: About | None, left_open: list[Path]) -> str | None:
-    """Return when a recording ended; of one that was left open, when it was last written to."""
+    """Return when a recording ended; for one left open, the time of its last write."""
     if left_open:
         return iso(max(file.stat().st_mtime_ns for file in left_open))
     return iso(last.ended) if last else None

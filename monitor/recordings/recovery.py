@@ -31,12 +31,12 @@ from monitor.recordings.segments import (
 from monitor.rows import KINDS
 
 DAMAGED_SUFFIX = ".damaged"
-# Three headers come first: a shorter file was never made whole, and holds nothing.
+# A file starts with three headers: a shorter one was never completed and has no rows.
 HEADER_BYTES = 3 * 4096
-# How closely the place of a wrong byte in a log is looked for.
+# Precision, in bytes, of the search for a wrong byte in a log.
 LOG_STEP = 4096
-# How DuckDB names a wrong byte, a missing end or a foreign file. Any other error, such as a lack of
-# memory, of descriptors or of space, may be gone at the next try.
+# DuckDB's errors for a wrong byte, a missing end or a foreign file. Any other error, such as a
+# lack of memory, descriptors or space, may not occur at the next try.
 DAMAGE = (
     *("Corrupt", "Could not read enough bytes", "not a valid DuckDB database file"),
     *("Serialization Error", "Trying to read a database file with version number"),
@@ -44,7 +44,7 @@ DAMAGE = (
 
 
 class Tried(NamedTuple):
-    """What came of a recovery: for people, and how many rows there are; None if it must wait."""
+    """The result of a recovery: a text, and the number of rows; None if it must be tried later."""
 
     told: str
     rows: int | None
@@ -53,8 +53,8 @@ class Tried(NamedTuple):
 def recover_all(folder: Path) -> list[str]:
     """Seal every segment left open; return a line for each. Call only with the lock held.
 
-    A recording that another recorder works on (`ingest`, `replay --record`) is left alone, and so
-    is one elsewhere that a link leads to.
+    Skip recordings that another recorder has locked (`ingest`, `replay --record`), and symbolic
+    links.
     """
     told = []
     for recording in sorted(path for path in folder.iterdir() if path.is_dir()):
@@ -71,7 +71,7 @@ def recover_all(folder: Path) -> list[str]:
 
 
 def _left_open(recording: Path) -> list[Path]:
-    """Return the segments left open, those included of which only journals are left."""
+    """Return the segments left open, including those with only journals left."""
     names = [path.name for path in recording.iterdir()]
     for name in names:
         if name.startswith(".snapshot-"):
@@ -88,13 +88,13 @@ def _left_open(recording: Path) -> list[Path]:
 def recover(open_file: Path) -> str:
     """Seal a segment that was left open with the rows of its journals, marked `unclean`.
 
-    Of a damaged log what comes before the damage is kept, and the log set aside; a file that is
-    damaged otherwise is set aside whole. After any other error all stays as it is, to be recovered
-    later. Returns what was done, for people.
+    Keep the rows before the damage in a log, and set the log aside; set aside a file that is
+    damaged otherwise. After any other error change nothing, and try later. Return a text of what
+    was done.
     """
     file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
     if file.exists() and not open_file.exists():
-        # A power cut brought back what the sealed segment has.
+        # A power cut brought back a file whose rows the sealed segment has.
         for journal in journals_of(file):
             remove(journal)
         return ""
@@ -108,7 +108,7 @@ def recover(open_file: Path) -> str:
 
 
 def recover_and_count(open_file: Path) -> Tried:
-    """Recover a segment, and count the rows of what it has become."""
+    """Recover a segment, and count the rows of the result."""
     told = recover(open_file)
     file = open_file.with_name(open_file.name.removesuffix(OPEN_SUFFIX))
     try:
@@ -128,7 +128,7 @@ def _rows_in(file: Path) -> int:
 
 def journals_of(file: Path) -> list[Path]:
     """Return the journals of a segment, the oldest first; OSError if they cannot be listed."""
-    # Not by `glob`, which may take a folder that cannot be listed for an empty one.
+    # Not `glob`: it may treat a folder that cannot be listed as empty.
     own = f"{file.name}{JOURNAL_SUFFIX}"
     found = [path for path in file.parent.iterdir() if path.name.startswith(own)]
     return sorted(path for path in found if "." not in path.name.removeprefix(own))
@@ -161,7 +161,7 @@ def _recover(open_file: Path, file: Path, stack: ExitStack, notes: list[str]) ->
 
 
 def _seal(segment: Segment, about: About, journals: list[duckdb.DuckDBPyConnection]) -> None:
-    """Take what the segment has not taken yet, and seal it."""
+    """Append the journals that the segment has not taken yet, and seal it."""
     try:
         for journal in journals:
             last = ord_span(journal)[1]
@@ -175,7 +175,7 @@ def _seal(segment: Segment, about: About, journals: list[duckdb.DuckDBPyConnecti
 
 
 def _opened(file: Path, stack: ExitStack, notes: list[str]) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a connection to a file that holds anything; what had to be done for it is noted."""
+    """Yield a connection to a file that has rows; note what was repaired."""
     if not file.exists() or file.stat().st_size < HEADER_BYTES:
         return
     found = _connect(file)
@@ -197,14 +197,14 @@ def _opened(file: Path, stack: ExitStack, notes: list[str]) -> Iterator[duckdb.D
         _set_aside(file)
     else:
         stack.callback(found.close)
-        # Tables and the first row about them are made at once.
+        # The tables and the first `recording` row are created in one transaction.
         (tables,) = found.sql("SELECT count(*) FROM duckdb_tables()").fetchall()
         if tables[0]:
             yield found
 
 
 def _connect(file: Path) -> duckdb.DuckDBPyConnection | str:
-    """Return a connection, or what is damaged; raises if it cannot be opened for another reason."""
+    """Return a connection, or the damage; raise if the file cannot be opened for another reason."""
     try:
         return _opening(file)
     except duckdb.Error as error:
@@ -226,9 +226,9 @@ def _opening(file: Path) -> duckdb.DuckDBPyConnection:
 
 
 def _readable_part(file: Path, log: Path, content: bytes) -> int:
-    """Cut a log down to what can be read of it; returns how many bytes that are.
+    """Truncate a log to its readable part; return its size in bytes.
 
-    The database leaves out a last entry that is not whole, but refuses a log with a wrong byte.
+    DuckDB ignores an incomplete last entry, but refuses a log with a wrong byte.
     """
     good, bad = 0, len(content)
     while bad - good > LOG_STEP:

@@ -1,7 +1,7 @@
 """The index of a recording: what each segment holds, kept in a file beside the segments.
 
-The file is derived: a segment whose size or time of change is another is read anew, a file that
-cannot be read is made again, and where none can be written the segments are read every time.
+The file is derived: a segment whose size or modification time differs is read again, an unreadable
+index is made again, and where none can be written the segments are read every time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from monitor.state import LOSSES, MISSING, RESTATED
 
 INDEX = "index.json"
 VERSION = 4
-# What DuckDB says of a file that it cannot lock, though no process has.
+# DuckDB's error for a file that it cannot lock although no process has locked it.
 HELD_BY_NOBODY = "Conflicting lock is held in PID 0."
 
 
@@ -38,11 +38,11 @@ class NoLocksError(OSError):
 
 
 class Entry(NamedTuple):
-    """What one segment holds, by its own account and by its rows."""
+    """The contents of one segment, from its `recording` table and its rows."""
 
     about: About
     rows: dict[str, int]
-    # Status rows that tell of something missing: see `MISSING`.
+    # Status rows that report something missing: see `MISSING`.
     gaps: int
     # Gaps, and what else counts as lost: see `LOSSES`.
     losses: int
@@ -78,8 +78,8 @@ def entries(path: Path) -> dict[Path, Entry | None]:
 def read(file: Path) -> Entry | None:
     """Describe a segment from the file itself; None if it cannot be read.
 
-    NoLocksError where no file can be read for want of locks, NewerSchemaError where a newer build
-    made the file: that is no damage.
+    NoLocksError where the file system has no locks; NewerSchemaError where a newer build made the
+    file. Neither is damage.
     """
     try:
         with connect(file) as con:
@@ -93,7 +93,7 @@ def read(file: Path) -> Entry | None:
 
 
 def connect(file: Path) -> duckdb.DuckDBPyConnection:
-    """Open a segment read-only: DuckDB wants all of a process to open a file in the same way."""
+    """Open a segment read-only: DuckDB allows only one mode per file and process."""
     try:
         return segments.connect(file, {"threads": "2"}, read_only=True)
     except duckdb.Error as error:
@@ -150,7 +150,7 @@ def _stamp(file: Path) -> list[int]:
 
 
 def _entry(kept: Any, stamp: list[int]) -> Entry | None:
-    """Take what the index says of a segment, if it is of this very file."""
+    """Return the index entry of a segment, if it describes this very file."""
     try:
         if kept is None or kept["stamp"] != stamp:
             return None

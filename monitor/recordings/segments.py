@@ -18,7 +18,7 @@ from monitor.rows import KINDS, SCHEMAS, Batch
 
 SCHEMA_VERSION = 1
 OPEN_SUFFIX, JOURNAL_SUFFIX, LOG_SUFFIX = ".open", ".journal-", ".wal"
-# Left to itself it keeps all that it wrote in memory, up to most of the machine's.
+# By default DuckDB keeps what it wrote in memory, up to most of the machine's.
 WRITER: dict[str, str | bool | int | float | list[str]] = {"threads": 1, "memory_limit": "128MB"}
 NEVER: dict[str, str | bool | int | float | list[str]] = {
     **WRITER,
@@ -37,16 +37,16 @@ RECORDING_SCHEMA = pa.schema(
         ("digest", pa.string()),
     ]
 )
-# A file is opened as it is: nothing is fetched or loaded for what its name or a statement asks for.
+# DuckDB fetches and loads nothing, whatever a file name or a statement mentions.
 AS_IS = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
-# What a file that cannot be written or read raises, and a lack of memory meanwhile.
+# Errors of a file that cannot be read or written, or of a lack of memory.
 FILE_ERRORS = (duckdb.Error, OSError, MemoryError)
 
 
 def connect(
     file: Path, config: Mapping[str, Any], read_only: bool = False
 ) -> duckdb.DuckDBPyConnection:
-    """Open a database by its whole path: of `name:rest` DuckDB takes the name for an extension."""
+    """Open a database by its absolute path: DuckDB takes `name:` for an extension's prefix."""
     if not is_readable(file):
         raise OSError(f"expected a path in UTF-8, found {str(file)!r}")
     return duckdb.connect(str(file.absolute()), read_only=read_only, config={**AS_IS, **config})
@@ -70,7 +70,7 @@ class Segment:
         self.file = file
         self._about = about
         self.open_file = file.with_name(file.name + OPEN_SUFFIX)
-        # How many rows were committed for it, to its journals too.
+        # Rows committed for it, including those in its journals.
         self.committed_rows = 0
         self._con = _open(self.open_file, about, WRITER)
 
@@ -81,7 +81,7 @@ class Segment:
     def take(self, journal: duckdb.DuckDBPyConnection) -> None:
         """Append all rows of a journal in one transaction, and compress them.
 
-        A segment that could not is closed, so that nothing can follow what is missing.
+        On failure the segment is closed, so that no row follows the missing ones.
         """
         try:
             _write(self._con, _rows(journal))
@@ -121,7 +121,7 @@ class Segment:
         last = _told(self._about._replace(ended=ended, state=state, digest=digest))
         rows = {} if journal is None else _rows(journal)
         try:
-            # Who finds it sealed knows that it has the journal's rows too.
+            # A sealed segment always has the journal's rows.
             _write(self._con, {**rows, "recording": last})
             self._con.execute("CHECKPOINT")
         except FILE_ERRORS:
@@ -131,7 +131,7 @@ class Segment:
         publish(self.open_file, self.file)
 
     def abandon(self) -> None:
-        """Close what cannot be written any more."""
+        """Close a segment that cannot be written any more."""
         with suppress(duckdb.Error, MemoryError):
             self._con.close()
 
@@ -139,14 +139,14 @@ class Segment:
 class Journal:
     """The newest rows of an open segment: a file of their own, used by one thread at a time.
 
-    A checkpoint holds up commits while it compresses rows. There is none here: all that a journal
-    holds stands in its log, until its segment takes it.
+    A checkpoint delays commits while it compresses rows. A journal has none: its rows stay in
+    its log until the segment takes them.
     """
 
     def __init__(self, segment: Path, number: int, about: About) -> None:
         self.file = segment.with_name(f"{segment.name}{JOURNAL_SUFFIX}{number:06d}")
         self._log = self.file.with_name(self.file.name + LOG_SUFFIX)
-        # Whether there is a row with an `ord`, by which a segment that took it is known.
+        # Whether the journal has a row with an `ord`, which shows whether a segment has taken it.
         self.has_ords = False
         self.con = _open(self.file, about, NEVER)
         self.con.execute("PRAGMA disable_checkpoint_on_shutdown")
@@ -157,7 +157,7 @@ class Journal:
         self.has_ords = self.has_ords or batch.ords is not None
 
     def size_bytes(self) -> int:
-        # Of a large transaction the rows go into the file at once.
+        # The rows of a large transaction go straight into the file.
         return self.file.stat().st_size + self._log.stat().st_size
 
     def close(self) -> None:
@@ -166,13 +166,13 @@ class Journal:
             self.con.close()
 
     def remove(self) -> None:
-        """Close it and take it away: its segment has its rows."""
+        """Close and delete it: its segment has its rows."""
         self.close()
         remove(self.file)
 
 
 def settle(segment: Segment, journal: Journal) -> None:
-    """Have a segment take a journal, and remove that."""
+    """Append a journal to its segment, and remove the journal."""
     try:
         segment.take(journal.con)
     except FILE_ERRORS:
@@ -182,7 +182,7 @@ def settle(segment: Segment, journal: Journal) -> None:
 
 
 def seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
-    """Seal a segment with its last journal, and remove that."""
+    """Seal a segment with its last journal, and remove the journal."""
     try:
         segment.seal(ended, digest, journal=journal.con)
     except FILE_ERRORS:
@@ -192,20 +192,20 @@ def seal(segment: Segment, journal: Journal, ended: int, digest: str) -> None:
 
 
 def expect_writable(path: Path) -> None:
-    """Raise OSError for a path that DuckDB reads, and cannot write: it puts `.wal` before a `?`."""
+    """Raise OSError for a path with `?`: DuckDB reads it but puts `.wal` before the `?`."""
     if "?" in str(path.resolve()):
         raise OSError(f"expected a path without a question mark to write to, found {path}")
 
 
 def make_folder(recording: Path) -> None:
-    """Make the folder of a recording, if it is not there, for good; OSError if it cannot be."""
+    """Create the folder of a recording and sync it to disk; OSError if that fails."""
     expect_writable(recording)
     recording.mkdir(parents=True, exist_ok=True)
     sync(recording.parent)
 
 
 def _open(file: Path, about: About, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
-    """Open a database of all kinds; a new one tells what it is about."""
+    """Open a database with a table per kind; describe a new one in `recording`."""
     expect_writable(file)
     is_new = not file.exists()
     con = None
@@ -239,14 +239,14 @@ def _write(con: duckdb.DuckDBPyConnection, kinds: Mapping[str, Any]) -> None:
             del rows
         con.execute("COMMIT")
     except FILE_ERRORS:
-        # After some errors there is nothing left to roll back; what went wrong first is told.
+        # After some errors a rollback fails too; report the first error.
         with suppress(duckdb.Error, MemoryError):
             con.execute("ROLLBACK")
         raise
 
 
 def _rows(con: duckdb.DuckDBPyConnection) -> dict[str, pa.RecordBatchReader]:
-    """Return the rows of each kind as they were written; to be read before another is."""
+    """Return the rows of each kind in the order of writing; read one before the next."""
     return {kind: con.cursor().sql(f"FROM {kind}").to_arrow_reader() for kind in KINDS}
 
 
@@ -263,20 +263,20 @@ def _told(about: About) -> pa.Table:
 
 
 def publish(open_file: Path, file: Path) -> None:
-    """Give a closed segment its name, which a power cut leaves under the one or the other."""
+    """Rename a closed segment; after a power cut it has either name."""
     sync(open_file)
     open_file.rename(file)
     sync(file.parent)
 
 
 def remove(file: Path) -> None:
-    """Remove a database, its log and what did not fit into its memory; missing ones are ignored."""
+    """Delete a database file, its log and its temp folder; ignore missing ones."""
     for one in (file, file.with_name(file.name + LOG_SUFFIX), file.with_name(f"{file.name}.tmp")):
         discard(one)
 
 
 def discard(path: Path) -> None:
-    """Remove a file, or a folder with all that it holds; a missing one is ignored."""
+    """Delete a file, or a folder with its contents; ignore a missing one."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     elif path.exists() or path.is_symlink():
@@ -284,7 +284,7 @@ def discard(path: Path) -> None:
 
 
 class Identity(NamedTuple):
-    """A file by its place and by what stands there, to see whether it still does."""
+    """A file and its inode, to check that the path still leads to the same file."""
 
     path: Path
     inode: tuple[int, int]
@@ -295,7 +295,7 @@ class Identity(NamedTuple):
         return Identity(path, (found.st_dev, found.st_ino))
 
     def check(self) -> None:
-        """Raise FileNotFoundError if the file is not there, or another one is."""
+        """Raise FileNotFoundError if the file has gone or another one has its path."""
         try:
             if Identity.of(self.path) == self:
                 return
@@ -360,7 +360,7 @@ def recv_span(con: duckdb.DuckDBPyConnection) -> tuple[int, int] | None:
 
 
 def superseded(spans: Sequence[tuple[int, int]]) -> set[int]:
-    """Return which files of a recording hold only rows that a larger one holds, by their `ord`s.
+    """Return the files whose rows a larger file of the recording holds too, by `ord`.
 
     A compaction that was cut short leaves such files.
     """
@@ -373,7 +373,7 @@ def superseded(spans: Sequence[tuple[int, int]]) -> set[int]:
 
 
 def by_number(file: Path) -> tuple[int, str]:
-    """Return what segments are sorted by: their number, which outgrows its three digits."""
+    """Return the sort key of segments: their number, which may have more than three digits."""
     number = file.name.partition(".")[0]
     return (int(number) if number.isdecimal() else 0, file.name)
 

@@ -41,7 +41,7 @@ from monitor.settings import RetentionSettings
 
 DAY_NS = 86_400_000_000_000
 FIRST_S, EVERY_S, RETRY_S = 10.0, 3600.0, 60.0
-# A clock that jumps by more than this is held to be wrong, before a machine to have been off.
+# After a longer jump assume a wrong clock rather than a machine that was off.
 HOLE_NS = 60 * DAY_NS
 COMPACTING_SUFFIX = ".compacting"
 REMOVED = "removed.json"
@@ -64,13 +64,13 @@ class Sealed(NamedTuple):
 
 
 class Upkeep:
-    """Starts the process from time to time, and ends it; for the collector's one thread."""
+    """Starts the upkeep process at intervals, and ends it; used by one thread of the collector."""
 
     def __init__(self, folder: Path, settings: RetentionSettings) -> None:
         self._folder, self._settings = folder, settings
         self._due_s = time.monotonic() + FIRST_S
         self._process: subprocess.Popen[bytes] | None = None
-        # Whether it could not be started when last tried.
+        # Whether the last start failed.
         self._is_held_up = False
 
     def tick(self) -> None:
@@ -83,7 +83,7 @@ class Upkeep:
             job = [str(self._folder), time.time_ns(), self._settings.days, gb and int(gb * 1e9)]
             command = command_of("recordings", json.dumps(job))
             try:
-                # Standard output is the collector's own.
+                # Standard output belongs to the collector.
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=sys.stderr
                 )
@@ -102,7 +102,7 @@ class Upkeep:
 
 
 def main() -> None:
-    """Do the upkeep that the arguments name, once; one line on standard output for each deed."""
+    """Do the upkeep in the arguments once; print a line for each change."""
     folder, now_ns, days, total_bytes = json.loads(sys.argv[1])
     os.nice(NICENESS)
     for deed in (*compact(Path(folder), now_ns), *retain(Path(folder), now_ns, days, total_bytes)):
@@ -110,12 +110,12 @@ def main() -> None:
 
 
 def compact(folder: Path, now_ns: int) -> Iterator[str]:
-    """Make one file of the segments of each day that is over, of every recording."""
+    """Join the segments of each finished day into one file, in every recording."""
     for recording in _recordings(folder):
         try:
             yield from _compact(recording, now_ns)
         except (*FILE_ERRORS, ValueError) as error:
-            # One that is being deleted, or cannot be changed, keeps none of the others.
+            # A recording that is being deleted, or cannot be changed, must not stop the others.
             yield f"{recording.name}: expected to be kept up, found {line(error)}"
 
 
@@ -140,9 +140,9 @@ def _compact(recording: Path, now_ns: int) -> Iterator[str]:
 
 
 def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | None) -> Iterator[str]:
-    """Remove sealed segments, the oldest first, while one is older or all are larger than allowed.
+    """Delete sealed segments, the oldest first, until age and total size are within the limits.
 
-    What a recording has lost in this way stands in its `removed.json`.
+    `removed.json` of the recording lists what was deleted.
     """
     segments: list[Sealed] = []
     for recording in _recordings(folder):
@@ -158,7 +158,7 @@ def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | Non
             f" those of {_name(segments[trusted - 1].file)}, found a hole: a clock may have been"
             " wrong, and nothing before the hole is removed for its age"
         )
-    # Nobody's clock is ahead of all rows by more than a day.
+    # No correct clock is more than a day ahead of all rows.
     until_ns = min(now_ns, segments[-1].times[1] + DAY_NS) if segments else now_ns
     total = sum(one.size for one in segments)
     for at, one in enumerate(segments):
@@ -176,21 +176,21 @@ def retain(folder: Path, now_ns: int, days: float | None, total_bytes: int | Non
 
 
 def _behind_holes(segments: list[Sealed]) -> int:
-    """Return where those begin that come after the last long time without rows."""
+    """Return where the segments after the last long pause begin."""
     pairs = range(1, len(segments))
     holes = [at for at in pairs if segments[at].times[1] - segments[at - 1].times[1] > HOLE_NS]
     return holes[-1] if holes else 0
 
 
 def survey(recording: Path) -> Iterator[Sealed]:
-    """Look at the sealed segments of a recording that can be read, in the order of their names."""
+    """Return the readable sealed segments of a recording, by number."""
     for file, entry in entries(recording).items():
         if entry is not None and entry.span_ns is not None:
             yield Sealed(file, entry.ords, entry.span_ns, file.stat().st_size)
 
 
 def _join(parts: list[Sealed]) -> None:
-    """Write the rows of all parts into one file, compare, and let it take the first one's name."""
+    """Write the rows of all parts into one file, compare, and give it the first part's name."""
     target = parts[0].file
     expect_writable(target)
     made = target.with_name(target.name + COMPACTING_SUFFIX)
@@ -224,14 +224,14 @@ def _join(parts: list[Sealed]) -> None:
 
 
 def _fingerprint(con: duckdb.DuckDBPyConnection, table: str) -> tuple[int, int]:
-    """Return how many rows there are, and bits that depend on each but not on their order."""
+    """Return the number of rows and a hash that does not depend on their order."""
     query = f"SELECT count(*), coalesce(bit_xor(hash(t)), 0) FROM {table} AS t"
     (found,) = con.sql(query).fetchall()
     return int(found[0]), int(found[1])
 
 
 def _remove(one: Sealed) -> None:
-    """Remove a segment, having written down what goes."""
+    """List a segment in `removed.json`, then delete it."""
     recording = one.file.parent
     note = recording / REMOVED
     told = removed(recording)
@@ -248,14 +248,14 @@ def _remove(one: Sealed) -> None:
 
 
 def removed(recording: Path) -> list[dict[str, Any]]:
-    """Return what retention took of a recording: `segment`, its `ords`, its `times_ns`."""
+    """Return what retention deleted of a recording: `segment`, its `ords`, its `times_ns`."""
     note = recording / REMOVED
     told: list[dict[str, Any]] = json.loads(note.read_text()) if note.exists() else []
     return told
 
 
 def _recordings(folder: Path) -> list[Path]:
-    """Return the recordings that are in the folder itself: what a link leads to is not ours."""
+    """Return the recordings in the folder itself, without symbolic links."""
     inside = (path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
     known = filter(is_readable, inside)
     return sorted(path for path in known if any(path.glob("*.duckdb")))

@@ -23,7 +23,7 @@ from monitor.rows import KINDS, exact_text, table_text
 from monitor.sql.query_worker import ORIGINS, READY
 from monitor.sql.ready_made_views import NAMES
 
-# A result is held in memory: more rows than this want an aggregate, or a narrower window.
+# A result is held in memory: for more rows use an aggregate or a narrower window.
 MAX_ROWS = 5_000_000
 MAX_BYTES = 1 << 30
 MAX_SQL_CHARS = 1_000_000
@@ -41,12 +41,12 @@ class QueryError(Exception):
     """The statement was refused or failed; the message is one line."""
 
 
-# What a statement and the writing of its result may raise: not every value has a text.
+# Errors of a statement and of writing its result: not every value has a text.
 ERRORS = (QueryError, ValueError, OverflowError, NotImplementedError)
 
 
 class Result(NamedTuple):
-    """A query's rows, whether there were more than the cap, and the segments not read."""
+    """The rows of a query, whether they were cut, and the segments not read."""
 
     table: pa.Table
     truncated: bool
@@ -64,7 +64,7 @@ def schema() -> dict[str, list[Column]]:
     """Return the tables and views that a statement sees, in the order of the documentation."""
     text = "SELECT table_name, column_name, data_type FROM information_schema.columns"
     found: dict[str, list[Column]] = {name: [] for name in (*KINDS, "recordings", *NAMES)}
-    # A folder that is none holds no recording.
+    # Not a folder, so without recordings.
     nothing = Path(os.devnull)
     for row in run(f"{text} ORDER BY ordinal_position", nothing, wall_s=START_S).table.to_pylist():
         if row["table_name"] in found:
@@ -73,7 +73,7 @@ def schema() -> dict[str, list[Column]]:
 
 
 class _Window(NamedTuple):
-    """Which rows a statement is about; None is all."""
+    """The rows that a statement may see; None means all."""
 
     from_ns: int | None
     to_ns: int | None
@@ -81,7 +81,7 @@ class _Window(NamedTuple):
     symbol: str | None
 
     def is_outside(self, entry: Entry) -> bool:
-        """Tell whether a segment has no row of it."""
+        """Return whether a segment has no row of the window."""
         if entry.span_ns is None:
             return True
         first, last = entry.span_ns
@@ -96,11 +96,11 @@ class _Window(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """What a statement can see: segments by recording, and what is known without opening them."""
+    """The segments that a statement can see, and facts known without opening them."""
 
     files: list[tuple[str, str]]
     venues: set[str]
-    # The last switches of authority in segments left out.
+    # The last changes of the quotes' origin in skipped segments.
     origins: list[dict[str, Any]]
     listed: list[dict[str, Any]]
     unread: list[str]
@@ -119,13 +119,13 @@ def run(
     max_bytes: int = MAX_BYTES,
     cancelled: Event | None = None,
 ) -> Result:
-    """Run one statement over all recordings of `folder`, or one; of `max_rows` at most.
+    """Run one statement over all recordings of `folder`, or one; return at most `max_rows` rows.
 
-    Times bound `ts_recv`, inclusive. `venue` and `symbol` leave only their rows, and those that are
-    about no symbol; segments without any are not opened.
+    Times bound `ts_recv`, inclusive. `venue` and `symbol` keep their rows, and rows without a
+    symbol; segments without such rows are not opened.
 
     The tables are the kinds of the contract, each with a `recording` column, `recordings`, and the
-    views of `ready_made`. To set `cancelled`, from any thread, ends the statement.
+    views of `ready_made`. Setting `cancelled`, from any thread, ends the statement.
     QueryError says in one line why a statement was refused or failed.
     """
     if len(sql) > MAX_SQL_CHARS:
@@ -163,7 +163,7 @@ def run(
 
 
 def _scope(stack: ExitStack, folder: Path, recording: str | None, window: _Window) -> _Scope:
-    """Find the segments that hold rows of the window; none of them is opened if it is known."""
+    """Find the segments with rows of the window; use the index instead of opening them."""
     scope = _Scope([], set(), [], [], [])
     only = None if recording is None else recordings.find(folder, recording)[1]
     paths = recordings.paths_of(folder)
@@ -221,13 +221,13 @@ def _in_child(job: bytes, wall_s: float, cancelled: Event) -> Result:
 def _answer(
     child: subprocess.Popen[bytes], job: bytes, wall_s: float, cancelled: Event
 ) -> tuple[bytes, bytes]:
-    """Hand a child its job and take what it writes, within the limits."""
+    """Send a child its job and read its answer, within the limits."""
     assert child.stdin is not None
     assert child.stdout is not None
     with suppress(BrokenPipeError), child.stdin as words:
         words.write(job)
     child.stdin = None
-    # The limit is the statement's: the child says when it begins.
+    # The limit counts from the statement's start, which the child reports.
     end_s = time.monotonic() + START_S
     while not select.select([child.stdout], [], [], CANCEL_EVERY_S)[0]:
         _go_on(cancelled, end_s, START_S)
@@ -256,9 +256,9 @@ def write(table: pa.Table, form: str, out: BinaryIO) -> None:
 
 
 def texts(table: pa.Table, *, only_finite: bool = True) -> pa.Table:
-    """Turn times into ISO 8601 texts in UTC, decimals and bytes into texts with all their digits.
+    """Turn times into ISO 8601 texts in UTC, and decimals and bytes into exact texts.
 
-    Numbers that JSON has no word for become null, if `only_finite`. What is nested stays.
+    With `only_finite`, NaN and infinities become null. Nested values stay.
     """
     columns = [exact_text.flat(column, only_finite=only_finite) for column in table.columns]
     return pa.table(columns, names=table.column_names)

@@ -19,11 +19,11 @@ from monitor.rows import KINDS, SCHEMAS
 from monitor.sql import ready_made_views
 
 EXIT_REFUSED = 3
-# What a statement can make DuckDB and Arrow raise.
+# Errors of DuckDB and Arrow that a statement can cause.
 FAILURES = (duckdb.Error, ValueError, RuntimeError, MemoryError, OverflowError, pa.ArrowException)
 ORPHAN_S = 2.0
 NICENESS = 10
-# What the process has open beside segments, with some to spare.
+# Descriptors that the process has open beside segments, with some in reserve.
 OTHER_FILES = 32
 ORIGINS = {
     "recording": "VARCHAR",
@@ -39,7 +39,7 @@ RECORDINGS = {
     "digest": "VARCHAR",
 }
 READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
-# What asks for names that do not stand in the statement.
+# Statements that refer to tables without naming them.
 ANY_NAME = ("information_schema", "duckdb_", "pg_catalog", "query_table", "show", "describe")
 # Written once all is set up, right before the statement runs.
 READY = b"R"
@@ -104,7 +104,7 @@ def _only_select(con: duckdb.DuckDBPyConnection, sql: str) -> str:
         raise ValueError(f"expected a SELECT, found {kind.name}")
     text = _bare(sql)
     words = json.loads(con.execute("SELECT json_serialize_sql(?)", [text]).fetchall()[0][0])
-    # A write that hides in a WITH is a SELECT by its type, and a node of its own in the tree.
+    # A write inside WITH has the type SELECT, but its own node in the tree.
     others = sorted(_nodes(words) - READING)
     if words.get("error") or others:
         found = ", ".join(others) or words.get("error_message") or "one that cannot be taken apart"
@@ -113,7 +113,7 @@ def _only_select(con: duckdb.DuckDBPyConnection, sql: str) -> str:
 
 
 def _bare(sql: str) -> str:
-    """Leave out the semicolons and comments behind a statement."""
+    """Remove semicolons and comments after a statement."""
     raw = sql.encode()
     for start, kind in reversed(duckdb.tokenize(sql)):
         if kind != duckdb.token_type.comment and raw[start : start + 1] != b";":
@@ -123,7 +123,7 @@ def _bare(sql: str) -> str:
 
 
 def _nodes(tree: Any) -> set[str]:
-    """Return the kinds of queries that a statement is made of."""
+    """Return the node types in a statement's syntax tree."""
     found: set[str] = set()
     left = [tree]
     while left:
@@ -141,7 +141,7 @@ def _nodes(tree: Any) -> set[str]:
 def _views(job: dict[str, Any]) -> dict[str, str]:
     """Return the queries of the tables and views that the statement names, in order.
 
-    Each is bound to every segment: all of them take 1.5 s for 700, and a statement names few.
+    Each is bound to every segment: creating all of them takes 1.5 s for 700 segments.
     """
     made = {kind: _union(kind, job) for kind in KINDS}
     made |= ready_made_views.views(
@@ -177,7 +177,7 @@ def _union(kind: str, job: dict[str, Any]) -> str:
 
 
 def _switches(job: dict[str, Any]) -> str:
-    """A query for all switches of authority, those before the window and its segments too."""
+    """Return a query for all changes of the quotes' origin, including those before the window."""
     parts = [
         f"SELECT {_quoted(name)}, ord, venue, symbol, detail FROM segment_{number}.status"
         " WHERE kind = 'origin'"
@@ -189,7 +189,7 @@ def _switches(job: dict[str, Any]) -> str:
 def _table(
     con: duckdb.DuckDBPyConnection, name: str, rows: list[Any], columns: dict[str, str]
 ) -> None:
-    """Make a table of JSON objects: by way of Arrow it would load pandas, which takes 0.2 s."""
+    """Create a table from JSON objects: Arrow would load pandas, which takes 0.2 s."""
     read = f"unnest(from_json(?, '{json.dumps([columns])}'), max_depth := 2)"
     con.execute(f"CREATE TEMP TABLE {name} AS SELECT {read}", [json.dumps(rows)])
 
@@ -210,7 +210,7 @@ def _empty(kind: str) -> str:
 
 
 def _attach(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
-    """Attach segments, each of which is a file that stays open; ValueError if they are too many."""
+    """Attach segments; each file stays open. ValueError if there are too many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if 0 <= most < len(files) + OTHER_FILES:
@@ -224,17 +224,17 @@ def _attach(con: duckdb.DuckDBPyConnection, files: list[str]) -> None:
 
 
 def _limit(job: dict[str, Any]) -> None:
-    """Bound what the statement may use beyond what the process has already."""
+    """Limit what the statement may use beyond what the process already uses."""
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123
         used = int(statm.read().split()[0]) * resource.getpagesize()
     space = used + job["address_bytes"]
     seconds = job["cpu_s"] + round(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
-    # To record comes first.
+    # Run at lower priority than the recorder.
     os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-    # Should nobody be left to kill it, the system does.
+    # If the parent dies, the system ends this process.
     signal.setitimer(signal.ITIMER_REAL, job["wall_s"] + ORPHAN_S)
 
 

@@ -17,22 +17,22 @@ NAMES = (
     *("bars_1s", "bars_1m", "gaps", "latency"),
 )
 
-# A trade that was asked for, or that a venue repeats when one subscribes, belongs to its own time.
+# A trade by REST, or repeated at subscription, belongs to its own `ts_event`.
 _TRADED = (
     f"CASE WHEN flags & {SNAPSHOT | BACKFILL} <> 0 THEN coalesce(ts_event, ts_recv)"
     " ELSE ts_recv END"
 )
-# Stream and REST may tell a trade's time with other digits.
+# Stream and REST may give a trade's time with different precision.
 _SAME_NS = 1_000_000_000
 _NO_END = 2**64 - 1
 
 
 def views(venues: Sequence[str], switches: str, recordings: int) -> dict[str, str]:
-    """Return each view's query, in an order in which each needs only those before it.
+    """Return each view's query, ordered so that each needs only earlier ones.
 
-    `venues` are all that quote; `switches` is a query for all `origin` rows of the recordings, be
-    they in the window or not: recording, ord, venue, symbol, origin. `recordings` is how many there
-    are.
+    `venues` are all venues that quote; `switches` is a query for all `origin` rows of the
+    recordings, in the window or not: recording, ord, venue, symbol, origin. `recordings` is their
+    number.
     """
     return dict(
         zip(
@@ -60,7 +60,7 @@ def _origins(switches: str) -> str:
 
 
 def _authoritative() -> str:
-    # Spans instead of an ASOF join: there are few, and the quotes need not be sorted.
+    # Spans instead of an ASOF join: they are few, and the quotes need no sorting.
     return f"""
         SELECT q.* FROM quote AS q LEFT JOIN origins AS o
             ON q.recording = o.recording AND q.venue = o.venue AND q.symbol = o.symbol
@@ -76,7 +76,7 @@ def _spread_bps() -> str:
 
 
 def _best_quote(venues: Sequence[str]) -> str:
-    """At each quote the best of all venues' last ones; of equal ones the first venue by name.
+    """At each quote, the best of all venues' last quotes; among equals the first venue by name.
 
     One sort for all venues, each venue's last values carried forward: an ASOF join for each venue
     takes longer and twice the memory. A quote that ended (null) is carried as a price that never
@@ -135,16 +135,16 @@ def _bars(seconds: int, recordings: int) -> str:
 
 
 def _had_before() -> str:
-    """Trades that a recording holds because they were told once more, and another one had before.
+    """Trades that repeat those of an earlier recording.
 
-    After a restart venues repeat the last trades, unasked or by REST. Copies of a recording hold
-    the same times, and keep all. Numbers may begin again, hence the time; trades without a number
-    are known by what they say.
+    After a restart venues send the last trades again, by stream or REST. Copies of a recording have
+    the same times and keep all trades. Trade ids may start again, hence the time; trades without an
+    id are compared by content.
     """
     named = "coalesce(trade_id, concat_ws(' ', epoch_ns(ts_event), price, size, side))"
     columns = f"recording, ord, venue, symbol, {named} AS named, ts_recv, epoch_ns(ts_event) AS at"
     had = f"SELECT {columns} FROM trade WHERE flags & {DUPLICATE} = 0"
-    # What REST tells of the time since the recording began no other one has.
+    # No other recording has the REST trades since this recording's start.
     return f"""
         SELECT recording, ord FROM (
             {had} AND (flags & {SNAPSHOT | BACKFILL} <> 0 OR (flags & {REST} <> 0 AND ts_event <

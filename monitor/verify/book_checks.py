@@ -16,18 +16,18 @@ import pyarrow.compute as pc
 from monitor.rows import DUPLICATE, KEYFRAME, LAST, LATE, Batch, by_instrument, column
 from monitor.verify.book_fold import ASK, BID, CLEARING, COLUMNS, Bools, Columns, Floats, Fold, Ints
 
-# Rows folded at a time: enough for columns to pay, few enough to be held.
+# Rows folded at a time: enough for columns to pay off, few enough for memory.
 CHUNK_ROWS = 1_000_000
 # Levels per side of a `depth` row, and of Kraken's checksum.
 DEPTH_LEVELS, SUMMED_LEVELS = 20, 10
-# The one venue whose checksum is made of numbers that rows hold, cut to the precisions they hold.
+# The only venue whose checksum uses numbers that rows hold, at the precision that rows hold.
 SUMMED_VENUE = "kraken"
 SIDES = {BID: "bid", ASK: "ask"}
 Instrument = tuple[str, str]
 
 
 class Mismatch(NamedTuple):
-    """Two rows, or more, that cannot both be as they were recorded."""
+    """Two or more rows that contradict each other."""
 
     ord: int
     instrument: Instrument
@@ -35,7 +35,7 @@ class Mismatch(NamedTuple):
 
 
 class Instruments:
-    """Numbers the (venue, symbol) pairs as they come."""
+    """Numbers the (venue, symbol) pairs in order of appearance."""
 
     def __init__(self) -> None:
         self.names: list[Instrument] = []
@@ -56,11 +56,11 @@ class Instruments:
 
 
 class Checks:
-    """Folds the book rows of batches, given in `ord` order, and compares what there is to compare.
+    """Folds the book rows of batches, given in `ord` order, and compares them with other rows.
 
     `compared` counts by instrument and by `keyframe`, `snapshot`, `depth`, `quote`, `native`,
-    `checksum`; `missed` counts snapshots unlike the book before them: a change got lost unseen, or
-    came in between.
+    `checksum`; `missed` counts snapshots that differ from the book before them: a change was lost
+    unnoticed, or came in between.
     """
 
     def __init__(self, instruments: Instruments) -> None:
@@ -77,7 +77,7 @@ class Checks:
         self._precisions: dict[Instrument, tuple[float, float]] = {}
 
     def take(self, batch: Batch, holes: Iterable[int]) -> None:
-        """Take the next rows; `holes` are the `ord`s right behind rows that are missing."""
+        """Take the next rows; `holes` are the `ord`s right after missing rows."""
         self._books.append(_book_columns(batch["book"], self._instruments.codes(batch["book"])))
         for kind, rows in (
             ("quote", _comparable(batch["quote"])),
@@ -100,13 +100,13 @@ class Checks:
                 self._precisions[row["venue"], row["symbol"]] = precisions
 
     def finish(self) -> None:
-        """Compare what still waits."""
+        """Compare the rows that still wait."""
         self._judge(whole=True)
         self.mismatches.sort()
 
     def _judge(self, whole: bool) -> None:
         books = {name: np.concatenate([rows[name] for rows in self._books]) for name in COLUMNS}
-        # A message that goes on in the next batch waits, and all behind its beginning.
+        # A message that continues in the next batch waits, with everything after its start.
         ends = np.flatnonzero(books["flags"] & LAST)
         cut = len(books["ord"]) if whole else int(ends[-1]) + 1 if len(ends) else 0
         below = int(books["ord"][cut]) if cut < len(books["ord"]) else None
@@ -146,11 +146,11 @@ class Checks:
         self.mismatches.append(Mismatch(order, self._instruments.names[code], text))
 
     def _compare_wholes(self, fold: Fold) -> None:
-        """Compare keyframes, and snapshots of the venue's own accord, with the book before them."""
+        """Compare keyframes, and snapshots sent unasked, with the book before them."""
         told, before, after = fold.wholes()
         epochs, lives = fold.epochs, fold.lives
         is_keyframe = epochs["first"] & KEYFRAME != 0
-        # What a row of its resynchronisation follows was asked for because the book was bad.
+        # A snapshot after a resynchronisation row was requested because the book was bad.
         ends = fold.messages["ord"][epochs["behind"][told - 1]] if len(told) else told
         told = told[is_keyframe[told] | ~np.isin(ends + 1, self._resyncs)]
         self._count(epochs["instrument"][told[is_keyframe[told]]], "keyframe")
@@ -185,7 +185,7 @@ class Checks:
             self._tell(order, code, text + f"{best[BID][at]:.10g}")
 
     def _compare_quotes(self, fold: Fold, best: dict[int, Floats], rows: pa.RecordBatch) -> None:
-        """Compare quotes made of books with these, and Binance's own at the number they share."""
+        """Compare quotes made of books with them, and Binance's own at the shared number."""
         codes, order = self._instruments.codes(rows), column(rows, "ord").astype(np.int64)
         of_book = np.asarray(pc.equal(rows["origin"], "book"))
         seq = np.asarray(rows["seq"].cast(pa.int64()).fill_null(-1))
@@ -210,9 +210,9 @@ class Checks:
                     self._tell(int(order[which[at]]), int(codes[which[at]]), text)
 
     def _compare_depths(self, fold: Fold, best: dict[int, Floats], rows: pa.RecordBatch) -> None:
-        """Compare `depth` rows: each level stands, the best is the best, and none is left out.
+        """Compare `depth` rows: each level is in the book, the best is first, and none is missing.
 
-        One is left out that was set since the row before, and is better than the last listed.
+        A level is missing if it was set since the row before and is better than the last listed.
         """
         codes, order = self._instruments.codes(rows), column(rows, "ord").astype(np.int64)
         message = fold.at(codes, order)
@@ -271,7 +271,7 @@ class Checks:
                 self._tell(int(order[at]), int(codes[at]), text)
 
     def _compare_sum(self, fold: Fold, books: Columns, row: dict[str, Any]) -> None:
-        """Form the checksum of a book that failed it, and compare it with the one formed then."""
+        """Compute the checksum of a book that failed it, and compare it with the recorded one."""
         name = row["venue"], row["symbol"]
         if name not in self._precisions or row["venue"] != SUMMED_VENUE:
             return
@@ -330,7 +330,7 @@ def _no_rows() -> Columns:
 
 
 def _comparable(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Leave the quotes that a book can be held against: those of books, and numbered ones."""
+    """Keep the quotes that can be compared with a book: those made of books, and numbered ones."""
     if not rows.num_rows:
         return rows
     of_book = pc.equal(rows["origin"], "book")
@@ -353,7 +353,7 @@ def _since(fold: Fold, life: int) -> str:
 
 
 def _firsts(group: Ints, which: npt.NDArray[np.bool_]) -> list[int]:
-    """Return the first of each group of those that are meant."""
+    """Return the first selected row of each group."""
     at = np.flatnonzero(which)
     _, first = np.unique(group[at], return_index=True)
     return list(at[first].tolist())

@@ -1,7 +1,7 @@
 """Fold order books from rows, many messages at once.
 
-A row opens a *life* of its level, which the level's next row ends, or the end of its *epoch*: the
-time from one clearing row to the next. All that is asked of a book is a question to its lives.
+A row begins a *life* of its level. The level's next row ends it, or the end of the *epoch*: the
+time from one clearing row to the next. Every query of a book is a query of its lives.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ COLUMNS = {
     "side": np.int8,
     "price": np.float64,
     "size": np.float64,
-    # Of Binance's changes, whose numbers its quotes share; -1 elsewhere.
+    # For changes of Binance, whose numbers its quotes share; -1 elsewhere.
     "seq": np.int64,
 }
 
 
 class Level(NamedTuple):
-    """A level of a side, best first in lists; `set_by` is the `ord` of the row it is from."""
+    """A level of a side, best first in lists; `set_by` is the `ord` of the row that set it."""
 
     price: float
     size: float
@@ -46,15 +46,15 @@ class Level(NamedTuple):
 
 
 class Fold:
-    """The books of a run of whole messages, given in `ord` order, and of what stood before them.
+    """The books of whole messages, given in `ord` order, and of the levels before them.
 
-    `holes` are the `ord`s right behind rows that are missing: whatever stood, does not any more.
+    `holes` are the `ord`s right after missing rows: they end every book.
     """
 
     def __init__(self, rows: Columns, before: Columns | None = None, holes: Ints | None = None):
         if before is not None:
             rows = {name: np.concatenate([before[name], rows[name]]) for name in COLUMNS}
-        # What was said before is said again: books, hooks and views pass over it, and so does this.
+        # A repeat: books, hooks and views skip it, and so does the fold.
         rows = _take(rows, rows["flags"] & (DUPLICATE | LATE) == 0)
         rows = _take(rows, np.argsort(rows["instrument"], kind="stable"))
         self._find_epochs(rows, np.empty(0, np.int64) if holes is None else holes)
@@ -91,13 +91,13 @@ class Fold:
             "fallen": stop <= following,
             "stop": np.minimum(stop, following),
         }
-        # Nothing is known of what stops at the next clearing row but that it stood till then.
+        # A life that a clearing row ends lasted until then.
         self.epochs["fallen"] &= stop < _NEVER
 
     def _find_messages(self, rows: Columns) -> None:
         order, epoch = rows["ord"], rows["epoch"]
         ends = rows["flags"] & LAST != 0
-        # What stood before, and a message cut off by a hole, end without a mark.
+        # Earlier levels, and a message that a hole cut off, have no end mark.
         ends[:-1] |= (epoch[1:] != epoch[:-1]) | ((order[:-1] < 0) & (order[1:] >= 0))
         ends[-1:] = True
         rows["message"] = np.cumsum(ends) - ends
@@ -106,7 +106,7 @@ class Fold:
             name: rows[name][at] for name in ("ord", "instrument", "epoch", "seq", "flags")
         }
         self.keys = (self.messages["instrument"] << _BITS) | (self.messages["ord"] + 1)
-        # The message behind the last of each epoch.
+        # The message after the last of each epoch.
         self.epochs["behind"] = np.searchsorted(
             self.messages["epoch"], np.arange(len(self.epochs["start"])), "right"
         )
@@ -140,25 +140,25 @@ class Fold:
         }
 
     def best(self, side: int) -> Floats:
-        """Return the best price behind each message, infinitely bad where there is none."""
+        """Return the best price after each message, infinitely bad where there is none."""
         sign = 1.0 if side == BID else -1.0
         start, end, price = self.of(side, "start", "end", "price")
         return sign * _paint(len(self.keys), start, end, sign * price)
 
     def counts(self, side: int) -> Ints:
-        """Return how many levels stand behind each message."""
+        """Return the number of levels after each message."""
         start, end = self.of(side, "start", "end")
         change = np.bincount(start, minlength=len(self.keys) + 1)
         change = change - np.bincount(end, minlength=len(self.keys) + 1)
         return np.asarray(np.cumsum(change)[:-1])
 
     def of(self, side: int, *names: str) -> list[npt.NDArray[Any]]:
-        """Return columns of the lives of a side that stood behind any message."""
+        """Return columns of the lives of a side that include any message."""
         mine = self.lives["stands"] & (self.lives["group"] % 2 == side - 1)
         return [self.lives[name][mine] for name in names]
 
     def at(self, instrument: Ints, order: Ints) -> Ints:
-        """Return the last message before each `ord`; -1 where no book stands that is known."""
+        """Return the last message before each `ord`; -1 where no book is known."""
         found = np.searchsorted(self.keys, (instrument << _BITS) | (order + 1)) - 1
         if not len(self.keys):
             return found
@@ -178,7 +178,7 @@ class Fold:
         return np.where(keys[order][found] == wanted, numbered[order][found], -1)
 
     def find(self, message: Ints, side: Ints, price: Floats) -> Ints:
-        """Return the life of each level that stands behind a message; -1 where it does not."""
+        """Return the life of each level in the book after a message; -1 where it is not in it."""
         if not len(self.lives["key"]):
             return np.full(len(message), -1)
         rank = np.minimum(np.searchsorted(self._prices, price), len(self._prices) - 1)
@@ -192,15 +192,15 @@ class Fold:
         return np.where(hit, found, -1)
 
     def wholes(self) -> tuple[Ints, Ints, Ints]:
-        """Find the whole books told while one stood, and hold each against what stood.
+        """Compare each whole book that arrived while a book stood with that book.
 
-        Returns the epochs that they begin, and the lives of the book before and of the book told,
-        both by epoch, side and price, of each level that the other has not likewise.
+        Return the epochs that they begin, and the lives of levels that only the book before or
+        only the new book has, by epoch, side and price.
         """
         epochs = self.epochs
         told = epochs["follows"] & (epochs["stop"] > epochs["start"])
         told[1:] &= ~epochs["fallen"][:-1]
-        # One of another connection, or by REST, is of another moment.
+        # A book of another connection, or by REST, shows another moment.
         same = np.append(False, epochs["conn"][1:] == epochs["conn"][:-1])[: len(told)]
         told &= (epochs["first"] & KEYFRAME != 0) | (same & (epochs["first"] & REST == 0))
         lives = self.lives
@@ -228,7 +228,7 @@ class Fold:
         return np.flatnonzero(told), before[odd[0]], after[odd[1]]
 
     def top(self, epoch: int, message: int, side: int, depth: int) -> list[Level]:
-        """Return the best levels that stood behind one message of an epoch."""
+        """Return the best levels after one message of an epoch."""
         mine = self.lives["group"] == epoch * 2 + side - 1
         mine &= self.lives["stands"] & (self.lives["start"] <= message)
         mine &= message < self.lives["end"]
@@ -240,7 +240,7 @@ class Fold:
         ]
 
     def standing(self) -> Columns:
-        """Return what stands at the end as rows for the next fold: a clearing row, then levels."""
+        """Return the final books as rows for the next fold: a clearing row, then levels."""
         epochs = self.epochs
         last = np.flatnonzero(~epochs["has_next"] & ~epochs["fallen"] & (epochs["stop"] >= 0))
         stands = np.zeros(len(epochs["start"]), np.bool_)

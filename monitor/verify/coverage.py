@@ -1,6 +1,6 @@
 """The share of time that was verified, and the share that was clean, by instrument.
 
-All of it is read from rows. *Guarded* is an instrument by what shows a loss: its books by numbers
+Everything is computed from rows. The *guard* of an instrument shows losses: its books by numbers
 (`sequence`: a row says what range it covers, or `seq_scope` is `connection`) or by Kraken's
 checksums (`checksum`); where it has no books, its trades by their numbers. Without one it is
 `unverifiable`, and no time of it is verified or clean.
@@ -46,7 +46,7 @@ _BITS = 44
 
 @dataclass
 class Source:
-    """What the rows say of one instrument; times in ns since 1970."""
+    """The coverage of one instrument, from its rows; times in ns since 1970."""
 
     rows: Counter[str] = field(default_factory=Counter)
     told: Counter[str] = field(default_factory=Counter)
@@ -54,7 +54,7 @@ class Source:
     has_ranges: bool = False
     conn: int = -1
     last_ns: int | None = None
-    # Since when the book, and the numbers of the trades, stand; None where they do not.
+    # Since when the book and the trade numbers are guarded; None where they are not.
     book_since: int | None = None
     trade_since: int | None = None
     books: list[Interval] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Source:
     state_ns: int = 0
 
     def guard(self, venue: str) -> str:
-        """Name what shows a loss: `sequence`, `checksum`, or `unverifiable`."""
+        """Return the guard: `sequence`, `checksum`, or `unverifiable`."""
         if self.seq_scope == "connection":
             return "sequence"
         if self.rows["book"]:
@@ -86,7 +86,7 @@ class Source:
             self.trade_since = None
 
     def be(self, state: str, at_ns: int) -> None:
-        """Enter a state; the one before is over."""
+        """Enter a state and end the one before."""
         if self.state in AWAY:
             self.away.append((self.state_ns, at_ns))
         elif self.state in STALE:
@@ -103,7 +103,7 @@ class Coverage:
         self._sources: dict[int, Source] = {}
 
     def take(self, batch: Batch, holes: Iterable[int]) -> None:
-        """Take the next rows; `holes` are the `ord`s right behind rows that are missing."""
+        """Take the next rows; `holes` are the `ord`s right after missing rows."""
         seen = _Seen(batch, self._instruments)
         for kind, codes in seen.codes.items():
             for code, count in enumerate(np.bincount(codes).tolist()):
@@ -157,7 +157,7 @@ class Coverage:
         return verified, _minus(verified, _merged(unclean, span))
 
     def sources(self) -> dict[int, Source]:
-        """Return the instruments of which there are data, or that were listed."""
+        """Return the instruments that have data or were listed."""
         return {code: s for code, s in self._sources.items() if s.rows or s.seq_scope is not None}
 
     def _source(self, code: int) -> Source:
@@ -183,7 +183,7 @@ class Coverage:
     def _take_status(self, row: dict[str, Any], seen: _Seen) -> None:
         kind, at_ns, order = row["kind"], row["ts_recv"], row["ord"]
         restated = bool(row["flags"] & SYNTHETIC)
-        # The state of each symbol repeats what was told of its connection.
+        # The state of each symbol repeats that of its connection.
         if kind in TOLD and not restated and row["scope"] != "symbol":
             self.told[kind] += 1
         if row["symbol"] is not None:
@@ -205,7 +205,7 @@ class Coverage:
                 source.told[kind] += kind in TOLD
                 self._see_loss(row, code, at_ns, seen)
                 if row["state"] in ("failed", "stopped") and last_ns is not None:
-                    # Silence proves nothing where the line ended after it.
+                    # Silence proves nothing if the connection ended after it.
                     source.end_book(last_ns)
                     source.end_trades(last_ns)
 
@@ -221,7 +221,7 @@ class Coverage:
 
 
 class _Seen:
-    """The data rows of a batch by instrument, and what was last before any `ord`."""
+    """The data rows of a batch by instrument, and the last one before any `ord`."""
 
     def __init__(self, batch: Batch, instruments: Instruments) -> None:
         self._batch = batch
@@ -254,7 +254,7 @@ class _Seen:
         return {code: (conn, last_ns) for code, conn, last_ns in found}
 
     def time_at(self, order: int) -> int:
-        """Return when the first row at or behind an `ord` came."""
+        """Return the time of the first row at or after an `ord`."""
         found = []
         for kind, rows in self._batch.kinds.items():
             if kind != "signal":
@@ -300,7 +300,7 @@ def length_ns(intervals: Iterable[Interval]) -> int:
 
 
 def _merged(intervals: Iterable[Interval], span: Interval) -> list[Interval]:
-    """Join what overlaps, within a span."""
+    """Join overlapping intervals, within a span."""
     merged: list[Interval] = []
     inside = ((max(start, span[0]), min(end, span[1])) for start, end in sorted(intervals))
     for start, end in inside:
@@ -314,7 +314,7 @@ def _merged(intervals: Iterable[Interval], span: Interval) -> list[Interval]:
 
 
 def _minus(intervals: Iterable[Interval], holes: list[Interval]) -> list[Interval]:
-    """Take away from merged intervals what other merged ones cover."""
+    """Subtract merged intervals from others."""
     left, at = [], 0
     for start, end in intervals:
         while at < len(holes) and holes[at][1] <= start:

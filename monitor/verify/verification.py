@@ -1,8 +1,8 @@
 """Verify a recording: read every row, count, digest, and fold its books.
 
-Damaged is a recording of which a segment cannot be read, whose rows are not those that its digest
-was made of, that lacks rows without a `status` row that tells of them, or in which what is told of
-a book is not what its rows fold to. What a venue or a line did wrong is no damage: it is recorded.
+A recording is damaged if a segment cannot be read, its rows do not match its digest, rows are
+missing that no `status` row reports, or a statement about a book differs from what the rows fold
+to. Faults of a venue or a line are no damage: they are recorded.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from monitor.verify.book_checks import Checks, Instruments, Mismatch
 from monitor.verify.coverage import TOLD, Coverage, length_ns
 
 BATCH_ROWS = 100_000
-# Problems of one sort that are told one by one.
+# Problems of one sort that are listed one by one.
 TOLD_PROBLEMS = 20
 CLIPPED = "clip:"
 
-# Told how many rows are read, and of how many.
+# Called with the number of rows read, and of all rows.
 OnProgress = Callable[[int, int], None]
 
 
 class Hole(NamedTuple):
-    """Rows that are missing: their `ord`s are [first, behind)."""
+    """Missing rows: their `ord`s are [first, behind)."""
 
     first: int
     behind: int
 
 
 class Order:
-    """Follows `ord` over all kinds: what is missing, and what `status` rows tell of it."""
+    """Follows `ord` over all kinds: missing rows, and the `status` rows that report them."""
 
     def __init__(self) -> None:
         self.holes: list[Hole] = []
         self.problems: list[str] = []
-        # What the first row must be; None where nothing can be said.
+        # The `ord` that the first row must have; None if it is unknown.
         self.due: int | None = 0
-        # Whether all rows are there to be missed: a clip begins and ends within what was lost.
+        # Whether missing rows can be judged: a clip may begin and end inside a loss.
         self._is_whole = True
         self._overflows: list[tuple[int, int, int]] = []
         self._unrecorded: list[tuple[int, int]] = []
 
     def take(self, batch: Batch) -> list[int]:
-        """Take the next rows; return the `ord`s right behind rows that are missing."""
+        """Take the next rows; return the `ord`s right after missing rows."""
         kinds = [column(rows, "ord") for kind, rows in batch.kinds.items() if kind != "signal"]
         if not kinds:
             return []
@@ -83,7 +83,7 @@ class Order:
                 self._unrecorded.append((row["ord"], row["count"] or 0))
 
     def unexplained(self) -> Iterator[str]:
-        """Say of each hole that no row explains what was expected there."""
+        """Describe each hole that no row explains."""
         yield from self.problems
         lost = 0
         told_of = [0] * len(self._overflows)
@@ -94,7 +94,7 @@ class Order:
                     told_of[at] += count
                     break
             else:
-                # The recorder counts all that it lost since its start.
+                # The recorder counts all losses since its start.
                 lost += count
                 told = [total for order, total in self._unrecorded if order >= hole.behind]
                 if max(told, default=0) < lost:
@@ -111,7 +111,7 @@ class Order:
 
 
 class Report(NamedTuple):
-    """What was found; `document` is what `--json` prints, a line per problem and note in it."""
+    """The findings; `document` is what `--json` prints, with a line per problem and note."""
 
     document: dict[str, Any]
 
@@ -145,7 +145,7 @@ def verify(folder: Path, name: str, on_progress: OnProgress | None = None) -> Re
 
 
 class _Reader:
-    """Reads part after part, and keeps what there is to say of them."""
+    """Reads part after part, and keeps the findings."""
 
     def __init__(self, on_progress: OnProgress | None) -> None:
         self.total_rows = 0
@@ -169,7 +169,7 @@ class _Reader:
             return
         self.states.add(about.state)
         if self._order.due == 0 and any(source.startswith(CLIPPED) for source in about.sources):
-            # What it restates is of before the window, and says nothing of its length.
+            # Restated rows are from before the window and do not extend it.
             self._order.due, self._since_ns = None, about.started
         try:
             with closing(Recording(about.id, [part])) as recording:
@@ -191,7 +191,7 @@ class _Reader:
             )
 
     def pass_over(self, segment: str, last_ord: int) -> None:
-        """Begin behind a segment that retention removed."""
+        """Begin after a segment that retention deleted."""
         self.notes.append(f"{segment}: removed to keep the folder small, so without a digest")
         self._is_whole, self._order.due = False, last_ord + 1
 

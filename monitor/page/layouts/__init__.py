@@ -17,19 +17,19 @@ from monitor.state import Stage
 
 
 class Shared(Protocol):
-    """What all viewers of a process share: the live hub and the way to the collector."""
+    """Shared by all viewers of a process: the live hub and the link to the collector."""
 
     folder: Path
     archive: Archive
     findings: list[Finding]
-    # Why nobody may act on these pages; None and empty if it is not so.
+    # Why nobody may act on these pages; None or empty if they may.
     restricted: str | None
     arrivals: Arrivals
     turns: Turns
     # From receipt to this process.
     carried: Stage
 
-    # Another one after each attachment to a collector.
+    # Replaced at each attachment to a collector.
     @property
     def hub(self) -> Hub: ...
     @property
@@ -43,15 +43,15 @@ class Shared(Protocol):
 
 
 class Layout(Protocol):
-    """One tab; only the one that a viewer has before them is refreshed."""
+    """One tab; only the visible one is refreshed."""
 
     title: str
     view: Any
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Bring what is shown up to date; called by the page's beat."""
+        """Update the view; called at each refresh."""
 
 
 def stages(shared: Shared, drawn: Stage) -> dict[str, Stage]:
-    """Name the stages of a row's way within this program, as a viewer is told of them."""
+    """Name the stages of a row's way inside this program, for viewers."""
     return {"to the page": shared.carried, "to the browser": drawn}

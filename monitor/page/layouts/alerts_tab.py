@@ -27,7 +27,7 @@ ALL, FORM = "all rules in force", "the rule in the form"
 
 
 class Alerts:
-    """Who may act adds, changes and removes rules, for everyone and at once; others see them."""
+    """Operators add, change and remove rules, at once and for everyone; others see them."""
 
     title = "Alerts"
 
@@ -68,7 +68,7 @@ class Alerts:
         about = self._shared.about()
         self._table.show(_rules(about.get("rules", []), self._viewer.may_act))
         if self._viewer.may_act:
-            # Names that a folder had are labels of HTML.
+            # Labels are HTML, and names come from folders.
             names = style.labels(about.get("recordings", []))
             if names != self._recording.options:
                 self._recording.options = names
@@ -76,7 +76,7 @@ class Alerts:
             self._note.refresh()
 
     def _say(self, said: str) -> None:
-        """Hear what was clicked; a browser can send what its page does not offer."""
+        """Handle a click; a browser can send values that the page does not offer."""
         if not self._viewer.may_act:
             return
         what, _, value = said.partition(":")
@@ -93,7 +93,7 @@ class Alerts:
         return [one for one in self._shared.about().get("rules", []) if not one["is_fixed"]]
 
     def _edit(self, one: dict[str, Any] | None) -> None:
-        """Put a rule into the form, or begin a new one."""
+        """Show a rule in the form, or begin a new one."""
         self._changed = one["title"] if one else ""
         self._save.name = "Save the change" if one else "Add"
         self._new.visible = one is not None
@@ -108,7 +108,7 @@ class Alerts:
         await self._ask({"action": "save_rule", "rule": rule, "replaces": self._changed})
 
     async def _ask(self, wanted: dict[str, Any]) -> None:
-        """Have the collector do it; nobody else's page waits for that."""
+        """Send it to the collector on a thread, so that no other page waits."""
         named = {**wanted, "by": self._viewer.name}
         wrong = await asyncio.to_thread(self._shared.alert, named)
         self._table_s = 0.0
@@ -125,7 +125,7 @@ class Alerts:
             self._note.say(f"{wanted['title']}: removed for everyone, no longer in force")
 
     async def _begin(self, _: Any) -> None:
-        """Hold rules against the chosen recording, in a process of its own."""
+        """Evaluate rules on the chosen recording, in a child process."""
         name, rules = self._recording.value, [self._form.written()]
         if self._tried.value == ALL:
             rules = [one["rule"] for one in self._shared.about().get("rules", [])]
@@ -144,7 +144,7 @@ class Alerts:
 
 
 def rules_in_force(about: dict[str, Any]) -> list[AlertRule]:
-    """Return the rules that the collector holds against the rows; none without a collector."""
+    """Return the rules that the collector evaluates; none without a collector."""
     return rules_of([one["rule"] for one in about.get("rules", [])])
 
 
@@ -183,7 +183,7 @@ def _rules(rules: Sequence[dict[str, Any]], may_act: bool) -> str:
 
 
 def _trial(job: Job | None) -> str:
-    """How far a trial is, and what the rules would have told."""
+    """The progress of a trial, and the signals of the rules."""
     if job is None:
         return ""
     if job.state == "running":
@@ -201,6 +201,6 @@ def _trial(job: Job | None) -> str:
 
 
 def _local(line: str) -> str:
-    """Write the time that a line begins with in the viewer's zone."""
+    """Convert the time at the start of a line to the viewer's zone."""
     at, _, rest = line.partition(" ")
     return f"{time_axis.local(time_axis.local_ns(at))} {rest}"

@@ -18,7 +18,7 @@ from monitor.page.views.what_if import Parameters, WhatIf
 from monitor.settings import CrossVenueSettings
 
 TABLE_EVERY_S = 1.0
-# Of the strategy's parameters: what they are called, and the least there is.
+# Labels and least values of the strategy's parameters.
 INPUTS = (
     *(("threshold, bps", 0.0), ("quotes fresh for, ms", 1.0)),
     *(("fee a side, bps", -100.0), ("size of each", 0.0)),
@@ -104,7 +104,7 @@ class Compare:
                 self._result.object = html
 
     def _parameters(self) -> Any:
-        """Make the inputs of the strategy's parameters; they are this viewer's alone."""
+        """Make the inputs of the strategy's parameters, for this viewer only."""
         inputs = {
             name: pn.widgets.FloatInput(
                 name=label, value=value, start=start, width=110, stylesheets=[style.WIDGET_CSS]

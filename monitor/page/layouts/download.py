@@ -12,7 +12,7 @@ import panel as pn
 from monitor.jobs import Job
 from monitor.page.views import style
 
-# It goes through the page, held in memory on both sides.
+# It is sent through the page, and held in memory on both sides.
 MAX_BYTES = 64 << 20
 
 
@@ -33,7 +33,7 @@ class Download:
         )
 
     def offer(self, jobs: list[Job]) -> None:
-        """Offer what the newest of the jobs that made something has made."""
+        """Offer the result of the newest finished job."""
         made = [job for job in jobs if job.state == "done" and "path" in job.outcome]
         path = Path(made[0].outcome["path"]) if made else None
         if path == self._path:
@@ -56,7 +56,7 @@ def _packed(path: Path) -> bytes:
     if path.is_file():
         return path.read_bytes()
     out = io.BytesIO()
-    # Parquet is packed already; what CSV gains is worth its time.
+    # Parquet is compressed already; CSV becomes much smaller.
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
         for file in sorted(path.iterdir()):
             packed.write(file, file.name)

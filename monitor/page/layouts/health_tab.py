@@ -18,7 +18,7 @@ EVERY_S = 1.0
 
 
 class Health:
-    """Tables over all sources, from counts of rows; the recorder's where the rows are live."""
+    """Tables over all sources, from counts of rows; live, the recorder's too."""
 
     title = "Health"
 
@@ -52,7 +52,7 @@ class Health:
         self._incidents.show(trust.incidents(hub, self._most))
 
     def _take(self, said: str) -> None:
-        """Show an incident again whose time was clicked, or more of them."""
+        """Replay the incident whose time was clicked, or list more."""
         if said.isdecimal():
             self._on_see(int(said))
         elif said == "more" and self._shown:

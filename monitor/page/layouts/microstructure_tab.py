@@ -15,7 +15,7 @@ from monitor.page.views.ladder import Ladder
 from monitor.page.views.plot import Plot
 from monitor.page.views.time_and_sales import Tape
 
-# As high as the screen where there is room; all below each other on a narrow one.
+# As high as the screen if it is wide; in one column on a narrow one.
 GRID_CSS = """
 :host { display: grid !important; height: calc(100vh - 160px); min-height: 530px;
         grid-template-columns: minmax(0, 1fr) 300px minmax(0, 425px);
@@ -32,7 +32,7 @@ INTERVAL_CSS = """
 .bk-btn.bk-active { background-color: var(--hover) !important;
                     border-color: var(--accent) !important; font-weight: 600; }
 """
-# In the corner of the plot that it is about.
+# In the corner of its plot.
 CORNER = {"position": "absolute", "top": "6px", "right": "44px", "z-index": "5"}
 
 

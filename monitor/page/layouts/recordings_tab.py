@@ -25,7 +25,7 @@ DANGER_CSS = ".bk-btn { border-color: var(--bad) !important; color: var(--bad) !
 
 
 class Recordings:
-    """A table to choose from, what is known of the chosen one, and the work on all of them."""
+    """The table of recordings, details of the chosen one, and all jobs."""
 
     title = "Recordings"
 
@@ -86,7 +86,7 @@ class Recordings:
         )
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Bring table and jobs up to date; what is on the disk is read by a thread."""
+        """Update table and jobs; a thread reads the disk."""
         now_s = time.monotonic()
         if not self._is_reading and now_s - self._listed_s >= LIST_EVERY_S:
             self._is_reading = True
@@ -123,7 +123,7 @@ class Recordings:
         self._table.show(f'<div class="panel">{shown}{foot}</div>')
 
     def _say(self, said: str) -> None:
-        """Hear what was clicked in a pane."""
+        """Handle a click in a pane."""
         what, _, value = said.partition(":")
         if what == "choose":
             self._end_asking()
@@ -155,12 +155,12 @@ class Recordings:
             return
         first, last = one["span_ns"] or (None, None)
         self._from.value = _time(first)
-        # To the end of the microsecond that the last row is in.
+        # To the end of the last row's microsecond.
         self._to.value = _time(None if last is None else last + 999)
         self._tell("")
 
     def _act(self, act: Callable[[dict[str, Any]], None]) -> None:
-        """Do what a button says with the chosen recording; a refusal is one line."""
+        """Carry out a button on the chosen recording; a refusal is one line."""
         if self._chosen is None:
             return
         self._tell("")
@@ -190,7 +190,7 @@ class Recordings:
         self._question.visible = False
 
     def _delete_it(self, one: dict[str, Any]) -> None:
-        # What the button names goes, not what was chosen since.
+        # Delete the recording that the button names, not a later choice.
         self._end_asking()
         if self._sure.name.startswith(f"Delete {one['id']} "):
             self._start("delete", one)

@@ -19,7 +19,7 @@ COMMON = {
 
 
 class RuleForm:
-    """Widgets for one rule; `written` gives it as a configuration file would have it."""
+    """Widgets for one rule; `written` returns it in the form of the configuration file."""
 
     def __init__(self) -> None:
         self._look: dict[str, Any] = {"stylesheets": [style.WIDGET_CSS]}
@@ -52,13 +52,13 @@ class RuleForm:
         self._fill(KINDS[self._kind.value], {})
 
     def show(self, written: dict[str, Any]) -> None:
-        """Show a rule that there is."""
+        """Show an existing rule."""
         self._kind.value = written["kind"]
         self._name.value = written.get("name", "")
         self._fill(KINDS[written["kind"]], written)
 
     def written(self) -> dict[str, Any]:
-        """Return what stands in the form; what is empty is left to the rule's default."""
+        """Return the values of the form; an empty one gets the rule's default."""
         numbers = {
             field: widget.value
             for field, widget in (self._own | self._common).items()
@@ -78,7 +78,7 @@ class RuleForm:
         fields = [name for name in rule.model_fields if name not in Rule.model_fields]
         self._own = {name: self._number(_title(name)) for name in fields}
         self._thresholds.objects = list(self._own.values())
-        # Rules of the recorder watch nothing else.
+        # Rules on the recorder have no source.
         self._match.visible = not rule.of_recorder
         meaning = " ".join((rule.__doc__ or "").replace("`", "").split())
         self._told.object = f'<div class="muted">{meaning}</div>'
@@ -102,7 +102,7 @@ class RuleForm:
 
 
 def _title(field: str) -> str:
-    """Write a field's name as words, its unit in brackets."""
+    """Return a field's name as words, with its unit in brackets."""
     words, _, unit = field.rpartition("_")
     title = f"{words} ({UNITS[unit]})" if unit in UNITS else field
     return title.replace("_", " ").capitalize()

@@ -25,13 +25,13 @@ MODES = {"Auto (WebSocket, REST fallback)": "auto", "WebSocket only": "ws", "RES
 # None leaves it to the venue.
 LEAST_INTERVAL_S, MOST_INTERVAL_S = 0.1, 3600.0
 NONE: dict[str, str | None] = {"choose one …": None}
-# What Kraken calls assets, in its own spelling of a symbol.
+# Kraken's names of assets in its own symbols.
 CANONICAL = {"XBT": "BTC", "XDG": "DOGE"}
 WORST_FIRST = ("failed", "stale", "polling", "initialising", "stopped", "quiet", "connected")
 
 
 class Settings:
-    """The collector's sources, which are everybody's, and this viewer's own choices."""
+    """The collector's sources, shared by all, and this viewer's own choices."""
 
     title = "Settings"
 
@@ -84,7 +84,7 @@ class Settings:
         self._tables_s = time.monotonic()
         self._note.refresh()
         followed = self._shared.about().get("followed", [])
-        # What is followed now, whatever is shown.
+        # The sources followed now, even during a replay.
         html = _followed(followed, self._shared.hub.sources())
         if self._followed.object != html:
             self._followed.object = html
@@ -114,7 +114,7 @@ class Settings:
         await self._ask("remove", {"source": self._chosen.value})
 
     async def _ask(self, action: str, source: dict[str, Any]) -> None:
-        """Have the collector do it; nobody else's page waits for that."""
+        """Send it to the collector on a thread, so that no other page waits."""
         self._add.disabled = self._remove.disabled = True
         self._note.say(f"{source['source']}: asking the venue for its list …")
         try:
@@ -155,13 +155,13 @@ def _followed(followed: Sequence[dict[str, Any]], known: Sequence[SourceStatus])
 
 
 def states_of(source: str, known: Sequence[SourceStatus]) -> dict[str, int]:
-    """Count the states of what a source written `venue:SYMBOL[+channel…]` stands for."""
+    """Count the states of the instruments of a source `venue:SYMBOL[+channel…]`."""
     venue, _, rest = source.partition(":")
     wanted = rest.split("+")[0].upper().replace("/", "-")
     pattern = "-".join(CANONICAL.get(asset, asset) for asset in wanted.split("-"))
     counts: dict[str, int] = {}
     for status in known:
-        # A pair may have several markets, told apart behind an @.
+        # A pair may have several markets, distinguished after an @.
         names = (status.symbol.upper(), status.symbol.upper().partition("@")[0])
         fits = wanted in _joined(names[1]) or any(fnmatchcase(name, pattern) for name in names)
         if status.venue == venue and fits:
@@ -170,7 +170,7 @@ def states_of(source: str, known: Sequence[SourceStatus]) -> dict[str, int]:
 
 
 def _joined(symbol: str) -> set[str]:
-    """Return how venues write a canonical pair without a separator: `XBTUSD`, `XXBTZUSD`."""
+    """Return the venues' spellings of a pair without a separator: `XBTUSD`, `XXBTZUSD`."""
     base, _, quote = symbol.partition("-")
     spelled = []
     for asset in (base, quote):

@@ -23,7 +23,7 @@ CHART, NO_CHART = "Chart", "No chart"
 
 
 class SqlResult:
-    """The rows of the last statement that gave any; `tell` is told of what goes wrong with them."""
+    """The rows of the last successful statement; errors go to `tell`."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
@@ -61,14 +61,14 @@ class SqlResult:
         )
 
     def show(self, statement: str, result: queries.Result) -> None:
-        """Show the first page of a result in place of the one before."""
+        """Show the first page of a new result."""
         self._statement, self._result, self._page = statement, result, 0
         self._earlier.object = ""
         found = chart.axes(result.table)
         ways: dict[str, list[str]] = {"nothing": []}
         ways |= {", ".join(names): names for names in _subsets(found.texts)}
         with_numbers = bool(found.times and found.numbers)
-        # The columns of one result are not those of another: neither is drawn in between.
+        # Two results have different columns: draw neither in between.
         with pn.io.hold():
             was_drawn, self._drawn.visible = self._drawn.visible, False
             self._number.param.update(options=found.numbers, value=_first(found, result.table))
@@ -80,7 +80,7 @@ class SqlResult:
             self._show_page()
 
     def outlive(self) -> None:
-        """Say of the result that is shown that another statement, which gave none, came after."""
+        """Mark the shown result as older than the last, failed statement."""
         if self._result is not None:
             told = escape(" ".join(self._statement.split())[:MAX_CELL_CHARS])
             self._earlier.object = (
@@ -149,7 +149,7 @@ class SqlResult:
 
 
 def pages(first: int, size: int, total: int) -> str:
-    """Make what turns the pages; nothing if there is but one."""
+    """Make the page buttons; none for a single page."""
     if total <= size:
         return ""
     back = "" if first else " disabled"
@@ -167,13 +167,13 @@ def _subsets(texts: list[str]) -> list[list[str]]:
 
 
 def _first(found: chart.Axes, table: pa.Table) -> str | None:
-    """Prefer a number that is measured to one that is counted."""
+    """Prefer a measured number to a count."""
     measured = [n for n in found.numbers if pa.types.is_floating(table.schema.field(n).type)]
     return next(iter([*measured, *found.numbers]), None)
 
 
 def _is_parquet(table: pa.Table) -> bool:
-    """Tell whether Parquet has a form for every column."""
+    """Return whether Parquet can store every column."""
     try:
         queries.write(table.slice(0, 0), "parquet", io.BytesIO())
     except queries.ERRORS:

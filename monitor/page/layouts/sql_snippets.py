@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Of the time that is in the recordings, not of the clock's: the last minute of a replay, too.
+# Time in the recordings, not by the clock: also the last minute of a replay.
 _LAST_MINUTE = "ts_recv > (SELECT max(ts_recv) FROM quote) - INTERVAL 1 MINUTE"
 
 FIRST = (

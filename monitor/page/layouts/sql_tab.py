@@ -24,19 +24,19 @@ from monitor.page.views.editor import Editor
 from monitor.recordings import FILE_ERRORS
 from monitor.sql import queries
 
-# What a viewer may have: it is kept, and comes whole into a file.
+# Most rows of a result: it is kept in memory and written to one file.
 MAX_ROWS = 100_000
 MAX_BYTES = 32 << 20
 HISTORY = 50
 HISTORY_CHARS = 70
-# A link is a line of a request, which servers bound.
+# A link is one line of a request, and servers limit its length.
 MAX_LINK_CHARS = 6_000
 ALL, SNIPPET, EARLIER = "all recordings", "Snippets …", "History …"
 LINK = "sql"
 
 
 class Sql:
-    """An editor beside what there is to ask for, and the result below."""
+    """An editor beside the list of tables, and the result below."""
 
     title = "SQL"
 
@@ -47,7 +47,7 @@ class Sql:
         self._began_s = 0.0
         self._history: deque[str] = deque(maxlen=HISTORY)
         self._schema_asked = False
-        # The statement that the page's address holds.
+        # The statement in the page's address.
         self.link = _linked()
         self.editor = Editor(
             lambda _: pn.state.execute(self.ask),
@@ -87,7 +87,7 @@ class Sql:
         pn.state.on_session_destroyed(lambda _: self.cancel())
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Tell how long a statement has run; the result changes when somebody asks again."""
+        """Show how long a statement has run; the result changes with the next run."""
         if not self._schema_asked:
             self._schema_asked = True
             pn.state.execute(self._show_schema)
@@ -100,7 +100,7 @@ class Sql:
             self._within.param.update(options=names, value=value)
 
     async def ask(self) -> None:
-        """Run what stands in the editor, unless a statement runs already."""
+        """Run the statement in the editor, unless one runs already."""
         if self._asked is not None:
             return
         text = self.editor.text
@@ -126,7 +126,7 @@ class Sql:
             told = (str(error).splitlines() or [type(error).__name__])[0]
             self._fail(told)
         except asyncio.CancelledError:
-            # It was still waiting for its turn.
+            # It was still waiting to run.
             if not self._cancelled.is_set():
                 raise
             self._fail("the query was cancelled")
@@ -150,7 +150,7 @@ class Sql:
         if text in self._history:
             self._history.remove(text)
         self._history.appendleft(text)
-        # Of those that begin alike the last one is listed.
+        # Statements with the same start are listed once, the last one.
         short = {" ".join(old.split())[:HISTORY_CHARS]: old for old in reversed(self._history)}
         self._earlier.options = {EARLIER: "", **dict(reversed(short.items()))}
 
@@ -165,7 +165,7 @@ class Sql:
             self._snippets.value = SNIPPET
 
     def _make_link(self) -> None:
-        """Put the statement into the address of the page, to be sent to somebody."""
+        """Put the statement into the address of the page, to share it."""
         text = self.editor.text
         if (chars := len(quote(text))) > MAX_LINK_CHARS:
             self._tell(
@@ -198,13 +198,13 @@ class Sql:
 
 
 def _checked(ask: partial[queries.Result]) -> queries.Result:
-    """Run a statement, and find out here whether its values have texts."""
+    """Run a statement, and check here whether its values have texts."""
     result = ask()
     queries.texts(result.table)
     return result
 
 
 def _linked() -> str:
-    """Return the statement of the address that the page was opened with."""
+    """Return the statement in the address of the opened page."""
     given = pn.state.session_args.get(LINK, [b""])[0]
     return str(given.decode("utf-8", "replace"))[:MAX_LINK_CHARS]

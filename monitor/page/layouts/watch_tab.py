@@ -23,7 +23,7 @@ TABLE_EVERY_S = 0.5
 
 
 class Watch:
-    """The watch-list, plots of the instrument that is chosen in it, and what went wrong last."""
+    """The watch list, the plots of the chosen instrument, and the last faults."""
 
     title = "Watch"
 
@@ -56,8 +56,8 @@ class Watch:
         )
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        # To draw one plot anew is what a browser works longest at: price is drawn every time, of
-        # the others one after the other.
+        # Redrawing a plot is a browser's most expensive work: price is redrawn every time, the
+        # other plots in turn.
         self._turn = (self._turn + 1) % (len(self.plots) - 1)
         shown = (id(hub), hub.epoch, instrument)
         few = (self.plots[0], self.plots[1 + self._turn])

@@ -18,9 +18,9 @@ from monitor.page.views.style import FONT, look
 from monitor.rows import iso
 from monitor.state import Alert, Alerts, Mute
 
-# Of what is active and of what ended; the count is of all.
+# Most active and most ended alerts that are listed; the count includes all.
 SHOWN_ACTIVE, SHOWN_ENDED = 100, 30
-# More at once are one toast that says how many.
+# Above this number one toast gives the count.
 TOASTS = 3
 ACTIONS = {"acknowledge": "since", "mute": "seconds", "unmute": ""}
 
@@ -63,10 +63,10 @@ li .text {{ overflow-wrap: anywhere; }} li .where {{ font-weight: 600; color: va
 
 
 class Bell(JSComponent):  # type: ignore[misc]  # Panel tells no types.
-    """A button with the number of active alerts that nobody acknowledged, its panel, and toasts.
+    """A button with the number of unacknowledged active alerts, its panel, and toasts.
 
-    `act` carries out what somebody who may act chose, away from this thread, and returns what
-    went wrong. A browser that connects asks for all; then it gets messages when something changed.
+    `act` carries out an operator's choice on another thread and returns an error text, if any. A
+    browser that connects requests everything; then it receives changes only.
     """
 
     _esm = Path(__file__).with_suffix(".js")
@@ -74,15 +74,15 @@ class Bell(JSComponent):  # type: ignore[misc]  # Panel tells no types.
 
     def __init__(self, may_act: bool, act: Callable[[dict[str, Any]], str]) -> None:
         super().__init__(align="end", margin=(5, 10))
-        # No property of the component, which a browser could set.
+        # Not a property of the component: a browser could set that.
         self._may_act, self._act = may_act, act
-        # What fired before the page was there, or while it showed something else, is no news.
+        # No toast for alerts from before the page opened, or while it showed something else.
         self._told_ns = time.time_ns()
         self._seen: tuple[Any, ...] = ()
         self._sent: dict[str, Any] = {}
 
     def refresh(self, hub: Hub, is_live: bool) -> None:
-        """Send what changed since the last time; nothing, if nothing did."""
+        """Send changes since the last call, if any."""
         alerts = hub.alerts
         mutes = alerts.mutes(hub.now_ns)
         seen = (alerts, alerts.version, is_live, mutes)
@@ -110,7 +110,7 @@ class Bell(JSComponent):  # type: ignore[misc]  # Panel tells no types.
             self._send_msg({**self._sent, "may_act": self._may_act})
             return
         action = str(data.get("action"))
-        # A browser can send what its page does not offer.
+        # A browser can send values that the page does not offer.
         if not self._may_act or action not in ACTIONS:
             self._send_msg({"note": "refused: expected an operator, found a viewer"})
             return
@@ -123,12 +123,12 @@ class Bell(JSComponent):  # type: ignore[misc]  # Panel tells no types.
 
 
 def shown(alerts: Alerts, mutes: Sequence[Mute], now_ns: int, is_live: bool) -> dict[str, Any]:
-    """Return what a bell's panel holds, and the count on the bell."""
+    """Return the contents of the bell's panel, and the count on the bell."""
     active = alerts.active()
     muted = {
         (one.rule, one.where) for one in active if alerts.is_muted(one.rule, one.where, now_ns)
     }
-    # In a replay one may be there twice: recorded, and recomputed.
+    # In a replay an alert may occur twice: recorded and recomputed.
     waiting = {(one.rule, one.where) for one in active if not one.by} - muted
     return {
         "count": len(waiting),
@@ -166,6 +166,6 @@ def _row(alert: Alert, now_ns: int) -> dict[str, Any]:
 
 
 def _moment(ns: int, now_ns: int) -> str:
-    """Write a time as the viewer wants it, with its day if that is not today."""
+    """Return a time in the viewer's zone, with the date if it is not today."""
     at, now = (datetime.fromtimestamp(one / 1e9, look().zone) for one in (ns, now_ns))
     return at.strftime("%H:%M:%S" if at.date() == now.date() else "%m-%d %H:%M:%S")

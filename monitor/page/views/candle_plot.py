@@ -1,7 +1,7 @@
 """Candles with volume at a chosen interval; an interval without a trade stays empty.
 
 Closed bars are streamed. The forming one has a source of one row for each element, which is
-patched. A trade that comes late changes a closed bar: then that one row is patched.
+patched. A late trade changes a closed bar: then that one row is patched.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from monitor.rows import SECOND_NS
 from monitor.state import Columns
 
 INTERVALS_S = {"1 s": 1, "5 s": 5, "1 min": 60, "5 min": 300}
-# Candles that fit before the time axis follows.
+# Number of candles in view before the time axis follows.
 SHOWN_BARS = 72
 ROLLOVER_BARS = 1_000
-# Of an interval's width: what a candle takes of it.
+# Share of an interval's width that a candle takes.
 BODY = 0.72
 # Volume takes the lowest part of the plot: its axis ends so many times above its highest bar.
 VOLUME_ROOM = 5.0
@@ -45,7 +45,7 @@ class Candles(plot.Plot):
     def __init__(self) -> None:
         self.interval_s = INTERVALS_S["1 s"]
         super().__init__()
-        # Starts of what the closed elements' sources hold, in their order.
+        # Start times in the closed elements' sources, in order.
         self._starts = np.empty(0, np.int64)
         self._forming: Columns = {}
         self._cursor = 0
@@ -90,7 +90,7 @@ class Candles(plot.Plot):
             known = np.isin(bars["start"], self._starts)
             self._patch_closed({name: values[known] for name, values in bars.items()})
             bars = {name: values[~known] for name, values in bars.items()}
-            # In the order in which the sources keep them, and as many.
+            # In the order and number of the sources.
             self._starts = np.sort(np.append(self._starts, bars["start"]))[-ROLLOVER_BARS:]
         if anew or (bars and len(bars["start"])):
             for at, columns in zip(CLOSED, self._elements(bars), strict=True):
@@ -103,7 +103,7 @@ class Candles(plot.Plot):
         self._fit_volumes()
 
     def _fit_volumes(self) -> None:
-        """Have the axis of the volumes fit the bars that are in view while it follows."""
+        """Fit the volume axis to the visible bars while it follows."""
         if not self._forming:
             return
         since = self._forming["start"][0] - self.follow_ms * NS_PER_MS
@@ -114,14 +114,14 @@ class Candles(plot.Plot):
             axis.end = end * VOLUME_SPARE
 
     def finish(self, plot: Any, element: Any) -> None:
-        """Give the volumes an axis of their own, and the prices one that does not heed them."""
+        """Give volumes their own axis, and exclude them from the price axis."""
         volumes = [self.renderers[at] for at in VOLUMES]
         if "volume" not in self.figure.extra_y_ranges:
             self.figure.extra_y_ranges = {"volume": self._volume_axis}
             for renderer in volumes:
                 renderer.y_range_name = "volume"
         for at in BODIES:
-            # One whose open and close are equal has no height: its outline is seen.
+            # A candle with equal open and close has no height: only its outline shows.
             glyph = self.renderers[at].glyph
             glyph.line_color = glyph.fill_color
         self.figure.y_range.range_padding = 0.3
@@ -133,7 +133,7 @@ class Candles(plot.Plot):
                 self.patch_rows(at, places, columns)
 
     def _elements(self, bars: Columns) -> tuple[Columns, ...]:
-        """Return what bars are for each element: wick, body and volume."""
+        """Return the bars as rows of each element: wick, body and volume."""
         if not bars:
             return {}, {}, {}
         width_ns = self.interval_s * SECOND_NS

@@ -17,12 +17,12 @@ from monitor.page.views.figure_style import dress
 MAX_LINES = 8
 MAX_POINTS = 4_000
 HEIGHT = 320
-# Lines are told apart by their dashes too.
+# Lines differ by their dashes too.
 DASHES = ("solid", "dashed", "dotted", "dashdot")
 
 
 class Axes(NamedTuple):
-    """What of a result can be drawn: its times, its numbers, and texts that tell lines apart."""
+    """The drawable columns of a result: times, numbers, and texts that separate lines."""
 
     times: list[str]
     numbers: list[str]
@@ -30,7 +30,7 @@ class Axes(NamedTuple):
 
 
 def axes(table: pa.Table) -> Axes:
-    """Sort the columns of a result by what they can be in a chart."""
+    """Sort the columns of a result by their possible role in a chart."""
     found = Axes([], [], [])
     for field in table.schema:
         if pa.types.is_timestamp(field.type) or pa.types.is_date(field.type):
@@ -49,7 +49,7 @@ def axes(table: pa.Table) -> Axes:
 
 
 def chart(table: pa.Table, time: str, number: str, by: list[str]) -> Any:
-    """Draw one column over another, the rows of each combination of `by` as a line of their own."""
+    """Draw one column over another, with a line for each combination of `by`."""
     columns = {name: table[name] for name in by}
     frame = pd.DataFrame(
         {
@@ -58,7 +58,7 @@ def chart(table: pa.Table, time: str, number: str, by: list[str]) -> Any:
             **{name: column.to_pandas() for name, column in columns.items()},
         }
     ).sort_values("time", kind="stable")
-    # With one key pandas wants it bare.
+    # pandas expects a single key without a list.
     groups = frame.groupby(by if len(by) > 1 else by[0], dropna=False) if by else [("", frame)]
     lines: list[Any] = []
     for key, rows in list(groups)[:MAX_LINES]:
@@ -93,7 +93,7 @@ def chart(table: pa.Table, time: str, number: str, by: list[str]) -> Any:
 
 
 def _thin(rows: pd.DataFrame) -> pd.DataFrame:
-    """Keep the lowest and the highest of each of many stretches, in order."""
+    """Keep the lowest and highest value of each of many stretches, in order."""
     if len(rows) <= MAX_POINTS:
         return rows
     stretch = np.arange(len(rows)) * (MAX_POINTS // 2) // len(rows)

@@ -60,7 +60,7 @@ summary .type, .column .type { color: var(--muted); font-size: 11px; }
 
 
 class Clickable(JSComponent):  # type: ignore[misc]
-    """A pane of HTML, escaped by who makes it, that is drawn anew only where it changed."""
+    """A pane of HTML, escaped by the caller, that redraws only its changed parts."""
 
     html = param.String("")
     _esm = _SCRIPT

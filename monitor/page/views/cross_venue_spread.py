@@ -1,7 +1,7 @@
 """One symbol across venues: the mid of each venue and the best bid and offer.
 
-A quote counts for a given time after it came. Then its leg is stale: its line ends, a muted broken
-one goes on from its last mid, with the word, and it has no part in the best bid and offer.
+A quote counts for a given time after it arrived. Then its leg is stale: its line ends, a muted
+broken line with the word continues at its last mid, and it is not part of the best bid and offer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from monitor.rows import quote_assets
 from monitor.state import Columns
 
 LEGS = 8
-# How far the middle of a word is from its line.
+# Distance of a label's middle from its line.
 WORD_PX = 8.0
 ROLLOVER_SPANS = 500
 TITLE = "Mid of each venue, best bid and offer"
@@ -43,12 +43,12 @@ class CrossVenue(Lines):
     def __init__(self, fresh_ms: float, taken_for: quote_assets.TakenFor, what_if: WhatIf) -> None:
         self._fresh_ns, self._taken_for = int(fresh_ms * 1e6), taken_for
         self._what_if = what_if
-        # Symbols that are laid over that of the instrument.
+        # Symbols drawn over that of the instrument.
         self.others: tuple[str, ...] = ()
         self._legs: dict[Instrument, Leg] = {}
         self._fresh: dict[Instrument, Columns] = {}
         self._spans: list[Span] = []
-        # The legs are read up to here.
+        # The legs have been read up to here.
         self._until_ns = 0
         self._across = Across(LEGS)
         self._pace = Pace()
@@ -88,7 +88,7 @@ class CrossVenue(Lines):
 
     def finish(self, plot: Any, element: Any) -> None:
         words = self._sources[WORDS].data
-        # HoloViews leaves out what no label is made of.
+        # HoloViews leaves out columns without a label.
         if "shift" not in words:
             words["shift"] = []
         self.renderers[WORDS].glyph.y_offset = {"field": "shift"}
@@ -103,12 +103,12 @@ class CrossVenue(Lines):
             for leg in hub.instruments()
             if leg[1] in symbols or self.is_same(leg[1], instrument[1])
         ]
-        # Those that are held against each other first.
+        # The compared ones first.
         place = {symbol: at for at, symbol in enumerate(symbols)}
         return sorted(legs, key=lambda leg: (place.get(leg[1], 0), leg[1] not in place, leg))
 
     def is_same(self, symbol: str, other: str) -> bool:
-        """Whether instruments of these symbols are held against each other."""
+        """Whether instruments of these symbols are compared."""
         one, two = (quote_assets.compared(name, self._taken_for) for name in (symbol, other))
         return one == two
 
@@ -129,7 +129,7 @@ class CrossVenue(Lines):
         new |= self._best(instrument[1]) | self._was_stale()
         for at in range(WAS_STALE):
             self.append(at, new.get(at), anew)
-        # Spans come when they end, in any order of their starts.
+        # Spans arrive when they end, so not in the order of their starts.
         self.append(WAS_STALE, new.get(WAS_STALE), anew, ROLLOVER_SPANS)
         same = [leg for leg in hub.instruments() if self.is_same(leg[1], instrument[1])]
         self.append(CHANCES, self._what_if.take(hub, same), anew)
@@ -148,7 +148,7 @@ class CrossVenue(Lines):
         return {"time": rows["ts_recv"], "y": mid, "bid": rows["bid"], "ask": rows["ask"]}
 
     def _best(self, symbol: str) -> dict[int, Columns]:
-        """Return the best of the legs that are of the symbol itself, or taken for it."""
+        """Return the best of the legs of the symbol itself, or treated as it."""
         none: Columns = {"ts_recv": np.empty(0, np.int64), "bid": np.empty(0), "ask": np.empty(0)}
         mine = [
             self._fresh[owner] if self.is_same(owner[1], symbol) else none for owner in self.owners
@@ -174,7 +174,7 @@ class CrossVenue(Lines):
         return {WAS_STALE: {"time": starts, "from": mids, "until": ends, "to": mids}}
 
     def _is_stale(self, now_ns: int) -> dict[int, Columns]:
-        """Return the lines and words of legs that are stale now; always as many rows as legs."""
+        """Return the lines and labels of stale legs; always one row per leg."""
         lines = {name: np.full(LEGS, np.nan) for name in ("time", "from", "until", "to")}
         words = {"time": np.full(LEGS, np.nan), "at": np.full(LEGS, np.nan)}
         texts = [""] * LEGS
@@ -185,7 +185,7 @@ class CrossVenue(Lines):
                 lines["from"][at] = lines["to"][at] = words["at"][at] = leg.mid
                 words["time"][at] = now_ns
                 texts[at] = f"{owner[0]} stale {(now_ns - leg.mid_ns) // 1_000_000_000} s"
-        # The lowest has its word below its line, the others above, where none lies on another's.
+        # The lowest line has its label below, the others above, so that none overlap.
         lowest = np.fmin.reduce(words["at"]) if sum(map(bool, texts)) > 1 else np.nan
         words["shift"] = np.where(words["at"] == lowest, WORD_PX, -WORD_PX)
         order = np.argsort(lines["time"])

@@ -61,7 +61,7 @@ class DepthCurve(plot.Plot):
 
 
 def _steps(prices: np.ndarray, sizes: np.ndarray, away: int) -> Columns:
-    """Return a step for each level, up to the next one; always as many, NaN behind the last."""
+    """Return a step for each level, up to the next one; padded with NaN to a fixed number."""
     count = int(np.isfinite(prices).sum())
     further = np.append(prices[1:], np.nan)
     if count > 1:

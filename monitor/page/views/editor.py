@@ -43,7 +43,7 @@ textarea:focus { outline: 2px solid var(--accent); outline-offset: -1px; }
 
 
 class Editor(JSComponent):  # type: ignore[misc]
-    """The text is the viewer's; `run` is called with it when they press Ctrl+Enter."""
+    """Holds the viewer's text; calls `run` with it on Ctrl+Enter."""
 
     text = param.String("")
     _esm = _SCRIPT
@@ -53,7 +53,7 @@ class Editor(JSComponent):  # type: ignore[misc]
         super().__init__(stylesheets=[_CSS], **params)
 
     def insert(self, text: str) -> None:
-        """Put a text where the cursor is."""
+        """Insert a text at the cursor."""
         self._send_msg({"insert": text})
 
     def _handle_msg(self, data: Any) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 from bokeh.models import HoverTool
 
-# Wider lines take a browser without a GPU several times as long.
+# Wider lines take several times as long in a browser without a GPU.
 LINE_WIDTH = 1.0
 
 
 def hover(tooltips: list[tuple[str, str]], time: bool = True, **options: Any) -> HoverTool:
-    """Make a tool that tells exact values, and when they were."""
+    """Make a hover tool that shows exact values and their times."""
     told = told_at_time(tooltips) if time else tooltips
-    # Nobody turns it off: the toolbar has no button for it.
+    # Always on: the toolbar has no button for it.
     options = {"formatters": {"@time": "datetime"}, "visible": False, **options}
     return HoverTool(tooltips=told, **options)
 
@@ -26,7 +26,7 @@ def told_at_time(tooltips: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def exact(name: str) -> str:
-    """Have a tooltip tell a column in full: as many decimals as the venue gave."""
+    """Show a column in a tooltip with as many decimals as the venue sent."""
     return f"@{name}{{0,0.[0000000000]}}"
 
 
@@ -38,7 +38,7 @@ def curve(
     over: str = "time",
     **options: Any,
 ) -> Any:
-    """Make an empty line; the values of `extra` are there to be hovered."""
+    """Make an empty line; the columns `extra` are for the hover."""
     data = _empty((over,), (name, *extra), over)
     line = {"color": color, "line_width": LINE_WIDTH, **options}
     return hv.Curve(data, over, [name, *extra], label=label).opts(**line)

@@ -8,7 +8,7 @@ from bokeh.models import CustomJSTickFormatter, DatetimeAxis, DatetimeTickFormat
 
 from monitor.page.views import style
 
-# Writes a time in a zone other than UTC, as finely as the ticks stand.
+# Formats a time in a zone other than UTC, as precise as the tick distance.
 ZONED_TICK = """
     const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1000;
     const time = {hour12: false, hour: "2-digit", minute: "2-digit", timeZone: zone};
@@ -20,7 +20,7 @@ ZONED_TICK = """
 
 
 def dress(plot: Any, element: Any) -> None:
-    """Give a figure the colours and the time zone that its viewer chose."""
+    """Apply the viewer's colours and time zone to a figure."""
     look, figure = style.look(), plot.state
     panel, line, muted = (look.color(name) for name in ("panel", "line", "muted"))
     figure.background_fill_color = figure.border_fill_color = panel
@@ -35,12 +35,12 @@ def dress(plot: Any, element: Any) -> None:
         axis.major_label_text_font_size = axis.axis_label_text_font_size = "11px"
         axis.axis_line_color = axis.major_tick_line_color = axis.minor_tick_line_color = line
         if isinstance(axis, DatetimeAxis):
-            # As many as a telephone has room for.
+            # As many as fit on a phone.
             axis.ticker.desired_num_ticks = 4
         if isinstance(axis, DatetimeAxis) and look.zone.key != style.UTC:
             axis.formatter = CustomJSTickFormatter(args={"zone": look.zone.key}, code=ZONED_TICK)
         elif isinstance(axis.formatter, DatetimeTickFormatter):
-            # The day stands above the page, and here it would take a line of its own.
+            # The header shows the date; here it would take another line.
             axis.formatter.context = None
     for grid in figure.grid:
         grid.grid_line_color = line

@@ -45,7 +45,7 @@ td.faint { color: var(--muted); }
 
 
 class Dense:
-    """A table of one instrument, drawn anew at most four times a second of the rows' time."""
+    """A table of one instrument, redrawn at most four times a second of recorded time."""
 
     def __init__(self) -> None:
         self._shown: tuple[Any, ...] | None = None
@@ -55,11 +55,11 @@ class Dense:
         )
 
     def html(self, hub: Hub, instrument: Instrument) -> str:
-        """Return the table, escaped, in a panel that cuts off what does not fit."""
+        """Return the escaped table in a panel that cuts off overflow."""
         raise NotImplementedError
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Draw the table when it is due; without an instrument there is nothing in it."""
+        """Draw the table when due; without an instrument it is empty."""
         shown = (id(hub), hub.epoch, instrument)
         if not self._pace.is_due(hub) and shown == self._shown:
             return
@@ -70,7 +70,7 @@ class Dense:
 
 
 def exact_texts(values: Iterable[float]) -> list[str]:
-    """Return numbers in full, all with as many decimals as the longest of them needs."""
+    """Return numbers in full, all with as many decimals as the longest needs."""
     texts = [np.format_float_positional(value, trim="-") for value in values]
     decimals = max((len(text.partition(".")[2]) for text in texts), default=0)
     return [f"{float(text):,.{decimals}f}" for text in texts]

@@ -16,7 +16,7 @@ from monitor.page.views.tables import BOOKS, SHAPES
 from monitor.state import MIDS
 
 Row = list[Any]
-# The column of a row that holds its mids: one is added a second, so it is not sent whole.
+# The column of mids: one is added a second, so it is not sent whole.
 MIDS_AT = 13
 
 CSS = f"""
@@ -56,8 +56,8 @@ canvas {{ width: 90px; height: 18px; color: var(--accent); vertical-align: middl
 class Grid(JSComponent):  # type: ignore[misc]  # Panel tells no types.
     """A grid of all sources; a click on one calls `on_choose`.
 
-    Messages hold no state, so a browser that connects asks for all of it; from then on it gets the
-    cells that differ from what it was sent, and of the mids those that were added.
+    A browser that connects requests the whole grid; after that it receives the changed cells and
+    the added mids.
     """
 
     shapes = param.Dict(default=SHAPES)
@@ -97,7 +97,7 @@ class Grid(JSComponent):  # type: ignore[misc]  # Panel tells no types.
 
 
 def grid_rows(hub: Hub) -> list[Row]:
-    """Return a row per source, in the order of the grid's columns, rounded to what is shown."""
+    """Return a row per source, in the order of the grid's columns, rounded as displayed."""
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
     rows = []
     for source in hub.sources():
@@ -124,9 +124,9 @@ def grid_rows(hub: Hub) -> list[Row]:
 
 
 def changed(before: list[Row], after: list[Row]) -> dict[str, Any]:
-    """Return the `cells` that differ, each with its row and column, and the `mids` that are new.
+    """Return the changed `cells`, each with its row and column, and the new `mids`.
 
-    New mids come with their row; where they do not go on from those before, they are a cell.
+    New mids come with their row; mids that do not continue the earlier ones are a cell.
     """
     cells, mids = [], []
     for at, (old, new) in enumerate(zip(before, after, strict=True)):
@@ -142,7 +142,7 @@ def changed(before: list[Row], after: list[Row]) -> dict[str, Any]:
 
 
 def _added(old: list[Any], new: list[Any]) -> list[Any] | None:
-    """Return the values behind `old` that make it `new`; None if none do."""
+    """Return the values to append to `old` to get `new`; None if that is impossible."""
     for count in range(1, len(new)):
         if [*old, *new[-count:]][-MIDS:] == new:
             return new[-count:]
@@ -156,5 +156,5 @@ def _shown(value: float, digits: int | None = None) -> float | None:
 
 
 def _age(age_ms: float | None) -> int | None:
-    """Round an age to tenths of a second: what is younger than that has no number of its own."""
+    """Round an age to tenths of a second; younger ages are all 0."""
     return None if age_ms is None else round(age_ms / 100) * 100

@@ -33,15 +33,15 @@ dt {{ font-weight: 700; color: var(--strong); }} dd {{ margin: 0; }}
 
 
 class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
-    """Buttons, and all that listens in the browser.
+    """Buttons, and the listeners in the browser.
 
-    A key that this side acts on calls `on_key`; what a plot's tool asks for calls `on_save`.
+    A shortcut that the server handles calls `on_key`; a save tool of a plot calls `on_save`.
     """
 
     theme = param.String()
     zone = param.String()
     replaying = param.Boolean(default=False)
-    # Whether what is shown is not of now: it is dimmed.
+    # Whether the shown rows are old: the page is then dimmed.
     old = param.Boolean(default=False)
 
     _esm = Path(__file__).with_suffix(".js")
@@ -56,17 +56,17 @@ class Habits(JSComponent):  # type: ignore[misc]  # Panel tells no types.
         self._query = ""
 
     def address(self, query: str) -> None:
-        """Have the browser's address tell what is seen, without a new page in its history."""
+        """Set the browser's address without a new entry in its history."""
         if query != self._query:
             self._query = query
             self._send_msg({"query": query})
 
     def give(self, name: str, content: bytes) -> None:
-        """Have the browser save a file; none is written on this side."""
+        """Let the browser save a file; the server writes none."""
         self._send_msg({"file": {"name": name, "bytes": content}})
 
     def _handle_msg(self, data: Any) -> None:
-        # What was sent before that, nobody has heard.
+        # Earlier messages reached no browser.
         if data.get("ready") and self._query:
             self._send_msg({"query": self._query})
         elif "press" in data:

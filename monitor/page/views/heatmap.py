@@ -1,8 +1,8 @@
 """The order book over time as a heat map: brighter where more size stands.
 
-Every half second becomes a slice of at most 40 rectangles, made of the last `depth` row of before
-its end. A slice never changes, so each is streamed once when its time is over, and rolls out at
-the other end; nothing is sent again. Trades and the best bid and offer lie over it.
+Every half second becomes a slice of at most 40 rectangles, from the last `depth` row before its
+end. A slice never changes: it is streamed once when its time is over and rolls out at the other
+end. Trades and the best bid and offer lie over it.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from monitor.page.views.refresh_pace import Pace
 from monitor.state import Columns
 
 SLICE_NS = 500_000_000
-# A book of which nothing was heard for so long is shown no longer.
+# A book without rows for this long is no longer shown.
 HOLD_NS = 30_000_000_000
-# A level reaches half way to its neighbours, but not further than so many usual steps.
+# A level extends half way to its neighbours, at most this many usual steps.
 REACH_STEPS = 1.5
-# The size that is as bright as can be is larger than this share of sizes; it follows slowly.
+# Full brightness is at this quantile of the sizes; it adapts slowly.
 BRIGHT_SHARE, BRIGHT_PACE = 0.97, 0.02
 FAINTEST = 0.05
 BIDS, ASKS, BEST, TRADES = 0, 1, 2, 4
@@ -35,7 +35,7 @@ class HeatMap(plot.Plot):
     times = frozenset(("time", "left", "right"))
 
     def draw(self) -> list[Any]:
-        # The first slice that was not drawn yet, and the last rows that were.
+        # The first slice not drawn yet, and the last rows drawn.
         self._slice, self._bright = 0, np.nan
         self._pace = Pace(SLICE_NS)
         self._depth: Columns = {}
@@ -80,7 +80,7 @@ class HeatMap(plot.Plot):
             self._slice, self._bright, self._depth, self._quotes = 0, np.nan, {}, {}
         elif not is_due:
             return
-        # What comes while this reads belongs to a slice that is not over yet.
+        # Rows that arrive now belong to a slice that has not ended.
         now = hub.now_ns // SLICE_NS
         new = self.collect(hub, instrument, anew)
         if self._depth:
@@ -89,14 +89,14 @@ class HeatMap(plot.Plot):
             self.append(at, new.get(at), anew)
 
     def _slices(self, now: int) -> dict[int, Columns]:
-        """Return the levels of every slice that is over by the slice `now`."""
+        """Return the levels of every slice that ended before the slice `now`."""
         times, quotes = self._depth["ts_recv"], self._quotes
         slices = np.arange(max(self._slice, int(times[0]) // SLICE_NS), now)
         ends = (slices + 1) * SLICE_NS
         at = np.searchsorted(times, ends) - 1
         stands = ends - times[at] <= HOLD_NS
         if quotes:
-            # A quote without prices tells that the book is true no longer.
+            # A quote without prices means that the book is bad.
             quote = np.searchsorted(quotes["ts_recv"], ends) - 1
             ended = np.isnan(quotes["bid"][quote]) & np.isnan(quotes["ask"][quote])
             stands &= (quote < 0) | ~ended
@@ -122,7 +122,7 @@ class HeatMap(plot.Plot):
     def _levels(
         self, left: np.ndarray, prices: np.ndarray, sizes: np.ndarray, inner: np.ndarray, away: int
     ) -> Columns:
-        """Return the rectangles of one side, whose prices go `away` from the other."""
+        """Return the rectangles of one side; `away` is the direction of its prices."""
         count = np.maximum(np.isfinite(prices).sum(axis=1), 1)
         rows = np.arange(len(prices))
         step = np.abs(prices[rows, count - 1] - prices[:, 0]) / np.maximum(count - 1, 1)
@@ -149,7 +149,7 @@ class HeatMap(plot.Plot):
 
 
 def _from(rows: Columns, at_ns: int) -> Columns:
-    """Return the last of the rows up to a moment, and all behind it."""
+    """Return the last row up to a moment, and all later ones."""
     if not rows:
         return {}
     first = max(0, int(np.searchsorted(rows["ts_recv"], at_ns, "right")) - 1)

@@ -12,13 +12,13 @@ from monitor.page.views.figures import Dense, exact_texts
 from monitor.state import Columns
 
 NO_BOOK = "no order book from this source: add the channel <b>book</b> to it, or choose another"
-# The same widths above and below the spread.
+# Same column widths above and below the spread.
 COLUMNS = '<colgroup><col class="mark"><col class="price"><col><col></colgroup>'
 HEAD = "<tr><th></th><th>price</th><th>size</th><th>total</th></tr>"
 
 
 class Ladder(Dense):
-    """Asks above bids, the spread between them; what does not fit is cut off at the far ends."""
+    """Asks above bids, with the spread between them; far levels that do not fit are cut off."""
 
     def html(self, hub: Hub, instrument: Instrument) -> str:
         return _ladder(hub, instrument)
@@ -57,7 +57,7 @@ def _ladder(hub: Hub, instrument: Instrument) -> str:
 
 
 def _when(depth: Columns, quote: Columns) -> str:
-    """Say when the book was so, and how much later the last quote came: it may be another best."""
+    """Show the time of the book, and how much later the last quote came: its best may differ."""
     at_ns = int(depth["ts_recv"][0])
     behind_ns = int(quote["ts_recv"][0]) - at_ns if quote else 0
     later = f" · quote {tables.age(behind_ns / 1e6)} later" if behind_ns > 0 else ""

@@ -1,6 +1,6 @@
 """Latency by stage, in ms: venue to receipt, to the page, to the browser and back.
 
-The first is by the venue's clock and ours; a negative one tells that the clocks differ.
+The first uses the venue's clock and ours; a negative value shows that the clocks differ.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from monitor.page.views import elements, plot
 from monitor.page.views.thinning import thin_dots
 from monitor.state import Columns, Stage
 
-# As wide as a dot on a plot that fills half of a screen.
+# Width of a dot on a plot that fills half a screen.
 BUCKET_NS = 500_000_000
 ROWS = ("quotes", "trades")
 
@@ -26,7 +26,7 @@ class Latency(plot.Plot):
     kinds = ("quote", "trade")
 
     def __init__(self, is_live: Callable[[Hub], bool], stages: Mapping[str, Stage]) -> None:
-        """Draw two `stages` of what is live; in a replay there is but the time to receipt."""
+        """Draw two further `stages` of live rows; a replay has only the latency to receipt."""
         self._is_live, self._stages = is_live, stages
         self._read = [0] * len(stages)
         super().__init__()
@@ -72,5 +72,5 @@ class Latency(plot.Plot):
 
 
 def _thinned(rows: Columns, name: str) -> Columns:
-    """Return the shortest and the longest of each half second."""
+    """Return the shortest and longest latency of each half second."""
     return thin_dots(rows, (rows[name], -rows[name]), BUCKET_NS)

@@ -27,9 +27,9 @@ def legs(
     fresh_ms: float,
     taken_for: quote_assets.TakenFor,
 ) -> str:
-    """Make the sentence and the table; only legs of the symbol, or taken for it, are compared.
+    """Make the sentence and the table; only legs of the symbol, or treated as it, are compared.
 
-    `drawn` are those that have a line, in the order of lines. The shares are of the last minute; a
+    `drawn` are the legs with a line, in the order of lines. The shares are of the last minute; a
     leg is stale when no quote came for `fresh_ms`.
     """
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
@@ -37,7 +37,7 @@ def legs(
     one = quote_assets.compared(symbol, taken_for)
     same = [owner for owner in owners if quote_assets.compared(owner[1], taken_for) == one]
     seconds, found = shares(hub, same, int(fresh_ms * 1e6))
-    # Where no row comes, the last minute is not that of now.
+    # Without rows the last minute is not the present one.
     share = {} if hub.is_silent else dict(zip(same, found, strict=True))
     fresh = [quotes[o] for o in same if o in quotes and not _is_stale(quotes[o], fresh_ms)]
     best_bid = max((q.bid for q in fresh if not math.isnan(q.bid)), default=math.nan)
@@ -81,7 +81,7 @@ def _sentence(seconds: float, share: dict[Instrument, Share]) -> str:
 
 
 def _alone(hub: Hub, owner: Instrument) -> str:
-    """Say that there is nothing to hold a venue against, and what there is instead."""
+    """Say that there is nothing to compare a venue with, and name what there is."""
     base = owner[1].partition("-")[0]
     near = [of for of in hub.instruments() if of[1].partition("-")[0] == base and of[1] != owner[1]]
     held = [" ".join(of) for of in near if sum(of[1] == symbol for _, symbol in near) > 1]

@@ -9,10 +9,10 @@ from bokeh.models import ColumnDataSource, GlyphRenderer
 
 
 def hold_still(figure: Any) -> None:
-    """Let a legend show renderers that nothing is streamed into, in place of those it was given.
+    """Make a legend refer to renderers without streamed rows, in place of the real ones.
 
-    Bokeh takes every change of what an item refers to, its renderers' rows too, for a change of
-    the item. A click on an item mutes both.
+    Bokeh takes each change of an item's renderers, even of their rows, for a change of the item. A
+    click on an item mutes both.
     """
     for legend in figure.legend:
         for item in legend.items:
@@ -22,11 +22,11 @@ def hold_still(figure: Any) -> None:
 
 
 def _stand_in(renderer: Any) -> GlyphRenderer:
-    # Without a row there is nothing that a legend would take the look of.
+    # A legend takes its look from a row.
     source = ColumnDataSource({name: [math.nan] for name in renderer.data_source.data})
     glyphs = ("glyph", "muted_glyph", "nonselection_glyph", "selection_glyph")
     looks = {name: getattr(renderer, name) for name in glyphs}
     stand_in = GlyphRenderer(data_source=source, **looks)
-    # Told by this side: a link within the browser would be one more thing that is referred to.
+    # Through the server: a link in the browser would be one more reference.
     stand_in.on_change("muted", lambda _, __, muted: setattr(renderer, "muted", muted))
     return stand_in

@@ -16,7 +16,7 @@ Reals = npt.NDArray[np.float64]
 
 
 class Span(NamedTuple):
-    """From the last mid that counted to the next one."""
+    """A time without a counting quote: from the last mid to the next one."""
 
     start_ns: int
     end_ns: int
@@ -24,22 +24,22 @@ class Span(NamedTuple):
 
 
 class Leg:
-    """One venue's quotes, of which the last counts until `fresh_ns` after it came."""
+    """The quotes of one venue; the last one counts for `fresh_ns` after it arrived."""
 
     def __init__(self, fresh_ns: int) -> None:
         self._fresh_ns = fresh_ns
         self._cursor = self._last_ns = 0
-        # The last mid that counted, and whether it does no longer.
+        # The last counting mid, and whether it has stopped counting.
         self.mid_ns, self.mid, self.is_stale = 0, np.nan, False
         self._is_over = True
         # Rows were lost before they were read.
         self.has_hole = False
 
     def take(self, hub: Hub, owner: Instrument, until_ns: int) -> tuple[Columns, list[Span]]:
-        """Return what is new: quotes, and one without prices wherever the last counts no longer.
+        """Return new quotes, and a quote without prices wherever the last one stops counting.
 
-        The spans are those without a quote that counts that have ended. What comes behind
-        `until_ns`, when the legs began to be read, has its turn the next time.
+        The spans are the ended ones. Quotes after `until_ns`, when the reading began, come next
+        time.
         """
         written, rows = hub.since("quote", owner, self._cursor)
         self.has_hole = is_overrun(self._cursor, written, rows)
@@ -48,7 +48,7 @@ class Leg:
         return self.follow({name: values[:count] for name, values in rows.items()}, until_ns)
 
     def follow(self, rows: Columns, now_ns: int) -> tuple[Columns, list[Span]]:
-        """Do as `take` does with quotes that are at hand."""
+        """Do as `take`, with given quotes."""
         times = rows["ts_recv"] if rows else np.empty(0, np.int64)
         before = np.concatenate([[self._last_ns], times])
         after = np.append(times, now_ns)
@@ -83,7 +83,7 @@ class Leg:
 
 
 class Across:
-    """All legs side by side, in the order of time."""
+    """All legs together, in the order of time."""
 
     def __init__(self, count: int) -> None:
         self._last = np.full((2, count), np.nan)
@@ -103,14 +103,14 @@ class Across:
             filled.append(np.where(last >= 0, values[last], known) if len(leg) else last + known)
             if len(leg):
                 self._last[at] = filled[at][:, -1]
-        # A leg's rows may come a little later than another leg's later ones.
+        # Rows of one leg may arrive a little after later ones of another leg.
         times = np.maximum(np.maximum.accumulate(times[order]), self._newest_ns)
         self._newest_ns = int(times[-1]) if len(times) else self._newest_ns
         return times, filled[0], filled[1]
 
 
 class Share(NamedTuple):
-    """Of the last minute, the parts in which a leg was at the best bid, at the best ask, stale."""
+    """Shares of the last minute in which a leg was at the best bid, at the best ask, or stale."""
 
     bid: float
     ask: float
@@ -118,7 +118,7 @@ class Share(NamedTuple):
 
 
 def shares(hub: Hub, owners: Sequence[Instrument], fresh_ns: int) -> tuple[float, list[Share]]:
-    """Return how many seconds of the last minute are known, and every leg's share of them."""
+    """Return the known seconds of the last minute, and every leg's shares of them."""
     now_ns = hub.now_ns
     start_ns = now_ns - MINUTE_NS
     events, begins = [], []
@@ -126,7 +126,7 @@ def shares(hub: Hub, owners: Sequence[Instrument], fresh_ns: int) -> tuple[float
         _, rows = hub.since("quote", owner, 0)
         if not rows:
             rows = {"ts_recv": np.empty(0, np.int64), "bid": np.empty(0), "ask": np.empty(0)}
-        # The one that stood when the minute began, too.
+        # Including the quote in force when the minute began.
         at = max(0, int(np.searchsorted(rows["ts_recv"], start_ns)) - 1)
         rows = {name: values[at:] for name, values in rows.items()}
         found, _ = Leg(fresh_ns).follow(rows, now_ns)

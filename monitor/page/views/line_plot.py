@@ -8,27 +8,27 @@ from monitor.hub import Hub, Instrument
 from monitor.page.views import elements, plot
 from monitor.state import Columns
 
-# More than so many lines nobody can tell apart.
+# More lines cannot be told apart.
 SLOTS = 12
 
 
 class Lines(plot.Plot):
-    """Lines of `y` by instrument; a subclass says whose, and which rows each line gets.
+    """Lines of `y` by owner (an instrument or source); a subclass names the owners and their rows.
 
-    HoloViews draws all lines before their owners are known: each owner is given a free one and
-    keeps it. Where there are too few, the page's instrument comes first, then its symbol's other
-    venues; how many are left out stands in the title.
+    HoloViews draws all lines before their owners are known: each owner gets a free one and keeps
+    it. If there are too few, the page's instrument comes first, then its symbol's other venues; the
+    title says how many are left out.
     """
 
     slots = SLOTS
     label = ""
-    # A tooltip for `y`, and columns beside it.
+    # The tooltip of `y`, and further columns.
     tooltips: tuple[tuple[str, str], ...] = ()
     extra: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self.owners: list[Instrument] = []
-        # The only ones to be seen, beside the page's instrument; all if there are none.
+        # The only owners to show, beside the page's instrument; empty means all.
         self.chosen: frozenset[Instrument] = frozenset()
         self._turn = 0
         super().__init__()
@@ -44,15 +44,15 @@ class Lines(plot.Plot):
         ]
 
     def all_of_them(self, hub: Hub, instrument: Instrument) -> list[Instrument]:
-        """Return whose lines there could be."""
+        """Return all possible owners of lines."""
         raise NotImplementedError
 
     def line(self, hub: Hub, owner: Instrument, anew: bool) -> Columns | None:
-        """Return what is to be appended to the line of `owner`: `time`, `y` and `extra`."""
+        """Return the rows to append to the line of `owner`: `time`, `y` and `extra`."""
         raise NotImplementedError
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
-        # A line that goes to another owner has nothing of the one before.
+        # A line that changes its owner is emptied first.
         if not {*self.owners} <= {*self._wanted(hub, instrument)[0]}:
             self._turn += 1
         return self._turn
@@ -63,7 +63,7 @@ class Lines(plot.Plot):
         return {at: columns for at, columns in new.items() if columns and len(columns["time"])}
 
     def _wanted(self, hub: Hub, instrument: Instrument) -> tuple[list[Instrument], int]:
-        """Return whose lines are to be seen, and how many others there is no line for."""
+        """Return the owners to show, and the number of owners without a line."""
         found = [
             owner
             for owner in self.all_of_them(hub, instrument)
@@ -74,7 +74,7 @@ class Lines(plot.Plot):
         return [owner for owner in found if owner in drawn], len(found) - len(drawn)
 
     def _hand_out(self, wanted: list[Instrument], left_out: int, anew: bool) -> None:
-        """Give lines to owners that have none, and name them in the legend and in tooltips."""
+        """Assign lines to new owners, and name them in the legend and in tooltips."""
         before = [] if anew else self.owners
         owners = [*before, *(owner for owner in wanted if owner not in before)]
         title = f"{self.title} ({left_out} more not shown)" if left_out else self.title

@@ -21,7 +21,7 @@ canvas:focus-visible {{ outline: 2px solid var(--accent); }}
 
 
 class MiniMap(JSComponent):  # type: ignore[misc]  # Panel tells no types.
-    """Takes shares of the whole: 0 is its start and 1 its end; a click calls `on_seek` with one."""
+    """Positions are shares of the whole, 0 to 1; a click calls `on_seek` with one."""
 
     _esm = Path(__file__).with_suffix(".js")
     _stylesheets: ClassVar[list[str]] = [CSS]
@@ -32,7 +32,7 @@ class MiniMap(JSComponent):  # type: ignore[misc]  # Panel tells no types.
         self._told: dict[str, Any] = {}
 
     def show(self, overview: Overview | None, trouble: str = "") -> None:
-        """Show what is counted, None while it is not yet; or say why it cannot be."""
+        """Show the counts (None while unknown), or why there are none."""
         counts = overview._asdict() if overview else None
         self._tell({"overview": counts, "trouble": trouble})
 

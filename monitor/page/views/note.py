@@ -11,7 +11,7 @@ SHOWN_S = 10.0
 
 
 class Note:
-    """The last note, in a pane or, as `text`, elsewhere; one that is not well stays in its pane."""
+    """The last note, in a pane or, as `text`, elsewhere; an error stays in its pane."""
 
     def __init__(self) -> None:
         self.view = style.html()
@@ -19,11 +19,11 @@ class Note:
 
     @property
     def text(self) -> str:
-        """The note as HTML; nothing once it has been there long enough."""
+        """The note as HTML; empty after its time."""
         return escape(self._text) if time.monotonic() - self._said_s < SHOWN_S else ""
 
     def say(self, text: str, *, is_well: bool = True) -> None:
-        """Say something in place of what was said before."""
+        """Replace the note."""
         self._text, self._said_s, self._is_well = text, time.monotonic(), is_well
         kind, mark = ("muted", "") if is_well else ("error", "✖ ")
         self.view.object = (
@@ -31,6 +31,6 @@ class Note:
         )
 
     def refresh(self) -> None:
-        """Take back what has been there long enough."""
+        """Clear the note after its time."""
         if self._is_well and self.view.object and not self.text:
             self.view.object = ""

@@ -51,11 +51,11 @@ FOLLOW_FIRST_ROW = """
 
 
 class Plot:
-    """A plot of one instrument; a subclass says what it draws and which rows of the hub it wants.
+    """A plot of one instrument; a subclass names its elements and the rows of the hub it needs.
 
     `draw` gives the elements, each with a column `time`; `series` turns columns of the hub into
-    one dictionary per element, in the same order. Times are int64 ns. A plot that is not made of
-    appended rows alone overrides `update` and calls `append` and `patch` itself.
+    one dictionary per element, in the same order. Times are int64 ns. A plot that does more than
+    append rows overrides `update` and calls `append` and `patch` itself.
     """
 
     title = ""
@@ -91,7 +91,7 @@ class Plot:
         self.is_made = False
 
     def make(self) -> None:
-        """Draw the plot into its pane, where a word stands until then: that takes its time."""
+        """Draw the plot into its pane, which shows a text until then; this is slow."""
         self.is_made = True
         keep = _weak(self._keep_source)
         overlay = hv.Overlay([element.opts(hooks=[keep]) for element in self.draw()])
@@ -125,9 +125,9 @@ class Plot:
         raise NotImplementedError
 
     def refresh(self, hub: Hub, instrument: Instrument | None) -> None:
-        """Bring the plot up to date: increments, or all there is for another instrument or time.
+        """Update the plot: increments, or everything for another instrument or time.
 
-        Without an instrument there is nothing to show.
+        Without an instrument the plot is empty.
         """
         if not self._sources:
             return
@@ -158,17 +158,17 @@ class Plot:
         self._ends.data = {"time": [math.nan] * 2, "y": [math.nan] * 2}
 
     def scope(self, hub: Hub, instrument: Instrument) -> object:
-        """Return what is shown: everything is sent anew when it is another."""
+        """Return the key of what is shown: when it changes, everything is sent again."""
         return instrument
 
     def update(self, hub: Hub, instrument: Instrument, anew: bool) -> None:
-        """Bring the elements up to date; `anew` if nothing that they show holds any more."""
+        """Update the elements; with `anew` replace everything they show."""
         new = self.collect(hub, instrument, anew)
         for at in range(len(self._sources)):
             self.append(at, new.get(at), anew)
 
     def collect(self, hub: Hub, instrument: Instrument, anew: bool) -> dict[int, Columns]:
-        """Return what is to be appended to each element."""
+        """Return the rows to append to each element."""
         new: dict[int, Columns] = {}
         for kind in self.kinds:
             before = self._cursors[kind]
@@ -179,20 +179,20 @@ class Plot:
         return new
 
     def thinned(self, rows: Columns) -> Columns:
-        """Return the rows that are shown of those that come too fast: of trades, which are dots,
+        """Return the rows to show when too many arrive: for trades, which are dots,
         the highest, the lowest and the largest of a moment."""
         if "side" in rows:
             return thin_dots(rows, (rows["price"], -rows["price"], -rows["size"]))
         return thin(rows, self.telling(rows))
 
     def telling(self, rows: Columns) -> list[Any]:
-        """Return the values whose extremes are kept where lines are thinned."""
+        """Return the columns whose extremes survive the thinning of lines."""
         return [rows[name] for name in ("bid", "ask") if name in rows]
 
     def append(
         self, at: int, columns: Columns | None, anew: bool, rollover: int = ROLLOVER_ROWS
     ) -> None:
-        """Append rows to an element's source; `anew` replaces what it has."""
+        """Append rows to an element's source; with `anew` replace them."""
         source = self._sources[at]
         self._note(at, columns)
         columns = self._bokeh(columns) if columns else None
@@ -209,7 +209,7 @@ class Plot:
         return "time" if "time" in columns else "left"
 
     def patch(self, at: int, columns: Columns, anew: bool) -> None:
-        """Give an element of few rows, always equally many, new values where they changed."""
+        """Patch the changed values of an element with a fixed, small number of rows."""
         self._note(at, columns)
         source, columns = self._sources[at], self._bokeh(columns)
         if anew:
@@ -224,7 +224,7 @@ class Plot:
             source.patch(changed)
 
     def patch_rows(self, at: int, places: list[int], columns: Columns) -> None:
-        """Give some rows of an element, by their places in its source, other values."""
+        """Patch some rows of an element, by their positions in its source."""
         self._note(at, columns)
         self._sources[at].patch(
             {
@@ -234,7 +234,7 @@ class Plot:
         )
 
     def _note(self, at: int, columns: Columns | None) -> None:
-        """Take note of how low and how high rows go, and when."""
+        """Record the lowest and highest values and their times, for the value axis."""
         renderer, columns = self.renderers[at], columns or {}
         until = times(columns)
         if until is not None and renderer.y_range_name == "default":
@@ -242,7 +242,7 @@ class Plot:
                 self._window.add(until, columns[name])
 
     def _fit(self) -> None:
-        """Have the y axis fit what is in view; browsers would fit it to all rows that they hold."""
+        """Fit the y axis to the visible rows; browsers would fit it to all rows they have."""
         ends = self._window.ends(self.follow_ms / 1e3)
         if ends is None:
             return
@@ -256,7 +256,7 @@ class Plot:
     def ranges(self) -> tuple[Any, Any]:
         """Make the ranges of a plot whose time axis follows its newest row.
 
-        Nothing here asks where they are, and browsers would tell it with every repaint.
+        The server never reads them, and browsers would report them with every repaint.
         """
         across: dict[str, Any] = {"range_padding": 0.01}
         fitted: dict[str, Any] = {"only_visible": True}
@@ -271,18 +271,18 @@ class Plot:
         )
 
     def begin_anew(self) -> None:
-        """Have the next refresh show everything anew, as for another instrument."""
+        """Make the next refresh send everything again, as for another instrument."""
         self._shown = ()
 
     def finish(self, plot: Any, element: Any) -> None:
-        """Change what HoloViews has drawn, and again when the ranges are new."""
+        """Adjust what HoloViews has drawn; called again when the ranges are replaced."""
 
     def _finish(self, plot: Any, element: Any) -> None:
         self.finish(plot, element)
         hold_still(plot.state)
 
     def concerns(self, mark: Mark, instrument: Instrument) -> bool:
-        """Tell whether a mark belongs on this plot."""
+        """Return whether a mark belongs on this plot."""
         venue, symbol = instrument
         if mark.kind in ALERT_LEVELS:
             return mark.symbol in (None, symbol)
@@ -301,7 +301,7 @@ class Plot:
             extend(self._marks, columns, ROLLOVER_MARKS, "time")
 
     def _add_marks(self, plot: Any, element: Any) -> None:
-        """Draw what went wrong as lines across the time axis, told when hovered."""
+        """Draw marks as lines across the time axis, with a hover text."""
         if not self.has_time_axis or _named(plot.state, "marks"):
             return
         marks = plot.state.vspan(
@@ -323,7 +323,7 @@ class Plot:
             plot.state.js_on_event("rangesupdate", CustomJS(code=FOLLOW_FIRST_ROW))
 
     def _let_follow(self, plot: Any, element: Any) -> None:
-        """Let the time axis follow the data, and a panned one stay where it was put.
+        """Let the time axis follow the rows, and a panned one stay.
 
         HoloViews would stop repainting a plot once it was panned: its two callbacks for that go.
         """
@@ -366,15 +366,15 @@ class Plot:
 
 
 def _named(figure: Any, name: str) -> Any:
-    """Find a renderer of this side's; Bokeh's `select` would go through all that is drawn."""
+    """Find a renderer by name; Bokeh's `select` would walk all models."""
     return next((renderer for renderer in figure.renderers if renderer.name == name), None)
 
 
 def _weak(hook: Hook) -> Hook:
-    """Make a hook that keeps nothing alive.
+    """Make a hook without a strong reference.
 
-    HoloViews keeps the options of an element, with its hooks, as long as the element lives: for
-    good, if a hook keeps the plot that keeps the element.
+    HoloViews keeps an element's options and hooks as long as the element: for ever, if a hook
+    refers to the plot that refers to the element.
     """
     found = WeakMethod(hook)
 

@@ -8,7 +8,7 @@ from monitor.hub import Hub, Instrument, Mark
 from monitor.page.views import line_plot
 from monitor.state import Columns, is_overrun
 
-# The rows of a source's channels come together; those that came just now may not be all.
+# The rows of a source's channels arrive together; the newest may be incomplete.
 SETTLE_NS = 100_000_000
 
 
@@ -57,7 +57,7 @@ class Rates(BySource):
 
 
 class Latencies(BySource):
-    """The 99th percentile of the slowest channel; the median is told when hovered."""
+    """The 99th percentile of the slowest channel; the hover shows the median."""
 
     title = "Latency by source: p99 of each second"
     unit = "ms"

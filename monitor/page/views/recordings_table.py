@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from monitor.page.views import time_axis
 
-# A state is told by shape, colour and word alike: the class gives the colour.
+# Shape, colour and word all show the state; the class sets the colour.
 STATES = {
     "open": ("●", "connected", "recording"),
     "sealed": ("■", "quiet", "sealed"),
@@ -30,7 +30,7 @@ TOLD_PROBLEMS = 10
 
 
 class Job(Protocol):
-    """What is shown of work on a recording."""
+    """A job as shown on the page."""
 
     number: int
     work: str
@@ -74,7 +74,7 @@ def _row(one: dict[str, Any], is_chosen: bool) -> str:
     cells += [_lasted(one), f'<span class="muted">{escape(sources)}</span>']
     numbers = [*(f"{rows[kind]:,}" for kind in KINDS), f"{other:,}", losses]
     if one["state"] == "open" or one["unread"]:
-        # Of the segment that is being written, or was left open, it is not known.
+        # Unknown for a segment that is open or was left open.
         numbers = [f"{number} +" if sum(rows.values()) else "…" for number in numbers]
     numbers.append(size(one["bytes"]))
     return (
@@ -87,7 +87,7 @@ def _row(one: dict[str, Any], is_chosen: bool) -> str:
 
 
 def about(one: dict[str, Any], jobs: Sequence[Job]) -> str:
-    """All that is known of a recording, with the verdict of the last time it was verified."""
+    """The details of a recording, with its last verification."""
     rows = ", ".join(f"{count:,} {kind}" for kind, count in one["rows"].items() if count)
     facts = [
         ("state", state(one["state"])),
@@ -117,7 +117,7 @@ def about(one: dict[str, Any], jobs: Sequence[Job]) -> str:
 
 
 def _verdict(found: dict[str, Any]) -> str:
-    """What `verify` found: damage, and how much of the time is verified and clean."""
+    """The result of `verify`: damage, and the verified and clean shares of the time."""
     problems = found["problems"]
     if problems:
         word = f'<span class="told failed">✖ damaged: {len(problems)} problems</span>'
@@ -146,7 +146,7 @@ def _verdict(found: dict[str, Any]) -> str:
 
 
 def jobs(listed: Sequence[Job]) -> str:
-    """The work that goes on, and the last that did, for every viewer."""
+    """Running and finished jobs, for every viewer."""
     body = "".join(_job(job) for job in listed[:MAX_JOBS])
     if not body:
         return ""

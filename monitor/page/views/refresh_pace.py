@@ -8,14 +8,14 @@ EVERY_NS = 250_000_000
 
 
 class Pace:
-    """So often of the rows' time; and once where nothing comes any more, as in a pause."""
+    """An interval of recorded time; due once more when no row arrives, as in a pause."""
 
     def __init__(self, every_ns: int = EVERY_NS) -> None:
         self._every_ns = every_ns
         self._seen = self._drawn = (-1, -1)
 
     def is_due(self, hub: Hub) -> bool:
-        # Rows of before the newest come too: time alone does not tell of them.
+        # Older rows arrive too, without a change of the newest time.
         there = hub.now_ns, hub.updates
         rests, self._seen = there == self._seen, there
         same = there[0] // self._every_ns == self._drawn[0] // self._every_ns

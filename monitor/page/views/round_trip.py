@@ -9,20 +9,20 @@ from typing import Any
 import panel as pn
 from bokeh.models import Spinner
 
-# Refreshes that a browser may not have come to yet.
+# Refreshes that may be unacknowledged.
 AHEAD = 2
 NAME = "echo"
 
 
 class Echo:
-    """Numbers a page's refreshes; the browser says each number again when it has come to it.
+    """Numbers a page's refreshes; the browser acknowledges each number.
 
-    `on_echo` gets the time in ns since 1970, and how many ms the way there and back took.
+    `on_echo` receives the time in ns since 1970 and the round trip in ms.
     """
 
     def __init__(self, on_echo: Callable[[int, float], None]) -> None:
         self._on_echo = on_echo
-        # The browser watches the first one: a page that hears nothing for long says so.
+        # The browser watches the first number: without a new one for long the page says so.
         self._sent = Spinner(value=0, visible=False, name=NAME)
         self._heard = Spinner(value=0, visible=False)
         self._sent.js_link("value", self._heard, "value")
@@ -32,18 +32,18 @@ class Echo:
 
     @property
     def is_behind(self) -> bool:
-        """Whether the browser has not come to the last refreshes."""
+        """Whether the browser has not acknowledged the last refreshes."""
         ahead: int = self._sent.value - self._heard.value
         return ahead >= AHEAD
 
     def send(self) -> None:
-        """Send the next number, with all that changed since the last one."""
+        """Send the next number, after the changes since the last one."""
         number = self._sent.value + 1
         self._went_s[number] = time.monotonic()
         self._sent.value = number
 
     def _take(self, _: str, __: int, number: Any) -> None:
-        # A browser can send what it likes.
+        # A browser can send anything.
         went_s = self._went_s.get(number)
         for old in [sent for sent in self._went_s if sent <= number]:
             del self._went_s[old]

@@ -17,7 +17,7 @@ from monitor.sql import queries
 from monitor.state import BOUNDS
 
 FORMS = {"csv": "CSV", "parquet": "Parquet"}
-# The page's `habits.js` hears of it, and takes the file to the viewer's disk.
+# `habits.js` handles the event and saves the file on the viewer's disk.
 _ASK = """
     const {start, end} = figure.x_range;
     const detail = {figure: figure.id, form, start, end};
@@ -36,7 +36,7 @@ def offer(figure: Any, title: str) -> None:
     """Give a figure tools that save what it shows: its rows in each form, beside the picture."""
     for tool in figure.tools:
         if isinstance(tool, WheelZoomTool):
-            # It zooms always: the room beside a low plot is for these buttons.
+            # Wheel zoom is always on: its button makes room for these.
             tool.visible = False
         elif isinstance(tool, SaveTool):
             tool.update(filename=slug(title), description="Save the picture as PNG")
@@ -64,7 +64,7 @@ def file(
 
 
 def rows(plot: Any, start: float, end: float, hub: Hub, instrument: Instrument) -> pa.Table:
-    """Return what can be hovered within a part of the x axis, under the names that are told there.
+    """Return the hover values within a range of the x axis, under their hover names.
 
     Elements that share their times are side by side, others below each other in order of time.
     """
@@ -127,7 +127,7 @@ def _times(hub: Hub, instruments: list[Instrument]) -> npt.NDArray[np.int64]:
 
 
 def _exact(ms: npt.NDArray[np.float64], known: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return times in ns: a plot's, in ms, tell some 250 of them apart only in the hub's rows."""
+    """Return times in ns, from the hub's rows: a plot's times in ms are precise to about 250 ns."""
     ns = np.rint(ms * 1e6).astype(np.int64)
     if not len(known):
         return ns

@@ -1,8 +1,8 @@
 """The source of a plot in the browser: bounded, and ordered by time.
 
 BokehJS neither shortens a source that is longer than its rollover nor keeps its order, and a row
-that belongs before the last one would be drawn at the end. So sources are filled with no more than
-their rollover, and one that older rows come to is sent anew, in order.
+that belongs before the last one would be drawn at the end. So sources are filled with at most
+their rollover, and a source that receives older rows is sent again, in order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from monitor.state import Columns
 
-# Columns as short as this are streamed as lists: those travel in the message, an array in two of
-# its own.
+# Shorter columns are streamed as lists: these are part of the message, while an array takes two
+# more.
 LIGHT_ROWS = 64
 
 
@@ -30,7 +30,7 @@ def fill(source: Any, columns: Columns | None, rollover: int, by: str | None) ->
 
 
 def extend(source: Any, columns: Columns, rollover: int, by: str | None) -> None:
-    """Add rows to a source; those older than its last row go to where they belong."""
+    """Add rows to a source; rows older than its last one are sorted in."""
     columns = _last(columns, rollover, by)
     if by and _is_older(columns[by], source.data[by]):
         whole = {name: np.append(_array(source.data[name], v), v) for name, v in columns.items()}

@@ -60,7 +60,7 @@ TABS_CSS = f"""
 .bk-tab.bk-active {{ color: var(--strong) !important;
                     border-bottom: 2px solid var(--accent) !important; }}
 """
-# Bokeh hides the tabs that are not seen and leaves their room: the page was as high as the highest.
+# Bokeh hides inactive tabs but keeps their space: the page was as high as the highest.
 TABS_CSS += """
 :host > [style*="visibility: hidden"] { max-height: 0; overflow: hidden; }
 """
@@ -83,7 +83,7 @@ TRANSPORT_CSS = """
 :host { display: grid !important; grid-template-columns: minmax(0, 430px) minmax(0, 1fr); }
 @media (max-width: 900px) { :host { grid-template-columns: minmax(0, 1fr); } }
 """
-# The deeper, the more; what it is stands there in words or shapes too.
+# Deeper means more; a word or a shape shows the kind too.
 HEAT_CSS = """
 .heat { display: inline-block; min-width: 26px; text-align: center; border-radius: 3px;
         padding: 0 3px; color: var(--strong); --hue: var(--info); font-size: 11px; }
@@ -95,12 +95,12 @@ HEAT_CSS = """
 .h4 { background: color-mix(in srgb, var(--hue) 36%, transparent); }
 .h5 { background: color-mix(in srgb, var(--hue) 44%, transparent); }
 """
-# Shown by the browser itself, which nobody else can tell that it is late.
+# Shown by the browser itself: only it can notice that it is late.
 LATE_CSS = """
 .late { visibility: hidden; animation: late 0s 3s forwards; }
 @keyframes late { to { visibility: visible; } }
 """
-# Whether it is live is seen wherever one has scrolled to.
+# Stays visible when the viewer scrolls.
 STICKY_CSS = ":host { position: sticky; top: 0; z-index: 10; background: var(--bg); }"
 PANE_CSS = f"""
 :host {{ font-family: {FONT}; color: var(--text); font-size: 13px; }}
@@ -136,14 +136,14 @@ td.none {{ color: var(--muted); white-space: normal; }}
 
 
 class Look(NamedTuple):
-    """What a viewer chose for the whole page, when it was loaded."""
+    """The viewer's choices for the whole page, at its loading."""
 
     theme: str
     zone: ZoneInfo
 
     @property
     def css(self) -> str:
-        """The page's own style: the theme's colours as properties that reach every part."""
+        """The page's style sheet: the theme's colours as CSS properties."""
         colours = "".join(f"--{name}: {value}; " for name, value in THEMES[self.theme].items())
         return f"""
 :root {{ color-scheme: {self.theme}; {colours}}}
@@ -156,12 +156,12 @@ body {{ background: var(--bg); color: var(--text); font-family: {FONT}; margin: 
 
 
 def look() -> Look:
-    """Return what the viewer being served asked for in the address; dark and UTC otherwise."""
+    """Return the look in the served viewer's address; dark and UTC by default."""
     return look_of(pn.state.session_args)
 
 
 def look_of(arguments: Mapping[str, Sequence[bytes]]) -> Look:
-    """Return what the query of an address asks for."""
+    """Return the look that the query of an address names."""
     asked = {name: value[0].decode(errors="replace") for name, value in arguments.items() if value}
     return _look(asked.get("theme", ""), asked.get("tz", UTC))
 
@@ -181,30 +181,30 @@ def labels(names: Iterable[str]) -> dict[str, str]:
 
 
 def html(css: str = "") -> Any:
-    """Make an empty HTML pane in the page's look; what it is given must be escaped already."""
+    """Make an empty HTML pane in the page's look; the caller escapes its contents."""
     sheets = [PANE_CSS, css]
     return pn.pane.HTML("", stylesheets=sheets, sizing_mode="stretch_width", margin=(4, 5))
 
 
 def drawing() -> Any:
-    """Make what stands where something is being drawn; it says why, if that takes long."""
+    """Make the placeholder of a drawing; it says what a slow drawing waits for."""
     made = html(css=LATE_CSS)
     draws_after(made, '<span class="late">waiting for this browser, which is busy</span>')
     return made
 
 
 def draws_after(made: Any, what: str) -> None:
-    """Say what a drawing waits for."""
+    """Show what a drawing waits for."""
     told = f'<div class="muted">Drawing … {what}</div>'
     if made.object != told:
         made.object = told
 
 
 def side_by_side(*parts: Any, css: str = SIDES_CSS) -> Any:
-    """Set parts beside each other, or below each other where the screen is narrow."""
+    """Arrange parts in a row, or in a column on a narrow screen."""
     return pn.Column(*parts, sizing_mode="stretch_width", stylesheets=[css])
 
 
 def flowing(*parts: Any, **options: Any) -> Any:
-    """Set parts in a row that breaks where the screen ends."""
+    """Arrange parts in a row that wraps."""
     return pn.Row(*parts, stylesheets=[WRAP_CSS], **options)

@@ -10,7 +10,7 @@ from html import escape
 from monitor.hub import Hub
 from monitor.page.views.style import look
 
-# A state is told by shape, colour and word alike.
+# Shape, colour and word all show the state.
 SHAPES = {
     "connected": "●",
     "quiet": "◐",
@@ -19,7 +19,7 @@ SHAPES = {
     "stale": "▲",
     "failed": "✖",
     "stopped": "■",
-    # Captured frames tell nothing of their line.
+    # Captured frames have no connection state.
     "unknown": "?",
 }
 BOOKS = {"ok": "●", "building": "○", "bad": "✖", "unverifiable": "◌"}
@@ -27,7 +27,7 @@ LINES = 8
 
 
 def events(hub: Hub) -> str:
-    """What went wrong last, the newest first."""
+    """The last faults, the newest first."""
     rows = [
         [
             clock(mark.ts_recv),
@@ -63,7 +63,7 @@ def age(age_ms: float | None) -> str:
 
 
 def clock(ns: int) -> str:
-    """Write a time of day, in the zone that the viewer chose."""
+    """Return a time of day in the viewer's zone."""
     return datetime.fromtimestamp(ns / 1e9, look().zone).strftime("%H:%M:%S.%f")[:-3]
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from monitor.state import Columns
 
-# Some pixels of a minute's axis: of so long a few rows are told apart, of more only the extremes.
+# Some pixels of a minute's axis: a few rows in it can be told apart, of more only the extremes.
 BUCKET_NS = 100_000_000
 FEW = 8
 Floats = npt.NDArray[Any]
@@ -18,9 +18,9 @@ Places = npt.NDArray[np.int64]
 
 
 def thin(rows: Columns, values: Sequence[Floats]) -> Columns:
-    """Keep of every tenth of a second its first and last row and the extremes of each of `values`.
+    """Keep the first and last row of every tenth of a second, and the extremes of each of `values`.
 
-    A tenth of a second of few rows is kept whole, and of rows without a value the first.
+    Keep a tenth of a second with few rows whole, and the first of rows without a value.
     """
     found = _buckets(rows, BUCKET_NS, FEW)
     if found is None:
@@ -36,9 +36,9 @@ def thin(rows: Columns, values: Sequence[Floats]) -> Columns:
 
 
 def thin_dots(rows: Columns, values: Sequence[Floats], bucket_ns: int = BUCKET_NS) -> Columns:
-    """Keep of every bucket the rows where each of `values` is least, for dots without a line.
+    """Keep the rows of every bucket where each of `values` is least, for dots without a line.
 
-    To draw a dot takes a browser as long as to draw many pieces of a line.
+    A dot takes a browser as long as many pieces of a line.
     """
     found = _buckets(rows, bucket_ns, len(values))
     if found is None:
@@ -65,13 +65,13 @@ def _buckets(rows: Columns, bucket_ns: int, few: int) -> tuple[Places, Places, P
 
 
 def _least(values: Floats, starts: Places, place: Places) -> Places:
-    """Return the first row of each bucket where `values` are least; none where all are unknown."""
+    """Return the first row of each bucket with the least `values`; none where all are NaN."""
     known = np.isfinite(values)
     least = np.minimum.reduceat(np.where(known, values, np.inf), starts)
     return _first(known & (values == least[place]), place)
 
 
 def _first(which: npt.NDArray[np.bool_], place: Places) -> Places:
-    """Return the first of the rows meant in each bucket."""
+    """Return the first selected row of each bucket."""
     at = np.flatnonzero(which)
     return at[np.flatnonzero(np.diff(place[at], prepend=-1))]

@@ -7,12 +7,12 @@ from monitor.page.views.figures import Dense, exact_texts
 from monitor.page.views.tables import clock, number
 
 TRADES = 40
-# A side is told by shape, word and colour alike.
+# Shape, word and colour all show the side.
 SIDES = {1: ("buy", "▲"), -1: ("sell", "▼"), 0: ("none", "–")}
 
 
 class Tape(Dense):
-    """A table of trades, the newest first; what does not fit is cut off at the old end."""
+    """A table of trades, the newest first; old ones that do not fit are cut off."""
 
     def html(self, hub: Hub, instrument: Instrument) -> str:
         return _tape(hub, instrument)

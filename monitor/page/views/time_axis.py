@@ -16,16 +16,16 @@ def zone() -> str:
 
 
 def local(ns: int) -> str:
-    """Write a time to the microsecond, without the zone's offset where it goes without saying."""
+    """Return a time to the microsecond; with the zone's offset only where it is ambiguous."""
     aware = (EPOCH + ns // 1000 * MICROSECOND).astimezone(look().zone)
     naive = aware.replace(tzinfo=None)
-    # An hour that comes twice, when clocks are put back, must say which one it is.
+    # An hour that occurs twice, when clocks go back, needs its offset.
     is_plain = naive.replace(tzinfo=look().zone).utcoffset() == aware.utcoffset()
     return (naive if is_plain else aware).isoformat(timespec="microseconds")
 
 
 def local_ns(text: str) -> int:
-    """Read a time of the viewer's zone, or of the one that it names; ValueError if it is none."""
+    """Parse a time in the viewer's zone, or in the zone it names; ValueError if it is none."""
     found = datetime.fromisoformat(text)
     aware = found if found.tzinfo else found.replace(tzinfo=look().zone)
     return (aware - EPOCH) // MICROSECOND * 1000

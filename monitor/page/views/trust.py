@@ -18,21 +18,21 @@ SHOWN_MINUTES = 30
 INCIDENTS_A_PAGE = 40
 SHOWN_NODES = 12
 GB_FROM_MB = 10_240
-# What a cell of the heat map shows: the worst of it, by colour and by shape.
+# A cell of the heat map shows its worst fault, by colour and shape.
 WORST = (
     ("losses", "bad", "▲"),
     ("stale_ns", "warn", "◷"),
     ("late", "info", "↓"),
     ("duplicates", "idle", "≡"),
 )
-# Upper ends of the bins of latencies, in ms.
+# Upper bounds of the latency bins, in ms.
 BINS_MS = (0, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 SAMPLES = (
     f"Quotes and trades with a time of the venue's, of the last {WINDOW_ROWS:,} of each at most"
 )
 STEPS = 5
 SHARES = (50, 95, 99)
-# What each number of a source is; a connection has those only that are counted by status rows.
+# The meaning of each number of a source; connections have only the counts of status rows.
 SOURCE_HELP = {
     "source": "A line named connection holds what concerns no single instrument of a venue",
     "state": "Whether the line is believed",
@@ -58,7 +58,7 @@ OUTCOMES = {
 
 
 def sources(hub: Hub) -> str:
-    """Every source with what it lost and how often it broke, and the connections likewise."""
+    """Every source and connection, with its losses and interruptions."""
     states = {(source.venue, source.symbol): source for source in hub.sources()}
     rows = [_source(total, states.get((total.venue, total.symbol or ""))) for total in hub.totals()]
     names = [f'<span title="{escape(help)}">{name}</span>' for name, help in SOURCE_HELP.items()]
@@ -93,7 +93,7 @@ def _source(total: Totals, source: SourceStatus | None) -> list[str]:
 
 
 def minutes(hub: Hub) -> str:
-    """The heat map: of each minute the worst that happened to each instrument."""
+    """The heat map: the worst fault of each instrument in each minute."""
     found, _ = hub.quality()
     last = hub.now_ns // MINUTE_NS
     shown = range(last - SHOWN_MINUTES + 1, last + 1)
@@ -111,9 +111,9 @@ def minutes(hub: Hub) -> str:
 
 
 def incidents(hub: Hub, most: int = INCIDENTS_A_PAGE) -> str:
-    """What broke, why, and what ended it, the newest first; its time can be clicked: in ns.
+    """Incidents with cause and end, the newest first; a click on the time sends it in ns.
 
-    Of more than `most` a click on `more` asks for further ones.
+    Above `most` a click on `more` shows further ones.
     """
     _, found = hub.quality()
     rows = [
@@ -138,9 +138,9 @@ def incidents(hub: Hub, most: int = INCIDENTS_A_PAGE) -> str:
 
 
 def recorder(about: dict[str, Any], why: str) -> str:
-    """The recorder, and the nodes of the collector's graph with what they passed on.
+    """The recorder, and the nodes of the collector's graph with their counts.
 
-    `why` says why nothing is known of it, where that is so.
+    `why` says why nothing is known, if so.
     """
     told = about.get("recorder")
     if told is None:
@@ -171,7 +171,7 @@ def _space(megabytes: int | None) -> str:
 
 
 def stages(by_name: Mapping[str, Stage]) -> str:
-    """How long the last minute's rows took within this program and to this browser."""
+    """Latency of the last minute's rows inside this program and to this browser."""
     rows = []
     for name, stage in by_name.items():
         took_ms = stage.last_minute()["ms"]
@@ -212,7 +212,7 @@ def _cell(number: int, minute: Minute | None) -> str:
     told = ", ".join(f"{n} {name}" for name, n in values.items() if n and name != "stale_ns")
     if stale_s:
         told = f"{told}, {stale_s:.1f} s stale".removeprefix(", ")
-    # A part of a second is shown as one, so that it is seen.
+    # A fraction of a second is shown as one second, so that it is visible.
     values["stale_ns"] = math.ceil(stale_s)
     for name, color, shape in WORST:
         if values[name]:
@@ -236,7 +236,7 @@ def _times(incident: Incident) -> str:
 
 
 def _ending(incident: Incident) -> str:
-    """Write what is known of an incident's end; colour and shape tell the outcome."""
+    """Return the end of an incident as HTML; colour and shape show the outcome."""
     look, shape = OUTCOMES[incident.outcome]
     text = f'<span class="{look}">{shape}</span> {escape(incident.recovery)}'
     if incident.ended_ns is not None and incident.ended_ns != incident.began_ns:

@@ -18,12 +18,12 @@ from monitor.state import Columns
 
 # The bid in the text of a signal.
 BID = re.compile(r" bid (\S+) > ")
-# Older ones are counted, and told of no more one by one.
+# Older findings are counted, but no longer listed.
 KEPT = 2_000
 
 
 class Parameters(NamedTuple):
-    """Of the strategy, then of the reckoning: the fee of each side, and the size of each deal."""
+    """Parameters of the strategy, then of the result: fee per side, size per deal."""
 
     threshold_bps: float
     fresh_ms: float
@@ -32,11 +32,11 @@ class Parameters(NamedTuple):
 
 
 class WhatIf:
-    """Runs the hook `cross_venue` over the quotes that a hub holds of one symbol's legs."""
+    """Runs the hook `cross_venue` over the hub's quotes of one symbol's legs."""
 
     def __init__(self, parameters: Parameters, taken_for: quote_assets.TakenFor) -> None:
         self._parameters, self._taken_for = parameters, taken_for
-        # Another one for every time that all is reckoned anew.
+        # Increased each time everything is computed again.
         self.turn = 0
         self.begin()
 
@@ -52,7 +52,7 @@ class WhatIf:
             self.turn += 1
 
     def begin(self) -> None:
-        """Forget what was found: what follows is of another time, symbol or parameter."""
+        """Clear the findings: another time, symbol or parameter follows."""
         self._hook = CrossVenue(*self._parameters[:2], "recomputed", self._taken_for)
         self._state = self._hook.start()
         self._cursors: dict[Instrument, int] = {}
@@ -61,7 +61,7 @@ class WhatIf:
         self._texts: list[str] = []
 
     def take(self, hub: Hub, legs: Sequence[Instrument]) -> Columns | None:
-        """Take in what is new; return `time`, `bid`, `bps` and `text` of what was found in it."""
+        """Take new quotes; return `time`, `bid`, `bps` and `text` of the findings."""
         rows = self._new(hub, legs)
         if not len(rows["ts_recv"]):
             return None
@@ -81,7 +81,7 @@ class WhatIf:
         return {**new, "text": np.array(texts, object)}
 
     def html(self, symbol: str) -> str:
-        """Tell what came of it, in the quote asset, after fees."""
+        """Return the result in the quote asset, after fees, as HTML."""
         base, _, quote = symbol.partition("-")
         threshold_bps, _, fee_bps, size = self._parameters
         label = 'What if: <span class="badge simulated">HYPOTHETICAL</span> no orders are placed'
@@ -104,8 +104,8 @@ class WhatIf:
         )
 
     def _new(self, hub: Hub, legs: Sequence[Instrument]) -> Columns:
-        """Return the legs' new quotes in order of time."""
-        # What comes while this reads has its turn the next time, whichever leg it is of.
+        """Return the legs' new quotes in the order of time."""
+        # Quotes that arrive during this reading come next time, for every leg.
         until_ns = hub.now_ns
         parts = []
         for place, leg in enumerate(legs):
@@ -128,7 +128,7 @@ class WhatIf:
 
 
 def _batch(rows: Columns) -> Batch:
-    """Make a batch of quotes, numbered by their places."""
+    """Make a batch of quotes, numbered by position."""
     count = len(rows["ts_recv"])
     given = {
         **{name: rows[name] for name in ("ts_recv", "bid", "ask", "venue", "symbol")},

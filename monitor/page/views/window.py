@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from monitor.rows import SECOND_NS
 
-# What a glyph calls its lower and its upper ends.
+# A glyph's names of its lower and upper ends.
 _HEIGHTS = ("y", "y0", "y1", "bottom", "top")
-# A row is in view as long as the last of these is.
+# A row is in view as long as the last of these times.
 _TIMES = ("until", "right", "time")
 
 
 class Window:
-    """The lowest and the highest value of each second, from which those in view are found."""
+    """The lowest and highest value of each second, for the range of the visible ones."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, tuple[float, float]] = {}
@@ -25,12 +25,12 @@ class Window:
         self._seconds.clear()
 
     def add(self, times: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
-        """Take note of values at times in ns since 1970; unknown ones are left out."""
+        """Record values at times in ns since 1970; skip NaN."""
         if not len(times):
             return
         first, last = times.min(), times.max()
         if first // SECOND_NS == last // SECOND_NS:
-            # As most rows come: a few of the same second.
+            # The usual case: a few rows of the same second.
             low, high = np.fmin.reduce(values), np.fmax.reduce(values)
             if np.isfinite(low) and np.isfinite(high):
                 self._widen(int(first // SECOND_NS), float(low), float(high))
@@ -53,9 +53,9 @@ class Window:
         self._seconds[second] = min(before[0], low), max(before[1], high)
 
     def ends(self, span_s: float) -> tuple[int, float, float] | None:
-        """Return the newest second, and the lowest and the highest since so long before it.
+        """Return the newest second, and the lowest and highest value of a span before it.
 
-        What is older is forgotten.
+        Drop older values.
         """
         if not self._seconds:
             return None
@@ -67,7 +67,7 @@ class Window:
 
 
 def heights(glyph: Any) -> list[str]:
-    """Return the columns that a glyph takes its lower and upper ends from; it takes a while."""
+    """Return the columns of a glyph's lower and upper ends; this is slow."""
     known = glyph.properties()
     found = [getattr(glyph, name) for name in _HEIGHTS if name in known]
     names = [getattr(one, "field", one) for one in found]
@@ -75,5 +75,5 @@ def heights(glyph: Any) -> list[str]:
 
 
 def times(columns: dict[str, Any]) -> Any:
-    """Return until when each row is in view; None for rows that have no time."""
+    """Return the time up to which each row is in view; None for rows without a time."""
     return next((columns[name] for name in _TIMES if name in columns), None)
