@@ -13,6 +13,7 @@ from typing import IO
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support.receiver import receiver  # noqa: F401
 from support.running import DEADLINE_S, ROOT, missing
 
 # No assertion is timed: a machine may be busy with other things.

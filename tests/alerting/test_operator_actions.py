@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.collectors import statuses
 from support.made_rows import batch_of, row
-from support.receiver import Receiver, receiver  # noqa: F401
+from support.receiver import Receiver
 from support.running import DEADLINE_S, collector_of, until
 
 from monitor.alerting.operator_actions import Alerting
