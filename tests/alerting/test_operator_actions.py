@@ -185,7 +185,7 @@ def test_mutes_that_cannot_be_read_are_told_of(tmp_path: Path) -> None:
 def test_what_people_do_goes_through_the_collector_and_outlives_it(
     tmp_path: Path,
     background: Run,
-    receiver: Receiver,  # noqa: F811
+    receiver: Receiver,
 ) -> None:
     file = tmp_path / "config.toml"
     file.write_text(
