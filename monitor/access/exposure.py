@@ -17,7 +17,7 @@ HOW = f"[page] cookie_secret or {SECRET_VARIABLE}"
 
 
 class Exposure(NamedTuple):
-    """What the page's server is open to; `hosts` are names besides addresses by number."""
+    """Who can reach the page's server; `hosts` are names besides numeric addresses."""
 
     address: str
     port: int
@@ -42,10 +42,10 @@ class Exposure(NamedTuple):
         return f"{scheme}://{self.host}:{self.port}"
 
     def is_host(self, name: str) -> bool:
-        """Tell whether a browser that asks for this host means this server.
+        """Return whether a request for this host is meant for this server.
 
-        A page of somebody else's can have its own name resolve to this address, but then asks
-        for that name; by number it cannot be misled.
+        DNS rebinding: a foreign page can let its own name resolve to this address, but then
+        requests that name; a numeric address is safe.
         """
         bare = name.strip("[]").lower()
         if bare in self.hosts or is_loopback(bare):
@@ -58,7 +58,7 @@ class Exposure(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One thing that the self-check looked at: whether it is well, and why, in words."""
+    """One finding of the self-check: whether it is good, and why."""
 
     name: str
     is_well: bool
@@ -72,9 +72,9 @@ def expose(
     port: int,
     certificate: tuple[Path, Path] | None,
 ) -> Exposure:
-    """Decide on what is asked for; ValueError says in one line what is missing.
+    """Check the requested exposure; ValueError says in one line what is missing.
 
-    `secret` is the environment's, which counts before the file's.
+    `secret` is the environment's, which has priority over the file's.
     """
     if secret is None and page.cookie_secret is not None:
         secret = page.cookie_secret.get_secret_value()
@@ -111,7 +111,7 @@ def expose(
 
 
 def check(exposure: Exposure, headers: Mapping[str, Any]) -> list[Finding]:
-    """Look at what the server is open to; `headers` are those that it sends with every page."""
+    """Check who can reach the server; `headers` are those of every page."""
     named = ", ".join(sorted(exposure.hosts)) or "no further names"
     roles = [user.role for user in exposure.users.values()]
     is_secure = exposure.certificate is not None or exposure.is_behind_proxy

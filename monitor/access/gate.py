@@ -17,8 +17,8 @@ from monitor.access.users import EVERYBODY, Users, Viewer
 COOKIE = "monitor_login"
 LOGIN_DAYS = 7
 PAGE, LOGIN, LOGOUT, HEALTH, ICON = "/", "/login", "/logout", "/health", "/favicon.ico"
-# The page's own scripts carry a number that is drawn for each answer: nothing that is slipped in
-# can know it. Panel's loader of JavaScript modules reads it too, for the script of its own probe.
+# The page's own scripts carry a nonce that is drawn for each answer: an injected script cannot
+# know it. Panel's loader of JavaScript modules reads it too, for the script of its own probe.
 # 'unsafe-eval': Bokeh makes functions of the texts of its CustomJS models (`new Function`).
 # blob: Panel fetches and loads the code of its JavaScript components from such addresses.
 # 'unsafe-inline' of styles: Bokeh sets style attributes and elements for every widget.
@@ -29,7 +29,7 @@ POLICY = (
     "connect-src 'self' blob:; worker-src 'self' blob:; manifest-src 'self'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-# What is no page has nothing to load.
+# Other answers load nothing.
 NO_PAGE = "default-src 'none'; frame-ancestors 'none'"
 HEADERS = {
     "Content-Security-Policy": NO_PAGE,
@@ -65,7 +65,7 @@ class Headers(OutputTransform):
 
 
 class _Refusal(RequestHandler):
-    """Answers what the gate does not let through; the words are ours alone."""
+    """Answers refused requests; the text never repeats the request."""
 
     def initialize(self, status: int, why: str, location: str) -> None:
         self._status, self._why, self._location = status, why, location
@@ -79,11 +79,11 @@ class _Refusal(RequestHandler):
         self.finish(self._why + "\n")
 
     def check_xsrf_cookie(self) -> None:
-        """Refuse with our words, whatever the method: nothing is done here."""
+        """Skip Tornado's check: a refusal has no effect that needs one."""
 
 
 class Gate(Matcher):
-    """Matches the requests that are refused, and tells the others who asks, as their `viewer`."""
+    """Matches refused requests, and attaches the `viewer` to the others."""
 
     def __init__(self, exposure: Exposure, users: Users) -> None:
         self._exposure, self._users = exposure, users
@@ -98,13 +98,13 @@ class Gate(Matcher):
         if not self._exposure.is_host(request.host_name):
             return 403, "expected a host name of this server ([page] hosts), found another", ""
         origin = request.headers.get("Origin")
-        # For the sake of Referrer-Policy a form names none: those of ours carry a token instead.
+        # With our Referrer-Policy a form sends no origin: ours carry a token instead.
         is_form = origin == "null" and request.path in (PAGE, LOGIN, LOGOUT)
         if origin is not None and not is_form and not self._is_same(origin, request):
             return 403, "expected the origin of this server, found another", ""
         if _is_embedded(request):
             return 403, "expected a page of this server, or a link to it, found another site's", ""
-        # Whoever names the session of somebody else's next page is in it when that is opened.
+        # Session fixation: refuse session ids chosen by the client.
         if CHOSEN & request.query_arguments.keys() or "Bokeh-Session-Id" in request.headers:
             return 403, "expected a session of the server's choice, found one that was named", ""
         viewer = self.viewer(request)
@@ -115,14 +115,14 @@ class Gate(Matcher):
             if request.method in ("GET", "HEAD") and request.path == PAGE:
                 return 302, "", relative(LOGIN) + (f"?{request.query}" if request.query else "")
             return 401, f"expected a login ({LOGIN}), found none", ""
-        # Read by `role.viewer`; a request knows no better place for it.
+        # Read by `viewer_role.viewer`; a request has no better place for it.
         setattr(request, "viewer", viewer)  # noqa: B010
         return 200, "", ""
 
     def _is_same(self, origin: str, request: HTTPServerRequest) -> bool:
-        """Tell whether a page of this server asks; a port that goes without saying may be left out.
+        """Return whether the origin is this server; the default port may be omitted.
 
-        A proxy may pass on the name alone, and nothing says which port the browser knows it by.
+        A proxy may pass on the name only, so the port that the browser uses is unknown.
         """
         asked, host = urlsplit(origin), urlsplit(f"//{request.host}")
         try:
@@ -134,7 +134,7 @@ class Gate(Matcher):
         return asked.hostname == host.hostname and port in (None, asked_port)
 
     def viewer(self, request: HTTPServerRequest) -> Viewer | None:
-        """Return who asks, None if a login is needed first."""
+        """Return the viewer, None if a login is needed first."""
         if not self._users:
             return EVERYBODY
         cookie = request.cookies.get(COOKIE)
@@ -147,7 +147,7 @@ class Gate(Matcher):
 
 
 def guard(application: Application, gate: Gate) -> None:
-    """Put the gate in front of all that the application answers, and the headers behind it."""
+    """Put the gate before every handler of the application, and the headers on every answer."""
     application.add_transform(Headers)
     application.default_router.rules.insert(0, Rule(gate, _Refusal))
 
@@ -161,10 +161,10 @@ def relative(path: str) -> str:
 
 
 def _is_embedded(request: HTTPServerRequest) -> bool:
-    """Tell whether another site's page asks on its own, not a person who follows a link.
+    """Return whether another site's page sent the request, not a person who followed a link.
 
-    Browsers say so since 2020 to 2023, and no script can say otherwise. A request without a word
-    of it comes from an older browser, from a program, or over plain HTTP from another machine.
+    Browsers report this since 2020 to 2023, and no script can change it. A request without the
+    header comes from an older browser, a program, or over plain HTTP from another machine.
     """
     told = request.headers
     if told.get("Sec-Fetch-Site", "none") in ("same-origin", "none"):

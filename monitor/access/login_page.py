@@ -14,9 +14,9 @@ from monitor.access import users
 from monitor.access.gate import COOKIE, LOGIN, LOGIN_DAYS, LOGOUT, relative
 from monitor.settings import MAX_PASSWORD_CHARS
 
-# Every check takes a tenth of a second of a core: one after another, and no more than these.
+# Each check takes a tenth of a second of a core: one at a time, and at most this many waiting.
 CHECKS_WAITING = 16
-# Without a link to an icon browsers ask for one at the root of the host, beside a proxy's path.
+# Without this link browsers request an icon at the root of the host, outside a proxy's path.
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>monitor: log in</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -42,7 +42,7 @@ p { margin: 0; color: #ffb3b3; font-size: 13px; }
 
 
 class Desk:
-    """Where logins are checked: the users, who failed how often, and one thread that hashes."""
+    """Checks logins: the users, their failures, and one thread that hashes."""
 
     def __init__(self, known: users.Users) -> None:
         self.users, self.attempts = known, users.Attempts()
@@ -50,10 +50,10 @@ class Desk:
         self._waiting = 0
 
     async def admit(self, name: str, password: str, address: str) -> str:
-        """Return why this is no login, in words for whoever tries; nothing if it is one."""
+        """Return why a login failed, for the person who tries; empty if it succeeded."""
         now_s = time.monotonic()
         place = users.of_address(address)
-        # Names that nobody has are counted too: a wait must not tell the two apart.
+        # Count unknown names too: a wait must not reveal which names exist.
         keys = [place, f"user {name}"]
         wait_s = self.attempts.wait_s(keys, now_s)
         if wait_s > 0:
@@ -111,7 +111,7 @@ class Login(RequestHandler):
 
 
 class Logout(RequestHandler):
-    """Asks, then takes the cookie away: a link alone must not log anybody out."""
+    """Asks, then removes the cookie: a link alone must not log anybody out."""
 
     def get(self) -> None:
         token = str(self.xsrf_form_html())
@@ -135,6 +135,6 @@ def routes(desk: Desk) -> list[tuple[Any, ...]]:
 
 
 def _cookie_options(handler: RequestHandler) -> dict[str, Any]:
-    # Lax: whoever follows a link to the page stays logged in; nothing is done by GET.
+    # Lax: a person who follows a link to the page stays logged in; GET changes nothing.
     is_secure = handler.request.protocol == "https"
     return {"httponly": True, "samesite": "Lax", "secure": is_secure}

@@ -14,14 +14,14 @@ from typing import NamedTuple
 from monitor.settings import Role, hash_password, is_password
 
 FINGERPRINT_CHARS = 16
-# So many failures in a row are nobody's business; then every further one doubles the wait.
+# The first five failures cost nothing; each further one doubles the wait.
 FREE_FAILURES, FIRST_WAIT_S, LONGEST_WAIT_S = 5, 1.0, 300.0
 FORGOTTEN_AFTER_S = 900.0
 MAX_KEYS = 10_000
 
 
 class Viewer(NamedTuple):
-    """Who looks at a page; without users there are no names, and everybody may act."""
+    """The viewer of a page; without users there are no names, and everybody may act."""
 
     name: str | None
     role: Role
@@ -43,11 +43,11 @@ NOBODY = Viewer(None, "viewer")
 
 
 class Users:
-    """The configured users: checks passwords, and reads what a login cookie says."""
+    """The configured users: checks passwords and reads login cookies."""
 
     def __init__(self, users: Mapping[str, User]) -> None:
         self._users = dict(users)
-        # A name that nobody has takes as long as one that somebody has.
+        # An unknown name takes as long as a known one.
         self._nobodys_hash = hash_password(secrets.token_urlsafe())
 
     def __bool__(self) -> bool:
@@ -62,11 +62,11 @@ class Users:
         return is_right and user is not None
 
     def cookie(self, name: str) -> str:
-        """Return what the login cookie of a user holds; it is signed by whoever sets it."""
+        """Return the contents of a user's login cookie; the caller signs it."""
         return f"{name} {self._fingerprint(name)}"
 
     def of_cookie(self, text: str) -> Viewer | None:
-        """Return who a signed cookie was made for; None if that password is another one now."""
+        """Return the user of a signed cookie; None if the password has changed since."""
         name, _, fingerprint = text.partition(" ")
         if name not in self._users:
             return None
@@ -80,13 +80,13 @@ class Users:
 
 
 class Attempts:
-    """How often logins failed, by user and by address; bounded, and forgotten after a while."""
+    """Failed logins by user and by address; bounded, and forgotten after a while."""
 
     def __init__(self) -> None:
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()
 
     def wait_s(self, keys: list[str], now_s: float) -> float:
-        """Return for how long nobody may try by any of these keys."""
+        """Return the wait in s before the next attempt with any of these keys."""
         waits = [0.0]
         for key in keys:
             count, last_s = self._failures.get(key, (0, -math.inf))
@@ -96,7 +96,7 @@ class Attempts:
         return max(waits)
 
     def begin(self, keys: list[str], now_s: float) -> None:
-        """Count an attempt as failed before it is judged: many at once are many."""
+        """Count an attempt as failed before it is checked: parallel attempts all count."""
         for key in keys:
             count, last_s = self._failures.pop(key, (0, now_s))
             count = count if now_s - last_s < FORGOTTEN_AFTER_S else 0
@@ -105,7 +105,7 @@ class Attempts:
             self._failures.popitem(last=False)
 
     def succeeded(self, user: str, others: list[str]) -> None:
-        """Forget the user's failures; of the others' only this attempt was none."""
+        """Clear the user's failures; of the address's count subtract only this attempt."""
         self._failures.pop(user, None)
         for key in others:
             count, last_s = self._failures.get(key, (1, 0.0))
@@ -113,7 +113,7 @@ class Attempts:
 
 
 def of_address(address: str) -> str:
-    """Return the key of an address; whoever has one of IPv6 has the 64 bits below it too."""
+    """Return the key of an address; for IPv6 its /64 network, which has one owner."""
     try:
         parsed = ip_address(address)
     except ValueError:

@@ -24,25 +24,25 @@ from urllib3.util import Retry
 from monitor.rows import Batch, signal_text
 from monitor.settings import DeliverySettings, WebhookSettings
 
-# What waits for a receiver beyond this is dropped, the oldest first.
+# Above this number waiting signals are dropped, the oldest first.
 QUEUE = 1000
 TELL_EVERY_S = 10.0
-# Of what a receiver refuses, this may be taken later: too slow, too early, too many.
+# HTTP statuses after which another attempt may succeed: timeout, too early, too many.
 LATER = (408, 425, 429)
-# Rows come ten times a second; when none came for so long, not all is well.
+# Rows arrive ten times a second; after this long without any, no ping is sent.
 FLOW_S = 5.0
 LOOK_S = 0.02
 CLOSE_S = 1.0
 
-# Told of a change for the worse or the better: kind, detail, count of signals.
+# Called when delivery fails or works again: kind, detail, count of signals.
 OnStatus = Callable[[str, str, int | None], None]
 Document = dict[str, Any]
 
 
 class DeliveryError(Exception):
-    """A receiver did not take a signal; the message names no address.
+    """A receiver did not accept a signal; the message names no address.
 
-    `is_final` says that it would not take it later either.
+    `is_final` means that it would not accept it later either.
     """
 
     def __init__(self, message: str, is_final: bool = False) -> None:
@@ -51,13 +51,13 @@ class DeliveryError(Exception):
 
 
 class Receiver:
-    """What waits for one receiver, in order, and when it is next tried."""
+    """The signals that wait for one receiver, in order, and the time of the next attempt."""
 
     def __init__(self, name: str, send: Callable[[Document], None], patience: Retry) -> None:
         self.name, self.send = name, send
         self.waiting: deque[Document] = deque()
         self.due_s = 0.0
-        # Lost since that was last told of.
+        # Lost since the last report.
         self.lost, self.told_s = 0, -TELL_EVERY_S
         self.is_failing = False
         self._patience = self._retry = patience
@@ -69,7 +69,7 @@ class Receiver:
         self.waiting.append(document)
 
     def postpone(self) -> bool:
-        """Wait longer than before; False if it was tried so often that it is out of order."""
+        """Lengthen the wait; False if the receiver has failed too often."""
         try:
             self._retry = self._retry.increment(method="POST", url="")
         except MaxRetryError:
@@ -79,12 +79,12 @@ class Receiver:
         return True
 
     def rest(self) -> None:
-        """Begin the next signal without patience lost on the one before."""
+        """Reset the wait for the next signal."""
         self._retry, self.due_s = self._patience, 0.0
 
 
 class Delivery:
-    """A sink that keeps what is to go out; `is_well` says whether a ping may be sent."""
+    """A sink that queues signals for delivery; `is_well` says whether a ping may be sent."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Delivery:
         is_well: Callable[[], bool],
         unmuted: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda rows: rows,
     ) -> None:
-        """Begin with nothing; `unmuted` leaves out the signals that nobody wants to hear of now."""
+        """Begin with an empty queue; `unmuted` removes muted signals."""
         self._settings = settings
         self._on_status, self._is_well, self._unmuted = on_status, is_well, unmuted
         secrets = {hook.secret_env for hook in settings.webhooks}
@@ -105,7 +105,7 @@ class Delivery:
             backoff_max=settings.backoff_max_s,
         )
         self._session = requests.Session()
-        # What stands in ~/.netrc is for nobody here.
+        # Never use ~/.netrc.
         self._session.trust_env = False
         self._receivers = [
             Receiver(*_webhook(self._session, hook, environment, settings.timeout_s), patience)
@@ -117,7 +117,7 @@ class Delivery:
             self._receivers.append(Receiver("log", _write_line, patience))
         self._lock = threading.Condition()
         self._closing = threading.Event()
-        # When what is still under way is broken off.
+        # Deadline of requests still under way.
         self._until_s = float("inf")
         self._flowed_s = self._pinged_s = time.monotonic()
         self._is_ping_failing = False
@@ -127,7 +127,7 @@ class Delivery:
         self._thread.start()
 
     def __call__(self, batch: Batch) -> None:
-        """Keep the signals of a batch that are to go out; never waits for a receiver."""
+        """Queue the signals of a batch; never wait for a receiver."""
         self._flowed_s = time.monotonic()
         if "signal" not in batch or not self._receivers:
             return
@@ -143,7 +143,7 @@ class Delivery:
             self._lock.notify()
 
     def close(self) -> None:
-        """End the thread; what waits is tried once more, within a second."""
+        """End the thread; waiting signals are tried once more, within a second."""
         with self._lock:
             self._until_s = time.monotonic() + CLOSE_S
             self._closing.set()
@@ -169,7 +169,7 @@ class Delivery:
                     self._serve(receiver)
 
     def _idle_s(self) -> float:
-        """Return how long nothing is due, at most as long as a ping may wait."""
+        """Return the time until something is due, at most until the next ping."""
         now_s = time.monotonic()
         dues = [receiver.due_s for receiver in self._receivers if receiver.waiting]
         if self._closing.is_set():
@@ -179,7 +179,7 @@ class Delivery:
         return max(0.0, min([due_s - now_s for due_s in dues], default=3600.0))
 
     def _serve(self, receiver: Receiver) -> None:
-        """Send the oldest signal that waits for a receiver, if it is due."""
+        """Send the oldest waiting signal of a receiver, if it is due."""
         with self._lock:
             if not receiver.waiting or time.monotonic() < receiver.due_s:
                 return
@@ -199,7 +199,7 @@ class Delivery:
             self._tell("delivery_failed", receiver, f"expected at most {QUEUE} to wait, found more")
 
     def _fail(self, receiver: Receiver, document: Document, error: DeliveryError) -> None:
-        """Try the signal again later, unless that is no use; tell when patience is over."""
+        """Schedule another attempt, unless useless; report a receiver that failed too often."""
         if error.is_final:
             with self._lock:
                 self._remove(receiver, document)
@@ -212,12 +212,12 @@ class Delivery:
             self._tell("delivery_failed", receiver, f"{error}")
 
     def _remove(self, receiver: Receiver, document: Document) -> None:
-        # It may have been dropped for newer ones meanwhile.
+        # It may have been dropped meanwhile.
         if receiver.waiting and receiver.waiting[0] is document:
             receiver.waiting.popleft()
 
     def _tell(self, kind: str, receiver: Receiver, why: str) -> None:
-        """Write a status row with the count of signals that are lost since the last one."""
+        """Record a status row with the number of signals lost since the last one."""
         receiver.told_s = time.monotonic()
         with self._lock:
             lost, receiver.lost = receiver.lost, 0
@@ -245,7 +245,7 @@ class Delivery:
         _request(self._session, method, url, self._settings.timeout_s)
 
     def _run_command(self, document: Document) -> None:
-        """Run the command with the signal as JSON on its standard input, for so long at most."""
+        """Run the command with the signal as JSON on its standard input, within a time limit."""
         end_s = time.monotonic() + self._settings.command_limit_s
         try:
             child = subprocess.Popen(
@@ -283,7 +283,7 @@ def _webhook(
     environment: Mapping[str, str],
     timeout_s: float,
 ) -> tuple[str, Callable[[Document], None]]:
-    """Return a receiver's name, which shows no secret, and what sends to it."""
+    """Return a receiver's name, without secrets, and the function that sends to it."""
     url, headers = settings.url.get_secret_value(), {}
     if settings.secret_env:
         secret = environment.get(settings.secret_env, "")
@@ -305,7 +305,7 @@ def _request(
     headers: Mapping[str, str] | None = None,
     document: Document | None = None,
 ) -> None:
-    """Ask a receiver once, following nobody elsewhere; DeliveryError tells what came instead."""
+    """Send one request, without following redirects; DeliveryError describes a failure."""
     try:
         # Its body is not read: it may never end.
         with session.request(
@@ -319,7 +319,7 @@ def _request(
         ) as response:
             status = response.status_code
     except (requests.RequestException, OSError) as error:
-        # Its text would name the address, which may be a secret.
+        # The error's text would name the address, which may be a secret.
         raise DeliveryError(f"expected an answer, found {type(error).__name__}") from None
     if not 200 <= status < 300:
         is_final = 400 <= status < 500 and status not in LATER
@@ -330,6 +330,6 @@ def _write_line(document: Document) -> None:
     try:
         print(f"monitor: {signal_text.line(document)}", file=sys.stderr, flush=True)
     except OSError as error:
-        # The terminal is gone.
+        # The terminal has gone.
         why = f"expected standard error open, found {error.strerror}"
         raise DeliveryError(why, is_final=True) from None

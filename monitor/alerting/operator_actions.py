@@ -25,7 +25,7 @@ from monitor.state import (
 MUTES_FILE, RULES_FILE = "mutes.json", "rules.json"
 MOST_RULES = 100
 LONGEST_MUTE_S = 7 * 86_400
-# Who acts where nobody logs in.
+# The operator's name without users.
 SOMEBODY = "operator"
 BY = re.compile(NAME)
 RULE, PLACE = re.compile(r"[^:\x00-\x1f]{1,60}"), re.compile(r"\S{1,200}")
@@ -34,16 +34,16 @@ Wanted = dict[str, Any]
 
 
 class Alerting:
-    """What people do about alerts, told as rows by `tell` (kind, detail), and kept in files.
+    """Operators' actions on alerts: recorded by `tell` (kind, detail), and kept in files.
 
-    The rules in force are `fixed` ones, of the configuration, and those that were added.
+    The rules in force are the `fixed` ones of the configuration, and the added ones.
     """
 
     def __init__(
         self, folder: Path, tell: Callable[[str, str], None], fixed: Sequence[Rule] = ()
     ) -> None:
         self.alerts = Alerts()
-        # Told of other rules.
+        # Called when the rules change.
         self.on_rules: Callable[[Sequence[Rule]], None] = lambda rules: None
         self._fixed = fixed
         self._file, self._rules_file = folder / MUTES_FILE, folder / RULES_FILE
@@ -56,14 +56,14 @@ class Alerting:
         return [*self._fixed, *self._added]
 
     def described(self) -> list[dict[str, Any]]:
-        """Return the rules in force as a file has them, and whether people may change each."""
+        """Return the rules in force as in the file, and whether operators may change each."""
         return [
             {"rule": _written(rule), "title": rule.title, "is_fixed": at < len(self._fixed)}
             for at, rule in enumerate(self.rules)
         ]
 
     def restore(self, now_ns: int) -> None:
-        """Bring back the mutes of before that still hold; a new recording tells of them too."""
+        """Restore the mutes that still hold; record them in the new recording too."""
         try:
             mutes = [_mute(one) for one in json.loads(self._file.read_text())]
             mutes = [mute for mute in mutes if mute.holds(now_ns)]
@@ -77,7 +77,7 @@ class Alerting:
             self._tell(MUTED, told_muted(mute))
 
     def act(self, wanted: Wanted, now_ns: int) -> None:
-        """Acknowledge, mute or unmute; ValueError says in one line what was wrong with it."""
+        """Acknowledge, mute or unmute; ValueError says in one line what is wrong."""
         actions: dict[Any, Callable[[Wanted, str, int], None]] = {
             "acknowledge": self._acknowledge,
             "mute": self._mute,
@@ -105,7 +105,7 @@ class Alerting:
         if seconds is not None:
             if isinstance(seconds, bool) or not 1 <= float(seconds) <= LONGEST_MUTE_S:
                 raise ValueError(f"expected 1 to {LONGEST_MUTE_S} seconds, found {seconds!r}")
-            # Whole seconds, as the row tells them.
+            # Whole seconds, as in the row.
             until_ns = round(now_ns / 1e9 + float(seconds)) * 1_000_000_000
         mute = Mute(rule, place, until_ns, by)
         others = [
@@ -126,7 +126,7 @@ class Alerting:
         self._tell(UNMUTED, told_unmuted(rule, place, by))
 
     def _save_rule(self, wanted: Wanted, by: str, now_ns: int) -> None:
-        """Add a rule, or put it in the place of the one that is titled `replaces`."""
+        """Add a rule, or replace the one titled `replaces`."""
         (rule,) = rules_of([wanted["rule"]])
         replaces = wanted.get("replaces")
         at = self._place(replaces) if replaces else len(self._added)
@@ -172,7 +172,7 @@ class Alerting:
 
 
 def write(file: Path, value: Any) -> None:
-    """Replace a file at one stroke: whoever reads it finds the old or the new one, whole."""
+    """Replace a file atomically: a reader finds the whole old or the whole new one."""
     new = file.with_suffix(".new")
     with new.open("w", encoding="utf-8") as opened:
         json.dump(value, opened, indent=1)

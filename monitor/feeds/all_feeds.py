@@ -27,7 +27,7 @@ NOWHERE = Endpoint(None, None)
 
 
 class Way(NamedTuple):
-    """How sources of a venue are had; those that are had alike share connections."""
+    """How sources of a venue are followed; sources with equal settings share connections."""
 
     venue: str
     mode: str
@@ -46,8 +46,8 @@ class Feeds:
         capacity_rows: int = CAPACITY_ROWS,
         raw: bool = False,
     ) -> None:
-        # One change at a time, and it may wait for a venue that hangs; what is read meanwhile is
-        # guarded by the second lock, which is never held for long.
+        # One change at a time, which may wait for a hung venue; the second lock guards what is read
+        # meanwhile and is never held for long.
         self._changing, self._lock = threading.Lock(), threading.Lock()
         self._sources = list(sources)
         self._endpoints, self._settings = endpoints, settings
@@ -58,12 +58,12 @@ class Feeds:
         self._clock = ReceiveClock()
         self._conns = itertools.count(1)
         self._rests: dict[str, Rest] = {}
-        # Those of sources that are checked, and may be followed or not.
+        # REST sessions for checks of sources that may never be followed.
         self._checking: set[Rest] = set()
         self._supervisors: dict[tuple[Way, int], Supervisor] = {}
-        # Those that were stopped, until they are started again: sources may be removed meanwhile.
+        # Stopped sources, until they are started again: they may be removed meanwhile.
         self._stopped: dict[tuple[Way, int], Supervisor] = {}
-        # How many connections turned out to be wanted; written by the connections' threads.
+        # Number of further connections needed; written by the connections' threads.
         self._parts: dict[Way, int] = {}
         self._running = self._is_closed = False
 
@@ -86,13 +86,13 @@ class Feeds:
             self._open_all({source.venue for source in self._sources})
 
     def stop(self) -> None:
-        """Leave every venue; the sources become `stopped`."""
+        """Disconnect from every venue; the sources become `stopped`."""
         with self._changing:
             self._running = False
             self._stopped |= self._leave({way.venue for way, _ in self._supervisors})
 
     def ways(self) -> list[tuple[Source, Way]]:
-        """Return the sources, and how each is had."""
+        """Return the sources, and how each is followed."""
         with self._lock:
             return [(source, self._way(source)) for source in self._sources]
 
@@ -100,10 +100,10 @@ class Feeds:
         return bool(self._address(venue))
 
     def check(self, source: Source, among: Sequence[Source] = ()) -> str:
-        """Hold a source, one of several to come, against its venue's list: that takes a request.
+        """Check one of the sources to be added against its venue's list; this sends a request.
 
-        Return a note if the list cannot be fetched, or if another source has the same instruments
-        in another way; ValueError says what the list has instead.
+        Return a note if the list cannot be fetched, or if another source follows the same
+        instruments with other settings; ValueError says what the list has instead.
         """
         if not self.has_address(source.venue):
             raise ValueError(f"expected an address of {source.venue} (--endpoint), found none")
@@ -128,7 +128,7 @@ class Feeds:
             rest.stop()
 
     def add(self, source: Source) -> None:
-        """Follow one more source, or one in another way; its venue is connected to anew."""
+        """Follow another source, or one with other settings; reconnect to its venue."""
         self._check_raw(source)
         with self._changing:
             before = self._followed(source)
@@ -138,7 +138,7 @@ class Feeds:
             self._reopen(source.venue)
 
     def remove(self, source: Source) -> None:
-        """Follow a source no longer; what is left of its venue is connected to anew."""
+        """Stop following a source; reconnect to its venue for the others."""
         with self._changing:
             before = self._followed(source)
             if not before:
@@ -148,28 +148,28 @@ class Feeds:
             self._reopen(source.venue)
 
     def drain(self, wait_ms: int, linger_ms: int) -> Batch | None:
-        """Wait for rows without the GIL; None if none came within `wait_ms`."""
+        """Wait for rows without the GIL; None if none arrived within `wait_ms`."""
         kinds = self._feed.drain(wait_ms, linger_ms)
         if kinds is None:
             return None
         return Batch({kind: pa.record_batch(rows) for kind, rows in kinds.items()})
 
     def tick(self, recorder_lag_ms: float) -> None:
-        """Write the clock row, and open connections that turned out to be wanted: every 100 ms."""
+        """Every 100 ms: write the clock row, and open further connections that are needed."""
         self._open_parts()
         self._keep_started()
         self._clock.discipline(self._tell_step)
         self._feed.clock(self._clock.now_ns(), self._clock.offset_ns, recorder_lag_ms)
 
     def _tell_step(self, now_ns: int, step_ns: int, forward_ns: int) -> None:
-        """Write down that the wall clock was stepped, before any row has a time of after it."""
+        """Record a step of the wall clock, before any row with a time after it."""
         detail = f"the wall clock was stepped by {step_ns / 1e6:.0f} ms"
         by_ms = abs(step_ns) // 1_000_000
         self._feed.status(now_ns, "feed", "connected", "clock_jump", detail, by_ms)
         self._feed.step(forward_ns)
 
     def announce(self) -> None:
-        """Write all instrument rows anew, as at the start of a segment."""
+        """Write all instrument rows again, as at the start of a segment."""
         with self._lock:
             for supervisor in self._supervisors.values():
                 supervisor.announce()
@@ -181,7 +181,7 @@ class Feeds:
         self._feed.status(self._clock.now_ns(), scope, state, kind, detail, count)
 
     def close(self) -> None:
-        """Leave every venue and wake whoever drains; what is buffered can still be drained."""
+        """Disconnect from every venue and wake the drain; buffered rows can still be drained."""
         with self._lock:
             self._is_closed = True
             for rest in (*self._checking, *self._rests.values()):
@@ -203,7 +203,7 @@ class Feeds:
         return Way(source.venue, source.mode or settings.mode, interval_s, connections)
 
     def _yielding(self, source: Source, among: Sequence[Source]) -> instrument_list.Yielding:
-        """Return who leaves instruments to whom once these sources are followed too."""
+        """Return which sources leave instruments to which others once these are followed too."""
         coming = {str(one): one for one in (*among, source)}
         every = [one for one in self._sources if str(one) not in coming] + list(coming.values())
         others = [
@@ -216,8 +216,8 @@ class Feeds:
     def _before(self, source: Source, sources: Sequence[Source]) -> list[str]:
         """Return the symbols whose instruments `source` leaves to another session.
 
-        Each instrument has one session. A source that names it goes before a pattern, and of two
-        such sources the one that was there first.
+        Each instrument has one session. A source that names it has priority over a pattern, and the
+        earlier of two such sources over the later one.
         """
         ranked = sorted(sources, key=lambda one: "*" in one.symbol)
         before = ranked[: ranked.index(source)]
@@ -225,7 +225,7 @@ class Feeds:
         return [one.symbol for one in before if one.venue == way.venue and self._way(one) != way]
 
     def _check_raw(self, source: Source) -> None:
-        # Payloads of two connections, one after the other, would be taken for losses and repeats.
+        # Payloads of two connections in one recording would look like losses and repeats.
         if self._raw and (found := self._way(source).connections) > 1:
             raise ValueError(f"expected 1 connection to {source} with --raw, found {found}")
 
@@ -291,7 +291,7 @@ class Feeds:
         supervisor.start()
 
     def _open_parts(self) -> None:
-        # While connections are left none is opened: that is tried again with the next tick.
+        # No connection is opened while others are closed: the next tick tries again.
         if not self._parts or not self._changing.acquire(blocking=False):
             return
         try:
@@ -327,9 +327,9 @@ class Feeds:
     def _leave(
         self, names: set[str], kept: list[str] | None = None
     ) -> dict[tuple[Way, int], Supervisor]:
-        """Leave the venues, all their connections together, and their REST sessions last.
+        """Disconnect from the venues: all connections at once, then the REST sessions.
 
-        All of them have `JOIN_S` together, however many hang in a name's look-up.
+        Together they have `JOIN_S`, however many hang in a name look-up.
         The rows say that symbols in `kept` go on, and that others were removed.
         """
         with self._lock:

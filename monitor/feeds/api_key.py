@@ -11,7 +11,7 @@ HIDDEN = "…"
 
 
 class Key(NamedTuple):
-    """What a venue wants of the user; an empty `variable` if it wants nothing."""
+    """The API key of a venue; `variable` is empty if it needs none."""
 
     variable: str = ""
     parameter: str = ""
@@ -24,18 +24,18 @@ class Key(NamedTuple):
 
     @property
     def parameters(self) -> dict[str, str]:
-        """Return it as the query of a WebSocket's address."""
+        """Return the key as the query of a WebSocket address."""
         return {self.parameter: self.value} if self.value else {}
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return it as the headers of a REST request."""
+        """Return the key as the headers of a REST request."""
         return {self.header: self.value} if self.value else {}
 
     def explain(self, kind: str, why: str) -> str:
-        """Return why a venue refused, with what to do about the key if that is the reason."""
+        """Return the venue's reason for a refusal, with advice if the key is the cause."""
         if self.value:
-            # A venue may repeat in its answer what it was asked with.
+            # A venue may repeat the request, with the key, in its answer.
             why = why.replace(self.value, HIDDEN)
         if kind != "auth_failed" or not self.variable:
             return why
@@ -46,7 +46,7 @@ class Key(NamedTuple):
 
 
 def find(wanted: tuple[str, str, str] | None, settings: VenueSettings) -> Key:
-    """Look for the key that a venue wants: in the environment first, then in the settings."""
+    """Find the venue's key: in the environment first, then in the settings."""
     if wanted is None:
         return Key()
     configured = settings.api_key.get_secret_value() if settings.api_key else ""

@@ -22,7 +22,7 @@ SHOWN_BAD_LINES = 5
 
 
 class Ingested(NamedTuple):
-    """What an ingest came to: counts of frames, and the first bad lines as `file:number: why`."""
+    """The result of an ingest: counts of frames, and the first bad lines as `file:number: why`."""
 
     frames: int
     ignored: int
@@ -38,7 +38,7 @@ def ingest(
 ) -> Ingested:
     """Decode the frames of `files`, merged by receive time, and emit their rows as batches.
 
-    `on_open` is called once the files are read and found good.
+    `on_open` is called once the files were read without an error.
 
     Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
     """
@@ -59,7 +59,7 @@ def ingest_kept(
     emit: Callable[[Batch], None],
     on_open: Callable[[], None] = lambda: None,
 ) -> Ingested:
-    """Decode anew the frames that a recording kept; `rows` gives its rows from the start.
+    """Decode the raw frames of a recording again; `rows` gives its rows from the start.
 
     Raises ValueError for a recording without frames.
     """
@@ -144,7 +144,7 @@ def _drain(feed: Feed, emit: Callable[[Batch], None]) -> None:
 
 
 def _read(file: Path, bad_lines: list[str]) -> Iterator[Captured]:
-    """Yield the records of one file; a bad line is named and skipped."""
+    """Yield the records of one file; report and skip bad lines."""
     opened = gzip.open if file.suffix == ".gz" else open
     previous_ns = 0
     with opened(file, "rt", encoding="utf-8", errors="replace") as lines:

@@ -29,10 +29,10 @@ _CRYPTOFEED = re.compile(
     r"(?:(?P<url>\w+://\S+) (?P<way><->|<-|->) )?(?P<time>\d{9,10}(?:\.\d+)?)(?:: ?(?P<text>.*))?",
     re.DOTALL,
 )
-# Only the book that Binance's REST gives has this name at its top.
+# Only a book of Binance's REST has this name at its top level.
 _BINANCE_BOOK, _BINANCE_BOOK_URL = "lastUpdateId", "https://api.binance.com/api/v3/depth"
 _CONFIGURATION = "configuration: "
-# Rows that say how to read the frames that a recording kept.
+# Status rows that say how to read the raw frames of a recording.
 _BESIDE_FRAMES = ("opened", "took_over", "left", "fetched", "sent")
 _KINDS = {None: "ws", "->": "http", "<-": "sent"}
 
@@ -50,16 +50,16 @@ class Captured(NamedTuple):
     kind: str
     url: str
     raw: str
-    # What the client asked with, for an answer that cannot be read without.
+    # The request, for an answer that cannot be read without it.
     request: str | None
     # Of the connection; files have none.
     number: int | None = None
 
 
 def parse(line: str, previous_ns: int, conn: str) -> Captured | None:
-    """Read a line; None if it holds no frame. ValueError, TypeError or KeyError if it is bad.
+    """Parse a line; None without a frame. ValueError, TypeError or KeyError if it is bad.
 
-    Without a time of its own it has that of the record before it; without a connection, `conn`.
+    A line without a time gets that of the record before it; without a connection, `conn`.
     """
     if line.startswith("{"):
         return _of_object(json.loads(line), previous_ns)
@@ -81,7 +81,7 @@ def parse(line: str, previous_ns: int, conn: str) -> Captured | None:
 
 
 def kept(batches: Iterable[Batch]) -> Iterator[tuple[str, Captured]]:
-    """Yield what a recording kept, in `ord` order, each with its venue."""
+    """Yield the raw frames of a recording in `ord` order, each with its venue."""
     fetched: dict[tuple[str, int], str] = {}
     names: dict[tuple[str, int], str] = {}
     for batch in batches:
@@ -107,7 +107,7 @@ def _columns(rows: pa.RecordBatch, *names: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _whole(text: str) -> list[str]:
-    """Return the names at the top of a payload; one cut short is the file's fault, and bad."""
+    """Return the top-level names of a payload; a truncated one is a bad line."""
     payload = json.loads(text)
     return list(payload) if isinstance(payload, dict) else []
 

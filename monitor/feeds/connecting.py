@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 from monitor.feeds import transport
 
-# What a refused handshake is told as, and how long to leave a venue in peace that does not say it.
+# The status kind of a refused handshake, and the wait if the venue names none.
 REFUSALS = {
     401: ("auth_failed", 60.0),
     403: ("auth_failed", 60.0),
@@ -18,7 +18,7 @@ REFUSALS = {
 
 
 class Opening:
-    """A connection that is being opened; ends by itself within the transport's time limit."""
+    """A connection that is being opened, within the transport's time limit."""
 
     def __init__(self, url: str, name: str) -> None:
         self._url = url
@@ -35,11 +35,11 @@ class Opening:
             self._done.set()
 
     def wait(self, seconds: float) -> bool:
-        """Tell whether it has come to an end, after waiting at most so long."""
+        """Return whether the opening has ended, after waiting up to a limit."""
         return self._done.wait(seconds)
 
     def line(self, stack: ExitStack) -> transport.Line:
-        """Return the open line, closed with `stack`; raise what it failed with."""
+        """Return the open line, closed with `stack`; raise the error of a failed opening."""
         if self._error is not None:
             raise self._error
         assert self._line is not None
@@ -47,7 +47,7 @@ class Opening:
         return self._line
 
     def abandon(self) -> None:
-        """Close the connection as soon as it is open: nobody wants it any more."""
+        """Close the connection as soon as it is open: it is no longer needed."""
         with self._lock:
             self._abandoned = True
             if self._done.is_set():
@@ -65,7 +65,7 @@ class Opening:
 
 
 def refusal(error: Exception) -> tuple[str, str, float]:
-    """Tell an error of the line as kind of status, reason, and seconds to leave the venue alone."""
+    """Return an error's status kind, its reason, and the wait in s before the next attempt."""
     if isinstance(error, transport.RefusedError):
         kind, pause_s = REFUSALS.get(error.status_code, ("disconnected", 0.0))
         return kind, str(error), pause_s if error.pause_s is None else error.pause_s

@@ -17,17 +17,17 @@ from monitor.feeds.rest import TIMEOUT_S, Answer, Rest
 from monitor.rows import Source
 
 CAPACITY_ROWS = 200_000
-# The list, and whatever a venue wants to be asked before it.
+# Requests: the list, and what a venue needs before it.
 MAX_ROUNDS = 4
 MAX_PARTS = 16
 NEAREST = 3
-# How often it is looked whether the answer is still wanted.
+# How often to check whether the answer is still needed.
 TICK_S = 0.1
 CONN = 1
 
 
 class Yielding(NamedTuple):
-    """Whom instruments of a source are left to, and who leaves those to it, by their symbols."""
+    """Sources that a source leaves instruments to, and sources that leave theirs to it."""
 
     to: Sequence[str] = ()
     others: Sequence[str] = ()
@@ -36,10 +36,10 @@ class Yielding(NamedTuple):
 def check(
     source: Source, yielding: Yielding, channels: Sequence[str], setup: dict[str, Any], rest: Rest
 ) -> str:
-    """Return a note if the venue's list cannot be fetched, or if other sources have the same.
+    """Return a note if the list cannot be fetched, or if other sources have the same instruments.
 
-    ValueError if the symbol is not in the list. A session of its own decides, as that of a
-    connection would; its rows go nowhere.
+    ValueError if the symbol is not in the list. A separate session decides, as that of a connection
+    would; its rows are dropped.
     """
     answered: list[Answer] = []
     before: set[tuple[str, str | None]] = set()
@@ -111,7 +111,7 @@ class _Scratch:
         self.overlaps: list[str] = []
 
     def ask(self) -> list[tuple[str, str | None]]:
-        """Return what the session wants to fetch next."""
+        """Return the session's next request."""
         actions = self._session.prepare()
         if not actions:
             if not self._has_begun:

@@ -37,7 +37,7 @@ class Proxy(NamedTuple):
 def proxy(
     host: str, port: int, is_secure: bool, environment: Mapping[str, str] = os.environ
 ) -> Proxy | None:
-    """Return the proxy before a host, None if there is none; ValueError if it cannot be one.
+    """Return the proxy for a host, or None; ValueError for an invalid proxy.
 
     `https_proxy` (or `http_proxy` for plain text) counts before `all_proxy`, small letters before
     capitals.
@@ -90,7 +90,7 @@ def _is_excepted(host: str, port: int, environment: Mapping[str, str]) -> bool:
 
 
 def _fits(entry: str, host: str, port: int) -> bool:
-    """Tell whether an entry is `*`, or means the host: by name, suffix, address or network."""
+    """Return whether an entry is `*` or matches the host by name, suffix, address or network."""
     if entry == "*":
         return True
     name, colon, number = entry.rpartition(":")

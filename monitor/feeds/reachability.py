@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 from monitor.feeds import proxies
 from monitor.feeds.proxies import Proxy
 
-# A step is never without any time, and says so if that was too little.
+# Each step has at least this long, and says so if it was too short.
 LEAST_S = 0.05
 PORTS = {"ws": 80, "http": 80, "wss": 443, "https": 443}
 
 
 class Place(NamedTuple):
-    """Where a URL leads: what may be shown of it, without path, query and credentials."""
+    """The printable part of a URL: without path, query and credentials."""
 
     host: str
     port: int
@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
 
 class Address(NamedTuple):
-    """An address of a host, as the system's sockets want it."""
+    """An address of a host, for the system's sockets."""
 
     family: socket.AddressFamily
     to: tuple[Any, ...]
@@ -45,7 +45,7 @@ def place(url: str) -> Place:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, to which nothing goes by a proxy."""
+    """Whether a host is this machine, which is never reached through a proxy."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -53,7 +53,7 @@ def is_local(host: str) -> bool:
 
 
 def proxy(at: Place) -> Proxy | None:
-    """Return the proxy that the environment puts before a host, None if there is none.
+    """Return the environment's proxy for a host, or None.
 
     ValueError says in one line what is wrong with it.
     """
@@ -61,7 +61,7 @@ def proxy(at: Place) -> Proxy | None:
 
 
 def resolve(at: Place, limit_s: float) -> list[Address]:
-    """Look a host up; OSError says what was found instead of an address."""
+    """Resolve a host; OSError says what was found instead of an address."""
     found: queue.SimpleQueue[list[Address] | OSError] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -69,10 +69,10 @@ def resolve(at: Place, limit_s: float) -> list[Address]:
             infos = socket.getaddrinfo(at.host, at.port, type=socket.SOCK_STREAM)
             found.put([Address(family, to) for family, _, _, _, to in infos])
         except (OSError, UnicodeError) as error:
-            # A name with an empty or an overlong label is not even asked for.
+            # A name with an empty or overlong label is not looked up.
             found.put(error if isinstance(error, OSError) else OSError(str(error)))
 
-    # The system's resolver cannot be interrupted: whoever waits for it gives up instead.
+    # The system's resolver cannot be interrupted: the waiting thread gives up instead.
     try:
         threading.Thread(target=look_up, name="resolve", daemon=True).start()
         answer = found.get(timeout=limit_s)
@@ -88,7 +88,7 @@ def resolve(at: Place, limit_s: float) -> list[Address]:
 
 
 def connect(at: Place, addresses: list[Address], limit_s: float) -> socket.socket:
-    """Connect to the first address that answers; OSError says what the last one did instead."""
+    """Connect to the first address that answers; OSError gives the last one's error."""
     deadline_s = time.monotonic() + limit_s
     reason = f"no answer within {limit_s:.1f} s"
     for address in addresses:
@@ -109,9 +109,9 @@ def connect(at: Place, addresses: list[Address], limit_s: float) -> socket.socke
 
 
 def secure(at: Place, sock: socket.socket, limit_s: float) -> str:
-    """Shake hands on TLS and describe protocol and certificate; OSError says what is wrong."""
+    """Make a TLS handshake and describe protocol and certificate; OSError says what is wrong."""
     sock.settimeout(limit_s)
-    # As strict as the transport's own: a stricter one would refuse what is followed without harm.
+    # As strict as the transport: a stricter check would refuse working connections.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_default_certs()
     try:
@@ -128,7 +128,7 @@ def secure(at: Place, sock: socket.socket, limit_s: float) -> str:
 
 
 def trouble(url: str, limit_s: float) -> str | None:
-    """Say what keeps a URL from being reached, None if nothing below HTTP does."""
+    """Return what prevents a connection to a URL, None if nothing below HTTP does."""
     at, until_s = place(url), time.monotonic() + limit_s
 
     def left_s() -> float:

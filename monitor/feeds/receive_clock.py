@@ -1,7 +1,7 @@
 """The receive clock: wall time that never runs back and reports steps of the wall clock.
 
-Set forward, it follows at once. Set back, it runs on a little slower until the wall clock is there
-again: rows of many minutes must not all get one time.
+If the wall clock is set forward, it follows at once. If it is set back, it runs a little slower
+until the wall clock has caught up: rows of many minutes must not share one time.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-# A larger difference is taken for a step of the wall clock, a smaller one is followed gradually.
+# A larger difference counts as a step of the wall clock; a smaller one is followed gradually.
 STEP_NS = 100_000_000
-# The share of a small difference that is made good with each reading of the wall clock.
+# Share of a small difference that each reading of the wall clock corrects.
 FOLLOW = 0.01
 # How much slower than time it runs while it is ahead.
 SLOWER = 0.1
@@ -34,7 +34,7 @@ class ReceiveClock:
         self._start_ns = wall_ns() - monotonic_ns()
         self._offset_ns = self._start_ns
         self._last_ns = 0
-        # How far it is ahead since the wall clock was set back, and when that was last made less.
+        # How far it is ahead after a step back, and when that was last reduced.
         self._ahead_ns, self._slowed_ns = 0, monotonic_ns()
 
     def now_ns(self) -> int:
@@ -53,8 +53,8 @@ class ReceiveClock:
     def discipline(self, on_step: Callable[[int, int, int], None] = lambda *_: None) -> None:
         """Follow the wall clock.
 
-        Before time goes on from a step, `on_step` is called with the last time, the size of the
-        step and by how much time is set forward for it, all in ns.
+        At a step, `on_step` is called before time goes on: with the last time, the size of the
+        step, and the amount by which this clock is set forward, all in ns.
         """
         with self._lock:
             self._slow_down()

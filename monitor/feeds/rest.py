@@ -17,11 +17,11 @@ from monitor.feeds.reachability import place, proxy
 
 TIMEOUT_S = 10.0
 BODY_BYTES = 64 << 20
-# More requests than this cannot wait: the venue's limits let fewer through in a minute.
+# Most waiting requests: the venue's limits allow fewer in a minute.
 WAITING = 2000
-# Without a Retry-After: how long to leave the venue in peace.
+# The pause if the venue sends no Retry-After.
 PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 401: 60.0, 403: 60.0}
-# A pause no longer than this is waited for; in a longer one nothing is asked at all.
+# Pauses up to this are waited for; in a longer one no request is sent.
 PATIENCE_S = 2.0
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 KINDS = {
@@ -34,9 +34,9 @@ KINDS = {
 
 
 class Answer(NamedTuple):
-    """What came of a request: the body, or the kind of failure and why.
+    """The result of a request: the body, or the kind of failure and its reason.
 
-    Without a kind it was not made at all: the venue wants to be left in peace.
+    A failure without a kind was not sent: the venue has asked for a pause.
     """
 
     path: str
@@ -46,7 +46,7 @@ class Answer(NamedTuple):
 
 
 def _cause(error: BaseException) -> str:
-    """Name an error, and say what the system said of it: its own text holds the address."""
+    """Return an error's name and the system's reason: its own text has the address."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, OSError) and at.errno is not None and at.strerror:
@@ -56,7 +56,7 @@ def _cause(error: BaseException) -> str:
 
 
 class Rest:
-    """Asks a venue for one thing after another; answers go to whoever asked."""
+    """Sends requests to a venue one after another; each answer goes to its caller."""
 
     def __init__(
         self, name: str, base_url: str, key: Key, headers: Iterable[tuple[str, str]] = ()
@@ -80,7 +80,7 @@ class Rest:
     def ask(self, path: str, body: str | None, answer: Callable[[Answer], None]) -> None:
         """Request `path`, by POST if there is a body; `answer` is called on the session's thread.
 
-        Without one it is called at once: whoever asks will ask again.
+        Without room in the queue it is called at once: the caller will try again.
         """
         try:
             self._keep_started()
@@ -93,7 +93,7 @@ class Rest:
             answer(Answer(path, None, "fetch_failed", why))
 
     def stop(self) -> None:
-        """Ask the thread to end; what waits is not asked for any more. `join` waits for it."""
+        """Ask the thread to end; waiting requests are dropped. `join` waits for it."""
         self._closing.set()
         while not self._waiting.empty():
             try:
@@ -128,7 +128,7 @@ class Rest:
                 path, body, answer = wanted
                 left_s = self._paused_until_s - time.monotonic()
                 if left_s > PATIENCE_S:
-                    # Asking on would only make the ban longer.
+                    # Further requests would only extend the ban.
                     why = f"the venue wants to be left in peace for {left_s:.0f} s"
                     answer(Answer(path, None, "", why))
                 elif left_s <= 0 or not self._closing.wait(left_s):

@@ -11,14 +11,14 @@ from monitor._rust_feed import Session
 from monitor.feeds import transport
 from monitor.feeds.connecting import Opening
 
-# While nothing else is to be waited for.
+# Used while there is nothing else to wait for.
 WAIT_S = 0.005
 
 CarryOut = Callable[[transport.Line | None, Sequence[tuple[str, Any]]], str | None]
 
 
 class Beside:
-    """Is opened, subscribed and read, until it takes over or comes to an end itself."""
+    """A second connection: opened, subscribed and read, until it takes over or ends."""
 
     def __init__(self, session: Session, conn: int, url: str, name: str) -> None:
         self.conn = conn
@@ -33,7 +33,7 @@ class Beside:
         return time.monotonic() - self._opened_s if self._opened_s is not None else 0.0
 
     def step(self, now_ns: Callable[[], int], carry_out: CarryOut, wait_s: float) -> str | None:
-        """Do what is due; return why it came to nothing, None while all is well."""
+        """Carry out what is due; return why it failed, None while it works."""
         if self.line is None:
             if not self._opening.wait(wait_s):
                 return None
@@ -49,12 +49,12 @@ class Beside:
         return carry_out(self.line, self._session.receive_beside(data, now_ns()))
 
     def take_over(self) -> tuple[transport.Line, ExitStack]:
-        """Return the line, and what closes it."""
+        """Return the line, and the stack that closes it."""
         assert self.line is not None
         return self.line, self._stack.pop_all()
 
     def close(self) -> None:
-        """Give it up."""
+        """Close it."""
         if self.line is None:
             self._opening.abandon()
         self._stack.close()

@@ -24,18 +24,18 @@ TICK_S = 0.1
 TICK_NS = 100_000_000
 LIST_TRIES_EVERY_S = 60.0
 LIST_WAIT_S = 15.0
-# A line must live so long to count against falling back to REST.
+# A line must last this long to prevent the fallback to REST.
 GREETING_S = 2.0
-# Why REST takes over from such a line.
+# The reason for the fallback from such a line.
 MUTE = "the stream is open, but neither data nor answers come by it"
-# Reads that empty a line which is about to be left.
+# Reads that empty a line before it is closed.
 LAST_READS = 64
 
 
 class Policy(NamedTuple):
-    """How a source is had: `auto`, `ws` or `rest`; REST takes over after so long without a line.
+    """How a source is followed: `auto`, `ws` or `rest`, and when REST takes over without a line.
 
-    With two connections each message counts once, and one of them may be lost.
+    With two connections each message counts once, and one of them may fail.
     """
 
     mode: str = "auto"
@@ -44,7 +44,7 @@ class Policy(NamedTuple):
 
 
 class Supervisor:
-    """One named thread that holds one connection, and never gives up until it is stopped."""
+    """One named thread that holds one connection and reconnects until it is stopped."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Supervisor:
         self._next_conn, self._on_parts = next_conn, on_parts
         self._policy = policy
         self._stopping = threading.Event()
-        # The end was written while the thread hung.
+        # The end was recorded while the thread hung.
         self._is_left = False
         self._answers: queue.SimpleQueue[Answer] = queue.SimpleQueue()
         self._conn = 0
@@ -85,13 +85,13 @@ class Supervisor:
         self.keep_started()
 
     def keep_started(self) -> None:
-        """Begin, if that was not possible yet."""
+        """Start the thread if no thread could be started before."""
         self._worker.keep_started()
 
     def stop(self, kept: list[str] | None = None) -> None:
         """Ask the thread to end; `join` waits for it.
 
-        Symbols that are `kept` go on with another connection; others are removed.
+        Symbols in `kept` go on with another connection; others are removed.
         """
         if kept is not None:
             self._session.keep(kept, goes_on=True)
@@ -99,26 +99,26 @@ class Supervisor:
 
     def join(self, timeout_s: float) -> None:
         if not self._worker.has_ended(timeout_s):
-            # Its end must not come after the rows of the connection that follows.
+            # Its end must precede the rows of the next connection.
             self._is_left = True
             self._write_end("stopped", "stopped on request")
 
     def remove_all_but(self, kept: list[str]) -> None:
-        """Write, after the end, that other symbols than these were removed."""
+        """After the end, record that all other symbols were removed."""
         self._session.keep(kept, goes_on=False)
         self._write_end("stopped", "stopped on request")
 
     def go_on(self) -> None:
-        """Write, after the end, that another connection to the symbols is being opened."""
+        """After the end, record that another connection to the symbols is being opened."""
         self._session.go_on(self._clock.now_ns())
 
     def announce(self) -> None:
-        """Write this connection's instruments and whole books anew."""
+        """Write this connection's instruments and whole books again."""
         self._session.announce(self._clock.now_ns())
 
     def _run(self) -> None:
         if self._key.is_missing:
-            # The venue would refuse, every time it is asked.
+            # The venue would refuse every attempt.
             self._conn, why = self._next_conn(), self._key.missing()
             self._end("auth_failed", why)
             self._stopping.wait()
@@ -134,11 +134,11 @@ class Supervisor:
             self._end(kind, self._why)
             self._idle(max(pause_s, back_off.pause_s(self._lived_s())))
         if kind != "stopped":
-            # It was stopped while it waited to connect again.
+            # Stopped during the wait for the next attempt.
             self._end("stopped", "stopped on request")
 
     def _poll(self) -> None:
-        """Ask by REST for as long as it takes; the venue has no stream, or none is wanted."""
+        """Poll by REST until stopped; the venue has no stream, or the mode is `rest`."""
         self._conn = self._next_conn()
         has_none = self._ws_url is None
         why = "the venue has no WebSocket" if has_none else "REST was asked for"
@@ -158,11 +158,11 @@ class Supervisor:
         self._session.closed(self._conn, self._clock.now_ns(), kind, why)
 
     def _lived_s(self) -> float:
-        # Time spent in vain on opening a connection says nothing for it.
+        # The time of a failed opening does not count as connected.
         return time.monotonic() - self._opened_s if self._opened_s is not None else 0.0
 
     def _live(self, url: str) -> tuple[str, str, float]:
-        """Hold one connection for as long as it lasts; return kind, reason, and a pause in s."""
+        """Hold one connection until it ends; return kind, reason, and a pause in s."""
         with ExitStack() as stack:
             try:
                 self._learn_instruments()
@@ -204,16 +204,16 @@ class Supervisor:
         return why
 
     def _meet_end(self, why: str) -> None:
-        """Go on with the second connection if there is one, or if one was to replace the first."""
+        """Go on with the second connection, or with one that was to replace the first."""
         self._carry_out(None, self._session.lost(self._clock.now_ns(), why))
         while self._beside is not None and not self._may_take_over and not self._stopping.is_set():
             if self._policy.connections > 1:
-                # It was not far enough, and quotes do not stand for as long as it may take.
+                # It was not ready, and quotes must not stay valid for as long as that takes.
                 return
             self._step_beside(WAIT_S)
 
     def _step_beside(self, wait_s: float) -> None:
-        """Bring the second connection on, if there is one."""
+        """Advance the second connection, if there is one."""
         if self._beside is None:
             return
         kind, pause_s = "disconnected", 0.0
@@ -227,7 +227,7 @@ class Supervisor:
             self._leave_beside(pause_s)
 
     def _take_over(self, stack: ExitStack, line: transport.Line, lost: bool) -> transport.Line:
-        """Read the first line to its end, go on with the second, and leave the first."""
+        """Read the first line to its end, go on with the second, and close the first."""
         assert self._beside is not None
         beside, self._beside, self._may_take_over = self._beside, None, False
         with suppress(*transport.LINE_ERRORS):
@@ -246,7 +246,7 @@ class Supervisor:
         if lost:
             left.close()
             return taken
-        # What the second one brings does not wait for the first one's end.
+        # Rows of the second connection do not wait for the first one's end.
         name = f"leave-{self._name}"
         try:
             threading.Thread(target=_leave, args=(line, left), name=name, daemon=True).start()
@@ -268,7 +268,7 @@ class Supervisor:
         self._beside, self._may_take_over = None, False
 
     def _connect(self, stack: ExitStack, url: str) -> transport.Line | None:
-        """Open a connection on a thread of its own: polling goes on meanwhile. None if stopped."""
+        """Open a connection on its own thread, while polling goes on. None if stopped."""
         opening = Opening(url, f"connect-{self._name}")
         while not opening.wait(TICK_S):
             if self._stopping.is_set():
@@ -278,7 +278,7 @@ class Supervisor:
         return opening.line(stack)
 
     def _learn_instruments(self) -> None:
-        """Have the venue's instrument list, if it comes by REST and is not known yet."""
+        """Fetch the venue's instrument list, if it comes by REST and is not known yet."""
         if time.monotonic() - self._list_asked_s < LIST_TRIES_EVERY_S:
             return
         actions = self._session.prepare()
@@ -295,12 +295,12 @@ class Supervisor:
                 self._fall_back_if_due()
                 continue
             self._take(answer)
-            # The session asks again by itself for a list that was none.
+            # The session itself requests the list again if there was none.
             if any(argument[0] == answer.path for act, argument in actions if act == "fetch"):
                 return
 
     def _step(self, line: transport.Line) -> str | None:
-        """Read once and let time pass; return why to leave the connection, or None."""
+        """Read once and let time pass; return why to close the connection, or None."""
         deadline_ns = self._clock.now_ns() + TICK_NS
         now_ns = 0
         while now_ns < deadline_ns:
@@ -317,7 +317,7 @@ class Supervisor:
         return self._pass_time(line)
 
     def _read(self, line: transport.Line) -> bytes | None:
-        """Wait for what comes; what a second connection brings meanwhile is taken as it comes."""
+        """Wait for bytes of the first connection, and read those of the second as they arrive."""
         until_s = time.monotonic() + transport.READ_TIMEOUT_S
         while self._beside is not None and (beside := self._beside.line) is not None:
             left_s = until_s - time.monotonic()
@@ -329,7 +329,7 @@ class Supervisor:
         return line.read()
 
     def _hear(self) -> None:
-        # A line that is cut right after its greeting, or only answers pings, is as good as none.
+        # A line that is cut right after its greeting, or only answers pings, counts as no line.
         if self._lived_s() >= GREETING_S and self._session.is_answered:
             self._heard_s = time.monotonic()
 
@@ -341,7 +341,7 @@ class Supervisor:
             self._pass_time(None)
 
     def _pass_time(self, line: transport.Line | None) -> str | None:
-        """Hand over what REST answered, and let the session do what is due."""
+        """Deliver REST answers, and let the session do what is due."""
         while not self._answers.empty():
             self._take(self._answers.get())
         self._fall_back_if_due(line is not None)
@@ -357,7 +357,7 @@ class Supervisor:
     def _fall_back_if_due(self, is_open: bool = False) -> None:
         has_second = self._beside is not None and self._beside.line is not None
         if self._policy.connections > 1 and has_second and self._session.is_answered:
-            # What the first one does not bring the second does; it is left itself if it is silent.
+            # The second brings what the first does not; if it is silent it is closed itself.
             return
         unheard_s = time.monotonic() - self._heard_s
         if self._policy.mode == "auto" and unheard_s >= self._policy.fallback_after_s:

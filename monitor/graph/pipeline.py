@@ -16,9 +16,9 @@ from monitor.rows import Batch
 
 Sink = Callable[[Batch], None]
 
-# A failing node is logged at most this often; its errors are all counted.
+# A failing node is logged at most this often; all errors are counted.
 LOG_EVERY_S = 10.0
-# A hook that fails so often within a minute of the rows' time is left out from then on.
+# A hook that fails this often within a minute of recorded time is disabled.
 MOST_FAILURES, WITHIN_NS = 5, 60_000_000_000
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 class Hook(Protocol):
     """A fold over rows in `ord`; time comes from the rows alone.
 
-    Hooks run where batches are emitted, one after the other and behind all sinks: a batch is with
-    the recorder before a hook sees it. The next one waits for all hooks, in the buffer, which is
-    told of as `buffered_rows` and drops rows when it is full: a step must take milliseconds.
+    Hooks run in the emitting thread, one after the other, after all sinks: the recorder has a batch
+    before a hook sees it. The next batch waits for all hooks, in the buffer, which is reported as
+    `buffered_rows` and drops rows when it is full: a step must take milliseconds.
     """
 
     name: str
@@ -46,7 +46,7 @@ class HookEndsError(Exception):
 
 
 class Count(NamedTuple):
-    """How many batches a node took, gave out, and failed on."""
+    """The batches that a node received, emitted, and failed on."""
 
     taken: int
     given: int
@@ -54,10 +54,10 @@ class Count(NamedTuple):
 
 
 class Graph:
-    """A built graph: `emit(batch)` runs it right there, in the caller's thread.
+    """A built graph: `emit(batch)` runs it in the caller's thread.
 
-    Hooks may come and go in between, from any thread. `on_disabled` is told the name of a hook
-    that is left out for its failures, and why.
+    Hooks may be added and removed from any thread. `on_disabled` receives the name of a hook that
+    is disabled for its failures, and the reason.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Graph:
         self._lock = threading.Lock()
         self._on_disabled = on_disabled
         self._guards: dict[str, _Guard] = {}
-        # Of each hook, the two nodes between which it stands.
+        # The two nodes around each hook.
         self._nodes: dict[str, tuple[Stream, Stream]] = {}
         self._head = Stream(stream_name="batches")
         self._signals = Stream(stream_name="signals")
@@ -85,13 +85,13 @@ class Graph:
             self._head.emit(batch)
 
     def close(self) -> None:
-        """Give nothing on any more: streamz keeps sinks, and what they lead to, until then."""
+        """Emit nothing any more: streamz keeps sinks, and what they refer to, until then."""
         with self._lock:
             while self._ends:
                 self._ends.pop().destroy()
 
     def add(self, hook: Hook) -> None:
-        """Have a hook see the batches from now on; ValueError if one goes by its name."""
+        """Add a hook from the next batch on; ValueError if its name is taken."""
         step = _Fold(hook, self._on_disabled)
         with self._lock:
             if hook.name in self._guards:
@@ -141,7 +141,7 @@ class _Fold:
         return Batch({"signal": signals})
 
     def failed(self, batch: Batch, error: Exception) -> None:
-        """Count a failure; too many end the hook."""
+        """Count a failure; too many disable the hook."""
         failures = self._failures_ns
         failures.append(batch.now_ns or 0)
         if isinstance(error, HookEndsError):
@@ -154,7 +154,7 @@ class _Fold:
 
 
 class _Guard:
-    """Keeps a node's failure from its neighbours: streamz would abort the nodes after it."""
+    """Isolates a node's failure: streamz would abort the nodes after it."""
 
     def __init__(
         self,

@@ -12,17 +12,17 @@ import pyarrow as pa
 from monitor.graph import Hook, HookEndsError
 from monitor.rows import Batch, concat
 
-# What may wait for a step to end; a batch that finds no room is not seen, which is a failure.
+# Limit of waiting batches; a batch without room is skipped, which counts as a failure.
 WAITING_BYTES = 64 << 20
-# A step that takes longer is not waited for: no row is seen by that hook from then on.
+# After a longer step the hook is disabled.
 STUCK_S = 20.0
 
 
 class Apart:
-    """A hook for a live graph: a step there hands the batch over, and gives what came meanwhile.
+    """A hook for a live graph: `step` queues the batch and returns the signals since the last call.
 
-    What a step raised is raised there too. Its thread cannot be ended within a step: one that is
-    stuck is left behind.
+    An error of a step is raised at the next call. A thread cannot be ended within a step: a stuck
+    one is abandoned.
     """
 
     def __init__(self, hook: Hook) -> None:
@@ -56,7 +56,7 @@ class Apart:
             return None, self._given()
 
     def rest(self, until_s: float) -> pa.RecordBatch | None:
-        """Wait for all steps to end, until a moment at most; return the signals they gave."""
+        """Wait for all steps to end, up to a deadline; return their signals."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._is_closed or not self._waiting, max(0.0, until_s - time.monotonic())
@@ -65,19 +65,19 @@ class Apart:
             return self._given()
 
     def close(self) -> None:
-        """End the thread behind the step it is at."""
+        """End the thread after its present step."""
         with self._changed:
             self._end()
 
     def _end(self) -> None:
         self._is_closed = True
-        # But for the one that its step may be at.
+        # Except the one in its present step.
         while len(self._waiting) > 1:
             self._waiting.pop()
         self._changed.notify_all()
 
     def _given(self) -> pa.RecordBatch | None:
-        """Return the signals that came until a step failed; raise that when it is the next."""
+        """Return the signals until a step failed; raise the error when it is next."""
         found: list[Batch] = []
         while self._outcomes:
             first = self._outcomes[0]
@@ -103,7 +103,7 @@ class Apart:
                 state, signals = self._hook.step(state, batch)
                 if signals is not None and signals.num_rows:
                     outcome = Batch({"signal": signals})
-            # It is a user's program, and may fail in any way; the graph counts it.
+            # A user's code may raise anything; the graph counts it.
             except Exception as error:
                 outcome = error
             with self._changed:

@@ -16,7 +16,7 @@ def signals(
     texts: Sequence[str],
     values: Sequence[float | None] | None = None,
 ) -> pa.RecordBatch:
-    """Make rows of kind `signal`, one of each row of `causes`, for a hook of a user's own."""
+    """Make rows of kind `signal`, one for each row of `causes`, for a user's hook."""
     count = causes.num_rows
     columns = {
         **{name: causes[name] for name in ("ts_recv", "venue", "symbol")},

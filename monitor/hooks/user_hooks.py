@@ -16,9 +16,9 @@ from monitor.graph import Hook
 from monitor.hooks import builtin as hooks
 from monitor.rows import SCHEMAS, Batch
 
-# A live step that takes longer counts as failed: rows wait for it.
+# A longer live step counts as failed: rows wait for it.
 STEP_S = 1.0
-# Nothing is recorded before all have been loaded.
+# Recording starts after all hooks are loaded.
 LOAD_S = 5.0
 
 
@@ -30,7 +30,7 @@ class Loaded(NamedTuple):
 
 
 def load(folder: Path | None, origin: str) -> Loaded:
-    """Load every hook of a folder anew; one that fails leaves the others."""
+    """Load every hook of a folder again; a failing one does not affect the others."""
     if folder is None:
         return Loaded([], [])
     if not folder.is_dir():
@@ -44,7 +44,7 @@ def load(folder: Path | None, origin: str) -> Loaded:
             continue
         try:
             found.append(_Own(file.stem, _made_in_time(file), origin))
-        # It is a user's program, and may fail in any way.
+        # A user's code may raise anything.
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             troubles.append(f"{file.name}: {why}")
@@ -52,7 +52,7 @@ def load(folder: Path | None, origin: str) -> Loaded:
 
 
 def _made_in_time(file: Path) -> Any:
-    """Make a hook on a thread of its own, which is left behind if it does not end."""
+    """Create a hook on its own thread, which is abandoned if it does not end."""
     outcomes: queue.SimpleQueue[tuple[Any, Exception | None]] = queue.SimpleQueue()
 
     def run() -> None:
@@ -72,7 +72,7 @@ def _made_in_time(file: Path) -> Any:
 
 
 def _make(file: Path) -> Any:
-    """Run a file and make its hook; what its first state needs is seen to be there."""
+    """Run a file, create its hook and check its first state."""
     spec = importlib.util.spec_from_file_location(f"monitor_hook_{file.stem}", file)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -85,7 +85,7 @@ def _make(file: Path) -> Any:
 
 
 class _Own:
-    """A user's hook; what it gives is held against the table of signals and signed."""
+    """A user's hook; its signals are checked against the schema and get its name."""
 
     def __init__(self, name: str, hook: Any, origin: str) -> None:
         self.name, self._hook, self._origin = name, hook, origin

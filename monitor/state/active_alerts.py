@@ -16,17 +16,17 @@ import pyarrow.compute as pc
 from monitor.rows import Batch, column, iso
 
 HOOK = "alerts"
-# Signals of these levels are alerts; `info` tells of the end of one.
+# Signals of these levels are alerts; `info` ends one.
 LEVELS = ("warn", "alert")
 # Beyond these the oldest go first.
 MOST_ACTIVE, MOST_ENDED, MOST_MUTES = 1000, 100, 1000
 ACKNOWLEDGED, MUTED, UNMUTED = "acknowledged", "muted", "unmuted"
-# For all that a rule watches.
+# Everything that a rule watches.
 EVERYWHERE = "*"
 UNTIL_UNMUTED = "unmuted"
 DETAIL = re.compile(r"(.+) of (\S+)(?:, (?:since|until) (\S+))?, by (\S+)")
 
-# A rule, where, and of which run the signal is.
+# A rule, its place, and the run of the signal.
 Key = tuple[str, str, str]
 
 
@@ -53,7 +53,7 @@ class Alert(NamedTuple):
 
 
 class Mute(NamedTuple):
-    """A rule that is not told of at `where`; `until_ns` None lasts until it is unmuted."""
+    """A rule that is muted at `where`; `until_ns` None lasts until it is unmuted."""
 
     rule: str
     where: str
@@ -65,7 +65,7 @@ class Mute(NamedTuple):
 
 
 class Alerts:
-    """What the rows say of alerts; any thread may ask. `version` counts changes."""
+    """The alerts, folded from rows; any thread may read. `version` counts changes."""
 
     def __init__(self) -> None:
         self.version = 0
@@ -73,18 +73,18 @@ class Alerts:
         self._active: dict[Key, Alert] = {}
         self._ended: deque[Alert] = deque(maxlen=MOST_ENDED)
         self._mutes: dict[tuple[str, str], Mute] = {}
-        # The last signal that was taken, and up to which they were known before.
+        # The last signal taken, and the last one known before.
         self._last_ns = self._known_ns = 0
 
     def __call__(self, batch: Batch) -> None:
-        """Take the signals of a batch, and its status rows of what people did about them."""
+        """Take the signals of a batch, and the status rows of operators' actions."""
         if "signal" in batch:
             self.take_signals(batch)
         if "status" in batch:
             self._take_status(batch["status"])
 
     def take_signals(self, batch: Batch) -> None:
-        """Take the signals alone, where what people do comes in another way."""
+        """Take the signals only, where operators' actions arrive in another way."""
         if "signal" not in batch:
             return
         rows = batch["signal"]
@@ -99,12 +99,12 @@ class Alerts:
                     self._last_ns = max(self._last_ns, at_ns)
 
     def active(self) -> list[Alert]:
-        """Return what is active, the newest first."""
+        """Return the active alerts, the newest first."""
         with self._lock:
             return sorted(self._active.values(), key=lambda alert: alert.since_ns, reverse=True)
 
     def ended(self) -> list[Alert]:
-        """Return what ended last, the newest first."""
+        """Return the last ended alerts, the newest first."""
         with self._lock:
             return list(reversed(self._ended))
 
@@ -142,7 +142,7 @@ class Alerts:
             self.version += 1
 
     def unmuted(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the signals that are to be told of: all but those of rules muted at their time."""
+        """Return the signals to report: all but those of rules muted at their time."""
         names = ["hook", "venue", "symbol", "text"]
         told = [
             row["hook"] != HOOK
@@ -152,7 +152,7 @@ class Alerts:
         return rows if all(told) else rows.filter(pa.array(told, pa.bool_()))
 
     def document(self) -> dict[str, Any]:
-        """Return all of it as JSON can say it, for `seed`."""
+        """Return the whole state in JSON types, for `seed`."""
         with self._lock:
             return {
                 "active": [alert._asdict() for alert in self._active.values()],
@@ -162,7 +162,7 @@ class Alerts:
             }
 
     def seed(self, document: dict[str, Any]) -> None:
-        """Begin with what another fold knew; signals that it had taken are passed over."""
+        """Begin with the state of another fold; skip signals that it has taken."""
         with self._lock:
             active = [Alert(**one) for one in document["active"]]
             self._active = {(alert.rule, alert.where, alert.origin): alert for alert in active}
@@ -179,7 +179,7 @@ class Alerts:
         before = self._active.get(key)
         if row["level"] in LEVELS:
             firings = before.firings + 1 if before else 1
-            # The newest last: the oldest goes when there is no room.
+            # The newest last: without room the oldest is dropped.
             self._active.pop(key, None)
             self._active[key] = Alert(rule, *place, row["level"], text, at_ns, firings)
             if len(self._active) > MOST_ACTIVE:
@@ -215,28 +215,28 @@ def rule_of(text: str) -> str:
 
 
 def where(venue: str, symbol: str | None) -> str:
-    """Write a place without blanks, which a venue may put into a symbol."""
+    """Return a place without blanks: a venue may put them into a symbol."""
     return re.sub(r"\s", "_", f"{venue}:{symbol}" if symbol else venue)
 
 
 def told_acknowledged(alert: Alert) -> str:
-    """Write the detail of a row `acknowledged`."""
+    """Return the detail of a row `acknowledged`."""
     return f"{alert.rule} of {alert.where}, since {iso(alert.since_ns)}, by {alert.by}"
 
 
 def told_muted(mute: Mute) -> str:
-    """Write the detail of a row `muted`."""
+    """Return the detail of a row `muted`."""
     until = UNTIL_UNMUTED if mute.until_ns is None else iso(mute.until_ns)
     return f"{mute.rule} of {mute.where}, until {until}, by {mute.by}"
 
 
 def told_unmuted(rule: str, place: str, by: str) -> str:
-    """Write the detail of a row `unmuted`."""
+    """Return the detail of a row `unmuted`."""
     return f"{rule} of {place}, by {by}"
 
 
 def _until_ns(text: str | None) -> int | None:
-    """Read until when a mute holds; ValueError for what is no time."""
+    """Parse the end of a mute; ValueError if it is no time."""
     if text == UNTIL_UNMUTED:
         return None
     return round(datetime.fromisoformat(text or "").timestamp()) * 1_000_000_000

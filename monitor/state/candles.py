@@ -10,7 +10,7 @@ from monitor.state.rings import Columns
 # The bars that are kept, in s; every other interval is a multiple of one of them.
 KEPT_S = (1, 60)
 KEPT_BARS = 3_600
-# Trades that may wait to be folded until somebody looks.
+# Trades that may wait to be folded until a view reads the bars.
 WAITING_TRADES = 20_000
 
 
@@ -20,7 +20,7 @@ class Candles:
     def __init__(self, bars: dict[int, Columns] | None = None, since_ns: int = 0) -> None:
         """Begin with bars of the kept lengths, if there are any.
 
-        `since_ns` is when the trades begin that are known: a bar that began earlier is not shown.
+        `since_ns` is the start of the known trades: a bar that began earlier is not shown.
         """
         self._waiting: list[Columns] = []
         self._bars: dict[int, Columns] = {}
@@ -31,14 +31,14 @@ class Candles:
             self._keep(kept_s, of_length)
 
     def take(self, trades: Columns) -> None:
-        """Add trades: `traded` in ns, `price`, `size`; later ones behind earlier ones."""
+        """Add trades in order: `traded` in ns, `price`, `size`."""
         self._waiting.append({name: trades[name] for name in ("traded", "price", "size")})
         self._waiting_rows += len(trades["traded"])
         if self._waiting_rows >= WAITING_TRADES:
             self._fold_waiting()
 
     def since(self, interval_s: int, cursor: int) -> tuple[int, Columns]:
-        """Return the next cursor, and the bars that changed behind `cursor`, by their start.
+        """Return the next cursor, and the bars that changed since `cursor`, by start.
 
         A bar has `start` in ns, `open`, `high`, `low`, `close`, `volume` and `trades`.
         """
@@ -65,7 +65,7 @@ class Candles:
             return
         traded, price, size = traded[known], price[known], np.nan_to_num(size[known])
         self._folds += 1
-        # A trade is a bar of its own that has not been folded yet.
+        # An unfolded trade is a bar of its own.
         trades: Columns = {"start": traded, "first": traded, "last": traded, "volume": size}
         trades |= dict.fromkeys(("open", "high", "low", "close"), price)
         trades["trades"] = np.ones(len(traded), np.int64)
@@ -81,7 +81,7 @@ class Candles:
             self._keep(kept_s, new)
 
     def _keep(self, kept_s: int, bars: Columns) -> None:
-        """Keep the last bars of a length; a coarser bar that begins before them is not whole."""
+        """Keep the last bars of a length; a longer bar that begins before them is incomplete."""
         kept = {name: values[-KEPT_BARS:] for name, values in bars.items()}
         if len(bars["start"]) >= KEPT_BARS:
             self._whole_ns[kept_s] = max(self._whole_ns[kept_s], int(kept["start"][0]))
@@ -94,7 +94,7 @@ def _from(bars: Columns, start_ns: int) -> Columns:
 
 
 def folded(bars: Columns, interval_ns: int) -> Columns:
-    """Fold bars, of equal times the earlier ones first, into those of an interval, by start."""
+    """Fold bars (equal times in order of arrival) into bars of an interval, by start."""
     start = bars["start"] // interval_ns * interval_ns
     opening = np.lexsort((bars["first"], start))
     closing = np.lexsort((bars["last"], start))

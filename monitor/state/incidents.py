@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from monitor.rows import DUPLICATE, SYNTHETIC
 
-# Status rows that belong on the time axis.
+# Status kinds that are marks on the time axis.
 MARK_KINDS = frozenset(
     (
         *("gap", "crossed", "checksum", "mismatch", "resync", "undecodable", "replaced"),
@@ -22,19 +22,19 @@ INCIDENTS = 500
 # Holes in a venue's numbers that late numbers are compared with, by place and channel; the
 # collector remembers as many.
 HOLES = 64
-# A missing trade that neither came late nor was answered for by REST in this time stays missing.
+# A trade that neither arrives late nor is answered by REST within this time stays missing.
 ANSWER_NS = 30_000_000_000
 
-# What counts as a loss, everywhere: messages that are lost or wrong; a book is rebuilt after them.
+# Losses: lost or wrong messages, after which a book is rebuilt.
 LOSSES = frozenset(("gap", "checksum", "crossed", "mismatch"))
-# What is missing from a recording, be it the venue or this program that lost it.
+# Rows missing from a recording, whether the venue or this program lost them.
 MISSING = ("gap", "overflow", "unrecorded")
-# Rows with these flags say again what an earlier one said.
+# Rows with these flags repeat an earlier one.
 RESTATED = DUPLICATE | SYNTHETIC
-# The line is down, or nothing comes on it.
+# The connection is down, or brings nothing.
 OUTAGES = frozenset(("disconnected", "half_open", "no_data", "silent"))
 REFUSALS = frozenset(("rate_limited", "geo_blocked", "auth_failed"))
-# Over as soon as they happened: what is known of their consequence.
+# Incidents without a duration, and what is known of their consequence.
 AT_ONCE = {
     "undecodable": ("lost", "the frame is lost"),
     "overflow": ("lost", "the rows are lost"),
@@ -43,7 +43,7 @@ AT_ONCE = {
     "clock_jump": ("over", "the clock was adjusted"),
 }
 GOOD = frozenset(("connected", "quiet", "polling"))
-# Reasons to poll that are no trouble.
+# Reasons to poll that are no fault.
 AS_CONFIGURED = frozenset(("the venue has no WebSocket", "REST was asked for"))
 
 # A venue and a symbol; None for the venue's connection as a whole.
@@ -52,7 +52,7 @@ Row = dict[str, Any]
 
 
 class Incident(NamedTuple):
-    """Something that went wrong; `ended_ns` None while it lasts.
+    """An incident; `ended_ns` is None while it lasts.
 
     `outcome`: `lasts`, `unknown` (whether anything is lost is not known yet), `over` or `lost`.
     """
@@ -70,7 +70,7 @@ class Incident(NamedTuple):
 
 @dataclass
 class _Hole:
-    """Numbers from `first` up to, not including, `end` that did not come in their turn."""
+    """Missing numbers from `first` up to, not including, `end`."""
 
     first: int
     end: int
@@ -88,13 +88,13 @@ class _Hole:
 
 @dataclass
 class _Kept:
-    """An incident, the connection it happened on, and the holes and fills that belong to it."""
+    """An incident, its connection, and its holes and fills."""
 
     incident: Incident
     conn: int
     last_ns: int
     holes: deque[_Hole] = field(default_factory=lambda: deque(maxlen=HOLES))
-    # Trades that REST was asked for without a hole of their own, and how many of them it had.
+    # Trades requested by REST without a hole, and how many REST returned.
     asked: int = 0
     found: int = 0
 
@@ -110,7 +110,7 @@ class Incidents:
         self._next = 0
 
     def listed(self, now_ns: int) -> list[Incident]:
-        """Return the last incidents, the oldest first, as known at a time of the rows."""
+        """Return the last incidents, the oldest first, as of a recorded time."""
         return [_told(kept, now_ns) for kept in self._kept.values()]
 
     def follow(self, row: Row, at_ns: int) -> None:
@@ -136,12 +136,12 @@ class Incidents:
             self._begin("rest", row, at_ns)
         else:
             what = _part_of(kind)
-            # The state of each symbol repeats what its connection's row says.
+            # The state of each symbol repeats that of its connection.
             if what and not (symbol and (place[0], None, what) in self._open):
                 self._begin(what, row, at_ns)
 
     def measure(self, row: Row, at_ns: int) -> None:
-        """Take a row of kind `stat`: data that came after a refusal end it."""
+        """Take a row of kind `stat`: data after a refusal end it."""
         if not row["rows"]:
             return
         data_ns = at_ns - int((row["age_ms"] or 0) * 1e6)
@@ -151,7 +151,7 @@ class Incidents:
             self._close(key, data_ns, "data again")
 
     def _end(self, row: Row, at_ns: int) -> None:
-        """End what a row says is over, of its instrument and of its venue's connection."""
+        """End the incidents that a row ends, of its instrument and of its venue's connection."""
         venue, symbol, kind, state = row["venue"], row["symbol"], row["kind"], row["state"]
         own, both = [(venue, symbol)], [(venue, symbol), (venue, None)]
         if kind == "stopped":
@@ -164,7 +164,7 @@ class Incidents:
         elif row["scope"] == "symbol" and state in GOOD and kind not in OUTAGES:
             falls_back = kind == "fallback" or any((*of, "rest") in self._open for of in both)
             if state == "polling" and falls_back:
-                # Whether REST brings anything is not known yet, and the line is still down.
+                # Unknown whether REST brings data, and the connection is still down.
                 return
             over = "REST instead" if state == "polling" else "data again"
             self._close_all(both, "line", at_ns, over)
@@ -176,7 +176,7 @@ class Incidents:
                     self._close(key, at_ns, "ended with its connection")
 
     def _begin(self, what: str, row: Row, at_ns: int) -> None:
-        """Begin an incident, or count one more time of one that lasts."""
+        """Begin an incident, or count a repetition of one that lasts."""
         key = (row["venue"], row["symbol"], what)
         kept = self._kept.get(self._open.get(key, -1))
         if kept is None:
@@ -206,7 +206,7 @@ class Incidents:
         return number
 
     def _lack(self, kept: _Kept, row: Row, at_ns: int) -> None:
-        """Remember which numbers a gap's row misses; those of books need not come any more."""
+        """Store the missing numbers of a gap row; those of books are no longer expected."""
         if row["kind"] != "gap" or row["channel"] == "book" or row["expected"] is None:
             return
         first, count = int(row["expected"]), int(row["count"] or 0)
@@ -224,7 +224,7 @@ class Incidents:
                 return
 
     def _fill(self, row: Row, at_ns: int) -> None:
-        """Take the answer for missing trades; the row's text names the first and the last."""
+        """Take the answer about missing trades; the row's text names the first and last."""
         span = re.search(r"\((\d+) to (\d+)\)", row["detail"] or "")
         missing, found = int(row["expected"] or 0), int(row["got"] or 0)
         for hole in self._holes_of(row):
@@ -257,7 +257,7 @@ class Incidents:
 
 
 def _part_of(kind: str) -> str | None:
-    """Name what a row of a kind says is out of order, None if nothing is."""
+    """Return the part that a status kind reports as faulty, None if none."""
     if kind in REFUSALS:
         return "refusal"
     if kind in OUTAGES:
@@ -266,7 +266,7 @@ def _part_of(kind: str) -> str | None:
 
 
 def _told(kept: _Kept, now_ns: int) -> Incident:
-    """Return an incident with all that is known of what it cost."""
+    """Return an incident with what is known of its cost."""
     one = kept.incident
     late, filled = (sum(getattr(hole, name) for hole in kept.holes) for name in ("late", "filled"))
     missing = sum(hole.missing for hole in kept.holes)

@@ -8,7 +8,7 @@ from monitor.rows import MINUTE_NS
 from monitor.state.incidents import LOSSES, RESTATED, Incident, Incidents, Place
 
 MINUTES = 60
-# In these states a source's line brings nothing, or nothing that can be believed.
+# In these states a source delivers nothing, or nothing reliable.
 UNBELIEVED = frozenset(("stale", "failed"))
 # The count that a row of each kind adds one to.
 COUNTED = dict.fromkeys(LOSSES, "losses") | {"duplicate": "duplicates", "late": "late"}
@@ -54,7 +54,7 @@ class Quality:
         self._incidents.measure(row, at_ns)
 
     def minutes(self, now_ns: int) -> dict[Place, dict[int, Minute]]:
-        """Return, by place, the minutes since 1970 in which something was wrong."""
+        """Return the minutes (since 1970) with faults, by place."""
         found = {place: dict(minutes) for place, minutes in self._minutes.items()}
         for place, since_ns in self._stale_since.items():
             for number, stale in _split(since_ns, now_ns):
@@ -73,7 +73,7 @@ class Quality:
         return counts, self._incidents.counts[place]
 
     def connections(self) -> list[str]:
-        """Return the venues of whose connections as a whole anything was counted."""
+        """Return the venues whose connections have counts."""
         places = {*self._totals, *self._incidents.counts}
         return sorted(venue for venue, symbol in places if symbol is None)
 
@@ -82,7 +82,7 @@ class Quality:
         return self._incidents.listed(now_ns)
 
     def _enter(self, place: Place, state: str, at_ns: int) -> None:
-        """Measure the time between the rows that say a source became stale and good again."""
+        """Measure the time between the rows where a source became stale and good again."""
         if state in UNBELIEVED:
             self._stale_since.setdefault(place, at_ns)
             return
@@ -105,7 +105,7 @@ class Quality:
 
 
 def _split(since_ns: int, until_ns: int) -> list[tuple[int, Minute]]:
-    """Split stale time over the minutes that it lies in, the last `MINUTES` of them."""
+    """Split stale time over its minutes, the last `MINUTES` of them."""
     last = until_ns // MINUTE_NS
     first = max(since_ns // MINUTE_NS, last - MINUTES + 1)
     parts = []

@@ -46,7 +46,7 @@ class Ring:
         self.written += count
 
     def since(self, cursor: int) -> Columns:
-        """Return copies of the rows numbered from `cursor` on that are still kept."""
+        """Return copies of the kept rows numbered from `cursor` on."""
         at = np.arange(max(cursor, self.written - self._rows, 0), self.written) % self._rows
         return {name: values[at] for name, values in self._columns.items()}
 
@@ -76,12 +76,12 @@ class Ring:
 
 
 def is_overrun(before: int, written: int, rows: Columns) -> bool:
-    """Whether a ring no longer had all rows since the cursor `before`, if anything was read."""
+    """Whether rows since the cursor `before` have left the ring, if anything was read."""
     return bool(before and rows) and written - len(rows["ts_recv"]) > before
 
 
 def columns_of(kind: str, rows: pa.RecordBatch) -> Columns:
-    """Return what a ring keeps of rows of a kind; times are int64 ns since 1970, 0 if unknown."""
+    """Return the ring's columns of rows of a kind; times are int64 ns since 1970, 0 if unknown."""
     columns: Columns = {"ts_recv": column(rows, "ts_recv")}
     if kind == "depth":
         for name in ("bid_prices", "bid_sizes", "ask_prices", "ask_sizes"):
@@ -101,7 +101,7 @@ def columns_of(kind: str, rows: pa.RecordBatch) -> Columns:
         buys, sells = (pc.equal(rows["side"], side).fill_null(False) for side in ("buy", "sell"))
         columns["side"] = np.asarray(buys).astype(np.int8) - np.asarray(sells).astype(np.int8)
         columns["ts_event"] = event
-        # A trade that was asked for, or that a venue repeats, belongs to its own time.
+        # A backfilled or repeated trade belongs to its own `ts_event`.
         old = (flags & (SNAPSHOT | BACKFILL) != 0) & (event > 0)
         columns["traded"] = np.where(old, event, columns["ts_recv"])
     then = np.where(event > 0, event, sent)
@@ -111,7 +111,7 @@ def columns_of(kind: str, rows: pa.RecordBatch) -> Columns:
 
 
 def _levels(lists: pa.ListArray) -> npt.NDArray[np.float64]:
-    """Return lists of prices or sizes as one row each, NaN behind the last level there is."""
+    """Return lists of prices or sizes as one row each, padded with NaN."""
     lengths = np.asarray(pc.list_value_length(lists).fill_null(0)).astype(np.int64)
     row = np.repeat(np.arange(len(lengths)), lengths)
     place = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,6 +1,6 @@
 """The present state of one source: rate, latencies, book, and the mids of a minute.
 
-Nothing is current for longer than its rows make it: what `stat` rows said ends with them.
+No value outlives its rows: what `stat` rows report ends with them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy.typing as npt
 from monitor.rows import LAST, SECOND_NS, Batch, column
 from monitor.state.present import UP
 
-# The last second is counted by tenths that are over.
+# The last second consists of complete tenths.
 TENTH_NS = 100_000_000
 TENTHS = 10
-# `stat` rows come once a second; older ones say nothing of now.
+# `stat` rows come once a second; older ones say nothing about the present.
 STAT_NS = 3 * SECOND_NS
 # A source that is up has a `stat` row every second, whether or not data come.
 UNHEARD_NS = 30 * SECOND_NS
-# Of each source's mid, one a second.
+# Kept mids of each source, one a second.
 MIDS = 60
-# The line is gone: nothing that it brought is current.
+# Without a connection nothing it delivered is current.
 ENDED = frozenset(("failed", "stopped"))
-# What is read of rows of kinds `status` and `stat`.
+# The columns read of rows of kinds `status` and `stat`.
 STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind", "detail"]
 STATUS += ["expected", "got", "count"]
 STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
@@ -46,17 +46,17 @@ class Followed:
 
     def __init__(self) -> None:
         self.state, self.error, self.removed = "initialising", "", False
-        # When the last row of any kind came that is about it.
+        # When the last row of any kind about it arrived.
         self.heard_ns = 0
         self._is_told = False
         self.updates, self.last_ns = 0, 0
-        # When the last trade happened, and its price: one that was missing comes after later ones.
+        # Time and price of the last trade: a backfilled one arrives after later ones.
         self.traded_ns, self.price = 0, math.nan
         self._tenths: dict[int, int] = {}
         # By channel, the last row of kind `stat`.
         self._stats: dict[str, dict[str, Any]] = {}
         self._mids: deque[tuple[int, float]] = deque(maxlen=MIDS + 1)
-        # The mids that were last asked for, and in which second.
+        # The mids last read, and their second.
         self._shown: tuple[int, tuple[float, ...]] = (0, ())
 
     def follow(self, row: dict[str, Any], at_ns: int) -> None:
@@ -77,7 +77,7 @@ class Followed:
         self.last_ns = max(self.last_ns, last_ns)
         self.heard_ns = max(self.heard_ns, last_ns)
         if not self._is_told:
-            # Captured frames tell nothing of their line.
+            # Captured frames have no connection state.
             self.state = "unknown"
         for tenth, count in by_tenth.items():
             self.updates += count
@@ -104,21 +104,21 @@ class Followed:
         self._mids.append((newest, mid))
 
     def standing(self, now_ns: int) -> tuple[str, str]:
-        """Return its state, and what is said of it; it is not up once nothing is heard of it."""
+        """Return its state and detail; without rows it is not up."""
         silence_ns = now_ns - self.heard_ns
         if self.state in UP and silence_ns > UNHEARD_NS:
             return "stale", f"nothing is heard of it for {silence_ns // SECOND_NS} s"
         return self.state, self.error
 
     def rate(self, now_ns: int) -> float:
-        """Return how many updates came in the last second; NaN where the line is gone."""
+        """Return the updates of the last second; NaN without a connection."""
         if self.state in ENDED:
             return math.nan
         end = now_ns // TENTH_NS
         return float(sum(self._tenths.get(end - back, 0) for back in range(1, TENTHS + 1)))
 
     def latencies_ms(self, now_ns: int) -> tuple[float, float]:
-        """Return p50 and p99 of the last measured second: of each, that of the slowest channel."""
+        """Return p50 and p99 of the last measured second, each of the slowest channel."""
         if self.state == "stale":
             return math.nan, math.nan
         current = self._current(now_ns)
@@ -131,14 +131,14 @@ class Followed:
         return p50, p99
 
     def book(self, now_ns: int) -> str:
-        """Return the health of the book; nothing where none is known to stand."""
+        """Return the health of the book; empty without a book."""
         if self.state in ENDED:
             return ""
         health = [row["book_health"] for row in self._current(now_ns) if row["channel"] == "book"]
         return health[0] or "" if health else ""
 
     def mids(self, now_ns: int) -> tuple[float, ...]:
-        """Return the mid at the end of each of the last seconds that are over."""
+        """Return the mid at the end of each of the last complete seconds."""
         now = now_ns // SECOND_NS
         if self._mids and self._shown[0] != now:
             seconds, mids = zip(*self._mids, strict=True)
@@ -154,8 +154,8 @@ class Followed:
 def updates(batch: Batch) -> Iterator[tuple[Instrument, int, dict[int, int]]]:
     """Count updates: quotes, trades, and book messages, for which their last rows stand.
 
-    Gives an instrument, its latest `ts_recv`, and its counts by tenth of a second; older tenths
-    than the last second may need count together.
+    Give an instrument, its latest `ts_recv`, and its counts by tenth of a second; tenths before
+    the last second are counted together.
     """
     for kind in ("quote", "trade", "book"):
         if kind not in batch:
@@ -182,7 +182,7 @@ def updates(batch: Batch) -> Iterator[tuple[Instrument, int, dict[int, int]]]:
 
 
 def in_order(batch: Batch) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the rows of kinds `status` and `stat`, and when each came, in their common order."""
+    """Yield the rows of kinds `status` and `stat` with their times, in common order."""
     found: list[tuple[int, dict[str, Any], int]] = []
     for kind, names in (("status", STATUS), ("stat", STAT)):
         if kind in batch:

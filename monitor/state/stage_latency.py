@@ -14,14 +14,14 @@ STAGE_ROWS = 3_000
 
 
 class Stage:
-    """How long one stage took, time by time; any thread may add and ask."""
+    """The latencies of one stage; any thread may add and read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ring = Ring(STAGE_ROWS)
 
     def add(self, at_ns: int, took_ms: float) -> None:
-        """Note what ended at `at_ns`, in ns since 1970."""
+        """Add a latency that ended at `at_ns`, in ns since 1970."""
         with self._lock:
             self._ring.extend({"ts_recv": np.array([at_ns]), "ms": np.array([took_ms])})
 
@@ -31,7 +31,7 @@ class Stage:
             return self._ring.written, self._ring.since(cursor)
 
     def last_minute(self) -> Columns:
-        """Return the columns of the minute before the last that was added."""
+        """Return the columns of the minute before the last one added."""
         rows = self.since(0)[1]
         if not rows:
             return {"ts_recv": np.empty(0, np.int64), "ms": np.empty(0)}

@@ -1,7 +1,7 @@
 """The example strategy: the best bid of one venue above the best ask of another, both fresh.
 
-A signal is given when the crossing begins; the next one only after it has ended. No orders.
-Instruments are compared whose symbols are the same, or are taken for the same by the user.
+A signal is sent when a crossing begins; the next one only after it has ended. No orders.
+Instruments are compared if their symbols are equal, or the user treats them as equal.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Columns = dict[str, npt.NDArray[Any]]
 
 
 class Leg(NamedTuple):
-    """A venue, and the quote asset that is taken for another, if it is."""
+    """A venue, and the quote asset that is treated as another, if any."""
 
     venue: str
     asset: str = ""
@@ -35,7 +35,7 @@ class Price(NamedTuple):
 
 @dataclass
 class State:
-    """What is known at the end of a batch, by leg (first axis) and symbol (last axis).
+    """The state at the end of a batch, by leg (first axis) and symbol (last axis).
 
     `bid` and `ask` are NaN where there is no quote; `when` is its `ts_recv` in ns. `crossed` is
     true where the bid of the first axis' leg stands above the ask of the second axis'.
@@ -50,7 +50,7 @@ class State:
     authority: Authority = field(default_factory=Authority)
 
     def know(self, legs: list[Leg], symbols: list[str]) -> None:
-        """Make room for legs and symbols that are new."""
+        """Add room for new legs and symbols."""
         self.legs += [leg for leg in dict.fromkeys(legs) if leg not in self.legs]
         for symbol in symbols:
             self.symbols.setdefault(symbol, len(self.symbols))
@@ -115,7 +115,7 @@ class Hook:
         return Leg(venue, asset if asset in self._taken_for else "")
 
     def _fold(self, state: State, rows: Columns) -> list[tuple[int, Price, Price]]:
-        """Take in quotes, those of each symbol together.
+        """Take quotes, grouped by symbol.
 
         Returns, for each onset of a crossing, the row, and the bid and the ask that cross.
         """
@@ -125,7 +125,7 @@ class Hook:
         begins = np.flatnonzero(is_first)
         ends = np.append(begins[1:], len(symbol)) - 1
         bid, ask, when = _carry(state, rows, is_first, ends)
-        # Where no bid reaches the lowest ask, nothing is crossed: most rows are looked at no more.
+        # If no bid reaches the lowest ask nothing is crossed: most rows need no further check.
         lowest = np.fmin.reduce(ask)
         is_near = (np.fmax.reduce(bid) >= lowest) | (lowest <= 0)
         near = np.flatnonzero(is_near)

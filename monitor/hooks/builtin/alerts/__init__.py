@@ -1,7 +1,7 @@
 """The hook `alerts`: evaluate the alert rules every 100 ms of recorded time.
 
-A signal is given when a rule fires and another, of level `info`, when that is over. Its cause is
-the row at which it was seen: a replay gives the same signals, whatever the batches.
+A signal is sent when a rule fires and another, of level `info`, when it ends. Its cause is the row
+of the sample: a replay gives the same signals, whatever the batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from monitor.settings import Rule
 
 
 class State:
-    """What is seen, and the judges of it."""
+    """The observed values, and a judge for each rule."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.sight = Sight()
@@ -26,7 +26,7 @@ class State:
         self.judges = [Judge(rule) for rule in rules]
 
     def change(self, rules: Sequence[Rule]) -> list[Verdict]:
-        """Go on with other rules; those that stay know what they knew. Return the others' ends."""
+        """Change the rules; remaining ones keep their state. Return the ends of removed ones."""
         left = self.judges
         self.rules, self.judges = rules, []
         for rule in rules:
@@ -36,7 +36,7 @@ class State:
 
 
 class Hook:
-    """Tells which rules are broken; without rules it does nothing."""
+    """Sends a signal when a rule fires or ends; without rules it does nothing."""
 
     name = "alerts"
 
@@ -45,7 +45,7 @@ class Hook:
         self._origin = origin
 
     def change(self, rules: Sequence[Rule]) -> None:
-        """Hold other rules against the rows from the next look on; called by any thread."""
+        """Use other rules from the next sample on; any thread may call."""
         self._rules = rules
 
     def start(self) -> State:
@@ -61,7 +61,7 @@ class Hook:
                 ends = state.change(rules)
                 found += [self._signal(cause, now_ns, verdict) for verdict in ends]
             for judge in state.judges:
-                # Not in the order in which instruments became known: that is by batch.
+                # Not in the order of first appearance: that depends on the batches.
                 verdicts = judge.look(state.sight)
                 verdicts.sort(key=lambda verdict: [part or "" for part in verdict.subject])
                 found += [self._signal(cause, now_ns, verdict) for verdict in verdicts]

@@ -16,7 +16,7 @@ NEVER = -(1 << 62)
 
 
 class Verdict(NamedTuple):
-    """A rule that began or ceased to be broken by a subject."""
+    """The start or end of a rule's firing for a subject."""
 
     subject: Subject
     level: str
@@ -32,12 +32,12 @@ class Judge:
         self._measure = measure(rule)
         self._lower, self._upper = rule.band
         self._applies = np.zeros(0, np.bool_)
-        # Since when it has been broken without a break, and when it last fired.
+        # Since when the condition has held without a break, and when it last fired.
         self._since_ns, self._fired_ns = np.empty(0, np.int64), np.empty(0, np.int64)
         self._told = np.zeros(0, np.bool_)
 
     def look(self, sight: Sight) -> list[Verdict]:
-        """Judge what is seen now."""
+        """Judge the present sample."""
         rule, now_ns = self.rule, sight.now_ns
         self._know(sight.subjects)
         low, high = self._measure(sight)
@@ -64,7 +64,7 @@ class Judge:
         return found
 
     def end(self, sight: Sight) -> list[Verdict]:
-        """End what it told of: the rule is there no longer."""
+        """End its firings: the rule was removed."""
         text = f"{self.rule.title}: over, the rule was removed"
         told = np.flatnonzero(self._told).tolist()
         return [Verdict(sight.subjects[at], "info", None, text) for at in told]

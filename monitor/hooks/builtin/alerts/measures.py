@@ -10,13 +10,13 @@ from monitor.hooks.builtin.alerts.observed import Sight
 from monitor.hooks.builtin.alerts.tracks import Floats, Window
 from monitor.settings import Counted, PriceMove, RateDrop, Rule
 
-# The lowest and the highest since the last look; NaN where there is nothing to measure.
+# Lowest and highest value since the last sample; NaN without one.
 Values = tuple[Floats, Floats]
 Measure = Callable[[Sight], Values]
 
 
 def measure(rule: Rule) -> Measure:
-    """Return what measures for a rule; it must be asked at every look."""
+    """Return the function that measures for a rule; call it at every sample."""
     if isinstance(rule, Counted):
         return _counted(rule)
     if isinstance(rule, PriceMove):
@@ -103,7 +103,7 @@ def _rate_drop(rule: RateDrop) -> Measure:
         now_ns = sight.now_ns
         known = np.full(len(sight.seen), now_ns)
         known[: len(began_ns)] = began_ns
-        # What is not followed, or not any more, has no usual rate.
+        # Instruments that are not followed have no usual rate.
         began_ns = np.where(sight.seen & ~sight.stopped, known, now_ns)
         few, many = recent.add(now_ns, sight.messages), usual.add(now_ns, sight.messages)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -14,7 +14,7 @@ from monitor.hooks.builtin.alerts.tracks import Bools, Floats, Gathered, Ints, T
 from monitor.rows import BACKFILL, DUPLICATE, INVALID, SNAPSHOT, Authority, Batch, column
 
 STEP_NS = 100_000_000
-# A batch that takes longer is looked at in pieces.
+# A longer batch is processed in pieces.
 MOST_LOOKS = 256
 # Status rows that are counted, by what they count as.
 EVENTS = {
@@ -28,18 +28,18 @@ SPACE = {"low_space": 1.0, "space_again": 0.0}
 GOOD = ("connected", "quiet", "polling")
 UNTRUE = SNAPSHOT | BACKFILL | DUPLICATE
 
-# A venue and a symbol; this program itself comes first, as its own rows name it.
+# A venue and a symbol; this program itself is the first subject, as its own rows name it.
 Subject = tuple[str, str | None]
 RECORDER: Subject = ("monitor", None)
-# Looks are a tenth of a second apart, but where the clock was set forward.
+# Samples are a tenth of a second apart, except where the clock was set forward.
 JUMP, LEAST_JUMP_NS = "clock_jump", 1_000_000_000
 
 
 class Sight:
-    """All subjects as they are at a look. Arrays are by subject; a value not known is NaN.
+    """All subjects at a sample. Arrays are by subject; an unknown value is NaN.
 
-    A look is taken at the first row of a new tenth of a second, of what was before that row: it
-    does not matter in which batch a row came.
+    A sample is taken at the first row of a new tenth of a second, from the rows before it: the
+    batches do not matter.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Sight:
         self.price: tuple[Floats, Floats] = (np.empty(0), np.empty(0))
         self.latency_ms = np.full(1, np.nan)
         self.lag_ms = self.low_space = 0.0
-        # Since the last look.
+        # Since the last sample.
         self.messages = np.zeros(1)
         self.events: dict[str, Floats] = {}
         self._places: dict[Subject, int] = {RECORDER: 0}
@@ -69,7 +69,7 @@ class Sight:
         self._told: list[dict[str, Any]] = []
 
     def looks(self, batch: Batch) -> Iterator[tuple[int, int]]:
-        """Take a batch; at each look within it, yield the `ord` and `ts_recv` of its row."""
+        """Take a batch; at each sample in it, yield the `ord` and `ts_recv` of its row."""
         ords, times = self._ticks(batch)
         if len(ords) <= MOST_LOOKS:
             yield from self._looks(batch, ords, times)
@@ -104,7 +104,7 @@ class Sight:
             yield ord_, now_ns
 
     def _take(self, batch: Batch, ords: Ints) -> list[list[dict[str, Any]]]:
-        """Sort a batch's rows into intervals: one before each look, and one that stays open.
+        """Sort a batch's rows into intervals: one before each sample, and an open one.
 
         Returns the status rows of each.
         """
@@ -127,7 +127,7 @@ class Sight:
                 self._rows.take(slots, subjects, column(rows, "rows"))
                 self._latency.take(slots, subjects, column(rows, "latency_p99_ms"))
                 continue
-            # What was asked for to fill a gap says nothing of whether the stream lives.
+            # Backfilled rows do not show that the stream is alive.
             is_data = column(rows, "flags") & (INVALID | BACKFILL) == 0
             self._data.take(slots[is_data], subjects[is_data], times[is_data])
             if kind == "trade":
@@ -151,10 +151,10 @@ class Sight:
         return by_slot
 
     def _look(self, slot: int, now_ns: int, told: list[dict[str, Any]]) -> None:
-        """Bring everything up to the end of an interval."""
+        """Advance everything to the end of an interval."""
         count = len(self.subjects)
         if any(row["kind"] == JUMP for row in told) and now_ns - self.now_ns > LEAST_JUMP_NS:
-            # What the clock was set forward by is no time in which nothing came.
+            # A step of the clock is no time without rows.
             self.last_ns += now_ns - self.now_ns
             self.down_ns[self.down_ns > 0] += now_ns - self.now_ns
         self.now_ns = now_ns
@@ -225,7 +225,7 @@ def _subject(row: dict[str, Any]) -> Subject:
 
 
 def _slots(ords: Ints, rows: pa.RecordBatch) -> npt.NDArray[np.int64]:
-    """Return in which interval each row is: the first look is taken before its own row."""
+    """Return the interval of each row: a sample is taken before its own row."""
     return np.searchsorted(ords, column(rows, "ord"), side="right")
 
 

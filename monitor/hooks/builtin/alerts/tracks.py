@@ -29,7 +29,7 @@ class Gathered:
         self.table = np.empty((1, 0))
 
     def begin(self, intervals: int, subjects: int) -> None:
-        """Make room for intervals, the first of which is the one that was open."""
+        """Make room for intervals; the first is the one left open."""
         table = np.full((intervals, subjects), self._start)
         table[0, : self.table.shape[1]] = self.table[-1]
         self.table = table
@@ -63,7 +63,7 @@ class Track:
         self._last[slots, subjects] = values
 
     def look(self, slot: int) -> tuple[Floats, Floats]:
-        """Return the lowest and highest of an interval, what held at its start among them."""
+        """Return the lowest and highest of an interval, including the value at its start."""
         low = np.fmin(self._low.table[slot], self.now)
         high = np.fmax(self._high.table[slot], self.now)
         self.now = np.where(self._count.table[slot] > 0, self._last[slot], self.now)
@@ -71,7 +71,7 @@ class Track:
 
 
 class Window:
-    """A figure over the last `window_s`, by a ufunc that joins those of its sixtieths."""
+    """A figure over the last `window_s`: a ufunc joins those of its sixtieths."""
 
     def __init__(self, ufunc: np.ufunc, start: float, window_s: float) -> None:
         self._ufunc, self._start = ufunc, start
@@ -81,7 +81,7 @@ class Window:
         self._before = np.empty(0)
 
     def add(self, now_ns: int, values: Floats) -> Floats:
-        """Take values of now, those of all subjects; return the figure over the window."""
+        """Take the present values of all subjects; return the figure over the window."""
         number = now_ns // self._width_ns
         passed = min(number - self._number, BUCKETS)
         before = self._buckets.shape[-1]
