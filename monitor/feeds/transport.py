@@ -71,7 +71,7 @@ class Line:
         self._wait_s = READ_TIMEOUT_S
 
     def read(self, wait_s: float = READ_TIMEOUT_S) -> bytes | None:
-        """Return the bytes that came, b"" at the end of the stream, None if there were none."""
+        """Return received bytes, b"" at the end of the stream, None if there are none."""
         if wait_s != self._wait_s:
             self._sock.settimeout(wait_s)
             self._wait_s = wait_s
@@ -116,14 +116,14 @@ class Line:
 
 
 def readable(lines: Sequence[Line], wait_s: float = READ_TIMEOUT_S) -> list[Line]:
-    """Return those of open lines that have something to read, after waiting at most so long."""
+    """Return the lines with bytes to read, after waiting up to a limit."""
     ready = [line for line in lines if line.is_readable]
     return ready or select.select(lines, [], [], wait_s)[0]
 
 
 @contextmanager
 def connect(url: str) -> Iterator[Line]:
-    """Open a WebSocket, TLS and proxies as the environment says, and close it at the end."""
+    """Open a WebSocket, with TLS and the environment's proxies, and close it at the end."""
     try:
         ws = websocket.create_connection(
             url,
@@ -150,7 +150,7 @@ def connect(url: str) -> Iterator[Line]:
 
 
 def _way(url: str) -> dict[str, Any]:
-    """Return what the library is told of proxies: it reads the environment in its own way."""
+    """Return the library's proxy options: it would read the environment differently."""
     at = place(url)
     by = proxy(at)
     if by is None:
@@ -168,9 +168,9 @@ def _way(url: str) -> dict[str, Any]:
 
 
 class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
-    """One that reads the answer to its opening handshake from a bounded socket.
+    """A WebSocket that reads the answer to its handshake from a bounded socket.
 
-    websocket-client reads header lines byte by byte for as long as they come.
+    websocket-client reads header lines byte by byte without a limit.
     """
 
     @property
@@ -191,7 +191,7 @@ def _is_answer_bounded(ws: Any) -> bool:
 
 
 class _Bounded:
-    """A socket that gives so many bytes at most, and only for so long."""
+    """A socket with a limit of bytes and of time."""
 
     def __init__(self, unbounded: socket.socket) -> None:
         self.unbounded = unbounded
@@ -224,7 +224,7 @@ class _Bounded:
 
 
 def retry_after_s(text: str) -> float | None:
-    """Read a Retry-After header, seconds or a date; None if it says neither."""
+    """Parse a Retry-After header, seconds or a date; None if it is neither."""
     if text.isdecimal():
         return min(float(text), PAUSE_CAP_S)
     try:

@@ -1,6 +1,6 @@
 """Count the pages of a recordings folder by a shared lock.
 
-The kernel takes a lock back from a process that is killed, so the count is always true.
+The kernel releases the lock of a killed process, so the count is always right.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Attachment:
         return _try_both(self._descriptor, self._folder)
 
     def share(self) -> None:
-        """Let others attach to the folder too."""
+        """Let other pages attach too."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH)
 
     def keep(self) -> None:
-        """Be counted in the file that is there now, where the first was moved or deleted.
+        """Attach to the new file if the first was moved or deleted.
 
-        If a page starts or stops a collector there, the next time.
+        If another page starts or stops a collector there, do it at the next call.
         """
         with suppress(FileNotFoundError, NotADirectoryError):
             if os.path.samestat(os.fstat(self._descriptor), (self._folder / NAME).stat()):
@@ -53,10 +53,10 @@ class Attachment:
         os.close(self._descriptor)
 
     def detach(self) -> bool:
-        """Count no more; tell whether no page is left. If so, nobody attaches until it is closed.
+        """Detach; return whether no page is left. If so, no page can attach until this is closed.
 
-        Of pages that detach at once only the last one is told so: the kernel gives up the shared
-        lock before it tries for the exclusive one.
+        Only the last of several pages that detach together gets true: the kernel releases the
+        shared lock before it tries the exclusive one.
         """
         return _try(self._descriptor, fcntl.LOCK_EX)
 
@@ -65,7 +65,7 @@ class Attachment:
 def attach(folder: Path, wait_s: float) -> Iterator[Attachment]:
     """Attach to `folder`, alone until `share` if no other page is there.
 
-    Waits for a page that starts or stops the collector; AttachError if that takes too long.
+    Wait for a page that starts or stops the collector; AttachError if that takes too long.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def attach(folder: Path, wait_s: float) -> Iterator[Attachment]:
 
 
 def attach_for_good(folder: Path) -> None:
-    """Count this process as a page of `folder` until it ends; does not wait for others."""
+    """Count this process as a page of `folder` until it ends; do not wait for others."""
     descriptor = _open(folder)
     # It may have to wait for a page that starts or stops the collector.
     arguments = (descriptor, fcntl.LOCK_SH)

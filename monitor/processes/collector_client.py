@@ -1,6 +1,6 @@
 """The client of the collector's HTTP port, for other processes on this machine.
 
-It heeds neither proxies nor `.netrc`: the token must not leave the machine.
+It ignores proxies and `.netrc`: the token must not leave the machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import requests
 from monitor.processes.locks import Held
 
 TIMEOUT_S = 10.0
-# What a request for an answer may raise.
+# Errors of a request.
 ERRORS = (requests.RequestException,)
 
 
@@ -24,7 +24,7 @@ def request(
     body: dict[str, Any] | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> requests.Response:
-    """Ask for something, with the token; raises one of `ERRORS` if there is no answer."""
+    """Send a request with the token; raise one of `ERRORS` without an answer."""
     with requests.Session() as session:
         session.trust_env = False
         return session.request(
@@ -38,7 +38,7 @@ def request(
 
 
 def tail(held: Held, leads_to_now: bool = False) -> http.client.HTTPConnection:
-    """Connect, and ask for the stream of rows; see `collector.publisher.Stream`. Raises OSError."""
+    """Connect and request the stream of rows; see `collector.publisher.Stream`. Raise OSError."""
     connection = http.client.HTTPConnection(held.address, timeout=TIMEOUT_S)
     path = "/tail?now=1" if leads_to_now else "/tail"
     connection.request("GET", path, headers=_headers(held))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 ASKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Commands that nothing else ends: to be told to end is no failure of theirs.
+# Commands that only a signal ends: it is no failure.
 ENDLESS = ("serve", "record", "tail", "simulate")
 
 _heard: list[signal.Signals] = []
@@ -20,7 +20,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def signals() -> tuple[signal.Signals, ...]:
-    """Return them; SIGHUP, the end of the terminal, is not one where `nohup` has it ignored."""
+    """Return the end signals; without SIGHUP (the terminal's end) if `nohup` ignores it."""
     return tuple(
         number
         for number in ASKED
@@ -34,27 +34,27 @@ def heard() -> signal.Signals | None:
 
 
 def code(number: int) -> int:
-    """Return what the program ends with that a signal told to end."""
+    """Return the exit code after a signal."""
     return 0 if sys.argv[1:2] and sys.argv[1] in ENDLESS else 128 + number
 
 
 def exit_on_signal() -> None:
-    """Have them end the program by an exception: what is half done is put away."""
+    """Make the end signals raise an exception, so that cleanup runs."""
     for number in signals():
         signal.signal(number, _exit)
 
 
 def on_signal(action: Callable[[], None]) -> None:
-    """Do this whenever the program is asked to end."""
+    """Call a function at each end signal."""
     for number in signals():
         signal.signal(number, lambda *_: action())
 
 
 @contextmanager
 def later() -> Iterator[None]:
-    """Hold signals back where an exception would lose a process that is being started."""
+    """Delay signals while an exception would lose a starting child process."""
     if threading.current_thread() is not threading.main_thread():
-        # No signal raises in another thread.
+        # Signals raise only in the main thread.
         yield
         return
     held: list[int] = []

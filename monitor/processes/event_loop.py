@@ -10,8 +10,8 @@ import tornado.ioloop
 def steady() -> tornado.ioloop.IOLoop:
     """Return this thread's event loop, with timers that run on monotonic time.
 
-    Tornado's `PeriodicCallback` reckons by `IOLoop.time`, the wall clock: set back by an hour, it
-    stands still for an hour. Tornado's documentation allows another clock in its place.
+    Tornado's `PeriodicCallback` uses `IOLoop.time`, the wall clock: after a step back of an hour it
+    stops for an hour. Tornado's documentation allows another clock in its place.
     """
     loop = tornado.ioloop.IOLoop.current()
     loop.time = time.monotonic  # type: ignore[method-assign]

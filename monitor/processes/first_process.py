@@ -1,7 +1,7 @@
 """Act as the first process of a container (PID 1): pass signals on, reap children.
 
-It ignores signals that it does not handle, and inherits the processes of parents that died, which
-stay zombies until it asks for their end. The program runs as its child; this one passes signals on.
+The kernel ignores its unhandled signals, and gives it orphaned processes, which stay zombies until
+it reaps them. The program runs as its child; this one passes signals on.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from monitor.processes import end_signals
 
 
 def stand_by() -> None:
-    """Return in a child; in this process pass signals on, reap children, and end as it ends."""
+    """Return in a child; in this process pass signals on, reap children, and end with the child."""
     asked = end_signals.signals()
-    # What comes before the child can be told waits.
+    # Signals that arrive before the child is ready wait.
     signal.pthread_sigmask(signal.SIG_BLOCK, asked)
     child = os.fork()
     if not child:
@@ -36,7 +36,7 @@ def stand_by() -> None:
 
 
 def _take_terminal() -> None:
-    """Have Ctrl-C reach this process alone: it is not to come a second time from the first."""
+    """Make Ctrl-C reach only the child: the first process must not pass it on again."""
     os.setpgid(0, 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
     os.tcsetpgrp(0, os.getpid())

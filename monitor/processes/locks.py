@@ -17,7 +17,7 @@ MADE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 
 
 class Held(NamedTuple):
-    """Who holds the lock: process id, `host:port`, the token of its HTTP port, what started it."""
+    """The holder of a lock: process id, `host:port`, the token of its HTTP port, its starter."""
 
     pid: int
     address: str
@@ -31,9 +31,9 @@ class LockedError(OSError):
 
 
 class Lock:
-    """A held lock; `tell` writes what readers of the file need.
+    """A held lock; `tell` writes the holder's data into the file.
 
-    `died` held it before and ended without clearing it; None if the last one ended in order.
+    `died` is the previous holder if it ended without clearing the lock, else None.
     """
 
     def __init__(self, folder: Path, descriptor: int) -> None:
@@ -47,7 +47,7 @@ class Lock:
         _write(self._descriptor, held)
 
     def keep(self) -> str:
-        """Make the file again if it was deleted or moved; return what is to be told of it, once."""
+        """Create the file again if it was deleted or moved; return a text to report, once."""
         file = self._folder / NAME
         if _is_at(self._descriptor, file):
             return ""
@@ -63,8 +63,8 @@ class Lock:
         return f"the lock {file} was moved or deleted, and is made again"
 
     def clear(self) -> None:
-        """Give it up in order."""
-        # A disk may have become read-only meanwhile: then it looks as if the collector had died.
+        """Clear and release the lock."""
+        # On a disk that has become read-only it looks as if the collector had died.
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 
@@ -72,7 +72,7 @@ class Lock:
         os.close(self._descriptor)
 
     def _move(self, file: Path) -> None:
-        """Hold the file that is at the old place; BlockingIOError if another process does."""
+        """Lock the file at the old path; BlockingIOError if another process has."""
         self._folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file, MADE, 0o600)
         try:
@@ -82,7 +82,7 @@ class Lock:
         except OSError:
             os.close(descriptor)
             raise
-        # Nobody died where the file is now.
+        # No holder died at the file's present path.
         self.clear()
         self.close()
         self._descriptor = descriptor
@@ -90,7 +90,7 @@ class Lock:
 
 @contextmanager
 def hold(folder: Path) -> Iterator[Lock]:
-    """Hold the lock of `folder`; LockedError names the process that has it."""
+    """Take the lock of `folder`; LockedError names the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     held = Lock(folder, _acquired(folder))
     try:
@@ -102,18 +102,18 @@ def hold(folder: Path) -> Iterator[Lock]:
 
 
 def holder(folder: Path) -> Held | None:
-    """Return who holds the lock of `folder`, None if nobody does or it is not ready yet."""
+    """Return the holder of the lock of `folder`, None if there is none or it is not ready yet."""
     return _read(folder / NAME) if _is_held(folder / NAME) else None
 
 
 def left(folder: Path) -> Held | None:
-    """Return who held the lock of `folder` and died; None if it is held or was given up."""
+    """Return the holder that died with the lock of `folder`; None if it is held or was cleared."""
     return None if _is_held(folder / NAME) else _read(folder / NAME)
 
 
 def _is_held(file: Path) -> bool:
     try:
-        # A disk that has become read-only opens nothing for writing, while its locks hold on.
+        # A read-only disk opens nothing for writing, but its locks stay.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
@@ -122,7 +122,7 @@ def _is_held(file: Path) -> bool:
     except BlockingIOError:
         return True
     except OSError:
-        # Without locks nobody records here, and what is sealed is read all the same.
+        # Without locks nothing records here, and sealed files stay readable.
         return False
     finally:
         os.close(descriptor)
@@ -130,7 +130,7 @@ def _is_held(file: Path) -> bool:
 
 
 class Writer:
-    """The lock of one recording, held until `close`; LockedError if another recorder has it."""
+    """The lock of one recording, held until `close`; LockedError if another recorder holds it."""
 
     def __init__(self, recording: Path) -> None:
         self._file = recording / WRITER
@@ -150,7 +150,7 @@ class Writer:
         self.leave()
 
     def leave(self) -> None:
-        """Let go of a recording whose folder is gone."""
+        """Release the lock of a recording whose folder has gone."""
         os.close(self._descriptor)
 
 
@@ -167,7 +167,7 @@ def _without_locks(folder: Path, error: OSError) -> LockedError:
 
 
 def _acquired(folder: Path) -> int:
-    """Open the lock's file and take the lock of the one that is there."""
+    """Open the lock file and take its lock."""
     while True:
         descriptor = os.open(folder / NAME, MADE, 0o600)
         try:
@@ -177,7 +177,7 @@ def _acquired(folder: Path) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        # It was deleted meanwhile: others see the next one.
+        # It was deleted meanwhile: others see the new file.
         os.close(descriptor)
 
 
@@ -194,7 +194,7 @@ def _write(descriptor: int, held: Held) -> None:
 
 
 def _acquire(descriptor: int, folder: Path) -> None:
-    """Take the lock; a reader that looks at it for a moment is waited for."""
+    """Take the lock; wait for a reader that holds it for a moment."""
     deadline_s = time.monotonic() + READERS_S
     while True:
         try:

@@ -12,15 +12,15 @@ import threading
 from queue import SimpleQueue
 from typing import TextIO
 
-# What may wait, and how long the end of the program waits for it.
+# Most waiting lines, and how long the end of the program waits for them.
 MOST_LINES, END_S = 2_000, 1.0
 
 
 def prepare() -> None:
-    """Give the program all three standard streams, and an error stream that holds nothing up.
+    """Open all three standard streams, and make standard error non-blocking.
 
-    A stream that was closed leads nowhere: the next file that is opened, a recording perhaps, would
-    take its number, and what is printed would go there.
+    A closed stream leads to /dev/null: otherwise the next opened file, perhaps a recording, would
+    take its number and receive what is printed.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
@@ -33,13 +33,13 @@ def prepare() -> None:
 
 
 def prepare_stdout() -> None:
-    """Have standard output hold nothing up either, where it only informs."""
+    """Make standard output non-blocking too, where it only informs."""
     if not isinstance(sys.stdout, Patient):
         sys.stdout = Patient(sys.stdout, "standard output")
 
 
 def print_last(text: str) -> None:
-    """Print a line on standard output unless nobody has read it for long; raises as print does."""
+    """Print a line on standard output unless its reader has stalled; raise as print does."""
     with contextlib.suppress(ValueError, io.UnsupportedOperation):
         ready = select.poll()
         ready.register(sys.stdout.fileno(), select.POLLOUT)
@@ -49,10 +49,10 @@ def print_last(text: str) -> None:
 
 
 class Patient(io.TextIOBase):
-    """A stream whose `write` takes no time: a thread of its own writes line by line.
+    """A stream whose `write` never blocks: its own thread writes line by line.
 
-    Lines that find too many others waiting, or that cannot be written, are dropped; how many is
-    told before the next that is written.
+    Lines beyond the queue's bound, or that cannot be written, are dropped; their number is
+    reported before the next written line.
     """
 
     def __init__(self, stream: TextIO, name: str) -> None:
@@ -87,7 +87,7 @@ class Patient(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        # The lines of several threads do not mix.
+        # Keep the lines of several threads apart.
         begun = getattr(self._begun, "text", "") + text
         self._begun.text = begun
         if begun.endswith("\n"):
@@ -95,7 +95,7 @@ class Patient(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Have what was begun written as it is, sooner or later."""
+        """Queue an unfinished line as it is."""
         begun, self._begun.text = getattr(self._begun, "text", ""), ""
         if not begun:
             return
@@ -134,14 +134,14 @@ class Patient(io.TextIOBase):
                 try:
                     piece = piece[os.write(self._descriptor, piece) :]
                 except BlockingIOError:
-                    # Somebody who shares it wants it so.
+                    # Another process that shares the stream made it non-blocking.
                     select.select([], [self._descriptor], [])
         except OSError:
             return False
         return True
 
     def _finish(self) -> None:
-        """Give what waits a moment at the end of the program."""
+        """Wait a moment for queued lines at the end of the program."""
         self.flush()
         if self._thread is not None:
             written = threading.Event()

@@ -97,7 +97,7 @@ _COLUMNS: dict[str, list[tuple[str, pa.DataType]]] = {
 
 SCHEMAS: dict[str, pa.Schema] = {kind: pa.schema(cols) for kind, cols in _COLUMNS.items()}
 KINDS: tuple[str, ...] = tuple(SCHEMAS)
-# Made of nulls: to make an array of a Python list loads pandas, which takes 0.2 s.
+# Made of nulls: an array from a Python list would load pandas, which takes 0.2 s.
 _EMPTY = {
     k: pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in s], schema=s)
     for k, s in SCHEMAS.items()
@@ -107,8 +107,8 @@ LAST, SNAPSHOT, BAD_TS_RECV, MAYBE_BAD_BOOK = 128, 32, 8, 4
 GAP, DUPLICATE, LATE, BACKFILL, REST = 256, 512, 1024, 2048, 4096
 SYNTHETIC, ROUNDED, INVALID, KEYFRAME = 8192, 16384, 32768, 65536
 
-# The origin of quotes that counts for an instrument before a row says otherwise.
-# What a status row is about, beside whether it names an origin: of each the last one holds.
+# The origin of quotes that counts for an instrument until a row changes it.
+# The subject of a status row, beside whether it names an origin: its last row is in force.
 _THINGS = ["venue", "symbol", "channel", "scope"]
 
 FIRST_ORIGIN = "native"
@@ -133,7 +133,7 @@ class Batch:
     """
 
     kinds: Mapping[str, pa.RecordBatch]
-    # What was worked out of the rows, for the next who asks.
+    # Results computed from the rows, for the next caller.
     notes: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __getitem__(self, kind: str) -> pa.RecordBatch:
@@ -165,7 +165,7 @@ class Batch:
         return min(first, default=None)
 
     def by_instrument(self, kind: str) -> ByInstrument:
-        """Return which instrument each row of a kind is about: worked out once for all who ask."""
+        """Return the instrument of each row of a kind; computed once."""
         found: ByInstrument | None = self.notes.get(kind)
         if found is None:
             found = self.notes[kind] = by_instrument(self[kind])
@@ -213,7 +213,7 @@ def by_instrument(rows: pa.RecordBatch) -> ByInstrument:
     """Return each row's instrument; only pairs that occur are there."""
     venues, symbols = (rows.column(name).dictionary_encode() for name in ("venue", "symbol"))
     venue_names, symbol_names = venues.dictionary.to_pylist(), symbols.dictionary.to_pylist()
-    # Small integers are sorted and compared several times as fast.
+    # Small integers sort and compare several times as fast.
     count = len(venue_names) * len(symbol_names)
     small = np.int16 if count <= np.iinfo(np.int16).max else np.int64
     codes = venues.indices.to_numpy().astype(small)
@@ -229,7 +229,7 @@ def by_instrument(rows: pa.RecordBatch) -> ByInstrument:
 def updates(batch: Batch) -> Iterator[tuple[tuple[str, str], int, int]]:
     """Count a batch's updates: quotes, trades, and book messages by their last row.
 
-    Gives an instrument, its count and its latest `ts_recv` in ns, once per kind.
+    Yield an instrument, its count and its latest `ts_recv` in ns, once per kind.
     """
     for kind in ("quote", "trade", "book"):
         rows = batch[kind]
@@ -258,7 +258,7 @@ def concat(batches: Iterable[Batch]) -> Batch:
 
 
 def last_of_each_thing(rows: pa.RecordBatch) -> Batch:
-    """Return those status rows that are in force: the last one of each thing they are about."""
+    """Return the status rows in force: the last one of each subject."""
     table = pa.table(rows.select(["ord", *_THINGS]))
     table = table.append_column("is_origin", pc.equal(rows["kind"], "origin"))
     last = table.group_by([*_THINGS, "is_origin"]).aggregate([("ord", "max")])["ord_max"]

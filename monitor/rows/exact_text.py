@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 
 def shown(table: pa.Table) -> list[tuple[str | None, ...]]:
-    """Return each row's values for people, None where there is none; times are texts already.
+    """Return each row's values for display, None where there is none; times are texts already.
 
     A number is the shortest that reads back as the same, without an exponent.
     """
@@ -25,15 +25,15 @@ def shown(table: pa.Table) -> list[tuple[str | None, ...]]:
 def written(column: pa.Array) -> list[str | None]:
     """Return a column's values for files, where a whole double keeps its point.
 
-    Numbers that JSON has no word for are null within what is nested.
+    Inside nested values NaN and infinities are null.
     """
     return _texts(column, "0", only_finite=True)
 
 
 def text(value: Any) -> str:
-    """Return one value; what is nested is written as JSON."""
+    """Return one value as text; a nested one as JSON."""
     if isinstance(value, float):
-        # Not every one of them is a number.
+        # Some of them are no numbers.
         return np.format_float_positional(value, trim="0") if np.isfinite(value) else repr(value)
     if isinstance(value, Decimal):
         return format(value, "f")
@@ -43,8 +43,7 @@ def text(value: Any) -> str:
 def flat(column: Any, *, only_finite: bool) -> Any:
     """Turn times into ISO 8601 texts in UTC, decimals into texts, bytes into hexadecimal digits.
 
-    What is nested stays as it is.
-    Numbers that JSON has no word for become null, if `only_finite`.
+    Nested values stay. With `only_finite`, NaN and infinities become null.
     """
     kind = column.type
     if pa.types.is_timestamp(kind):
@@ -70,7 +69,7 @@ def flat(column: Any, *, only_finite: bool) -> Any:
 def values(
     column: pa.Array | pa.ChunkedArray, *, only_finite: bool, keeps_decimals: bool = False
 ) -> list[Any]:
-    """Return the values as JSON has them, nested ones with all that `flat` does within them.
+    """Return the values in JSON types, nested ones converted as by `flat`.
 
     A map becomes an object, a single the double with the same digits. Decimals are texts, or stay
     what they are.
@@ -160,7 +159,7 @@ def _nested(value: Any) -> str:
 
 
 def _interval(value: pa.MonthDayNano | None) -> str | None:
-    """Write an interval as DuckDB does, to the ns."""
+    """Return an interval as DuckDB writes it, to the ns."""
     if value is None:
         return None
     seconds, ns = divmod(abs(value.nanoseconds), 1_000_000_000)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-# By asset, the one that it is taken for.
+# By asset, the one that it is treated as.
 TakenFor = Mapping[str, str]
 
 
 def asset(symbol: str) -> str:
-    """Return the quote asset of a symbol, without what tells markets of one pair apart."""
+    """Return the quote asset of a symbol, without the suffix that separates markets of one pair."""
     return symbol.partition("-")[2].partition("@")[0]
 
 
 def compared(symbol: str, taken_for: TakenFor) -> str:
-    """Return the symbol under which an instrument is held against others."""
+    """Return the symbol under which an instrument is compared with others."""
     return quoted_in(symbol, taken_for.get(asset(symbol), ""))
 
 
@@ -25,13 +25,13 @@ def quoted_in(symbol: str, other: str) -> str:
 
 
 def told(symbol: str, taken_for: TakenFor) -> str:
-    """Say that an instrument's quote asset is taken for another, if it is."""
+    """Return a note if an instrument's quote asset is treated as another."""
     found = asset(symbol)
     return f"{found} as {taken_for[found]}" if found in taken_for else ""
 
 
 def compound(symbols: Iterable[str], symbol: str, taken_for: TakenFor) -> str:
-    """Name what is held against each other under a symbol, saying what is taken for what."""
+    """Name the compared quote assets of a symbol, and which is treated as which."""
     one = compared(symbol, taken_for)
     mine = [other for other in symbols if compared(other, taken_for) == one]
     taken = sorted({text for other in mine if (text := told(other, taken_for))})
@@ -39,7 +39,7 @@ def compound(symbols: Iterable[str], symbol: str, taken_for: TakenFor) -> str:
 
 
 def check(taken_for: dict[str, str]) -> dict[str, str]:
-    """Tell by ValueError of an asset that could be meant in two ways."""
+    """Raise ValueError for an asset with two meanings."""
     for found, other in taken_for.items():
         if found == other or other in taken_for:
             raise ValueError(

@@ -13,12 +13,12 @@ from monitor.rows.batches import DUPLICATE, FIRST_ORIGIN, Batch, column
 
 TEXTS = ["venue", "symbol", "origin"]
 
-# By venue and symbol; those that none told of have the first.
+# By venue and symbol; instruments without a row have the default.
 Origins = dict[tuple[str, str], str]
 
 
 class Counting(NamedTuple):
-    """Quotes that count, and of each its instrument; not every pair need occur.
+    """Quotes that count, and the instrument of each; not every pair occurs.
 
     The rows are without their texts, which take longer to copy than all their numbers.
     """
@@ -37,7 +37,7 @@ class Authority:
     def quotes(self, batch: Batch) -> Counting:
         """Return the batch's quotes that count: of the right origin, and no duplicates.
 
-        Worked out once for all who follow the same rows: none may change what it is given.
+        Computed once for all callers with the same rows: none may change the result.
         """
         noted = batch.notes.get("counting")
         if noted is None or noted[0] != self._origins:
@@ -47,7 +47,7 @@ class Authority:
         return counting
 
     def _count(self, batch: Batch) -> tuple[Counting, Origins]:
-        """Return what counts, and the origins behind the batch."""
+        """Return the quotes that count, and the origins after the batch."""
         rows = batch["quote"]
         switches = self._switches(batch["status"])
         after = self._origins | {(venue, symbol): to for _, venue, symbol, to in switches}
@@ -64,7 +64,7 @@ class Authority:
         return Counting(numbers.filter(pa.array(usable)), codes[usable], instruments), after
 
     def _switches(self, rows: pa.RecordBatch) -> list[tuple[int, str, str, str]]:
-        """Return `ord`, venue, symbol and new origin of the status rows that tell of one."""
+        """Return `ord`, venue, symbol and new origin of the `origin` status rows."""
         if not rows.num_rows:
             return []
         told = rows.filter(pc.equal(rows["kind"], "origin"))

@@ -14,7 +14,7 @@ TEXT_CHARS = 1000
 
 
 def documents(rows: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return signals as what JSON can say."""
+    """Return signals in JSON types."""
     names = ["venue", "symbol", "hook", "level", "value", "text", "cause_ord"]
     found = rows.select(names).to_pylist()
     for row in found:
@@ -26,7 +26,7 @@ def documents(rows: pa.RecordBatch) -> list[dict[str, Any]]:
 
 
 def line(document: dict[str, Any]) -> str:
-    """Tell of a signal in one line, whatever characters a venue sends."""
+    """Return a signal as one line, whatever characters a venue sends."""
     where = ":".join(part for part in (document["venue"], document["symbol"]) if part)
     told = f"{document['time']} {document['level']} {where} {document['text']}"
     return "".join(char if char.isprintable() else "�" for char in told)

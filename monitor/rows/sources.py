@@ -8,10 +8,10 @@ from monitor._rust_feed import venues
 
 
 class Source(NamedTuple):
-    """What to follow: a symbol, canonical or in the venue's spelling, or a pattern with `*`.
+    """A source: a symbol, canonical or in the venue's spelling, or a pattern with `*`.
 
-    No channels stands for all that the venue has; without a mode (`auto`, `ws`, `rest`), an
-    interval between polls or a number of connections the venue's settings hold.
+    Without channels it has all of the venue's; without a mode (`auto`, `ws`, `rest`), a poll
+    interval or a number of connections it uses the venue's settings.
     """
 
     venue: str
@@ -26,7 +26,7 @@ class Source(NamedTuple):
 
 
 def parse(text: str) -> Source:
-    """Read `venue:SYMBOL[+channel…]`; ValueError says what was expected and what was found."""
+    """Parse `venue:SYMBOL[+channel…]`; ValueError says what was expected and what was found."""
     venue, colon, rest = text.partition(":")
     known = venues()
     if not colon or not rest:

@@ -1,7 +1,7 @@
 """A table as CSV or JSON: whole columns at a time, no Python object per value.
 
 Numbers have all their digits. In CSV a missing value is an empty cell, an empty text is `""`; a
-double that is not finite is `nan`, `inf` or `-inf`. JSON has no word for those: they are null.
+double that is not finite is `nan`, `inf` or `-inf`. In JSON these are null.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from monitor.rows import exact_text
 
-# What is held as text at one time.
+# Rows held as text at one time.
 BATCH_ROWS = 50_000
 TEXT = pa.large_string()
 NEEDS_QUOTES = '[",\r\n]'
@@ -33,14 +33,14 @@ def write_csv(table: pa.Table, out: BinaryIO) -> None:
 
 def _lines(cells: Sequence[pa.Array]) -> memoryview:
     if len(cells) == 1:
-        # A line without any character would be no row to those who read it.
+        # Readers would skip a line without any character.
         cells = [pc.fill_null(cells[0], '""')]
     parts = [part for column in cells for part in (_text(","), column)]
     return _joined(parts[1:], _text("\n"))
 
 
 def write_json(table: pa.Table, out: BinaryIO) -> None:
-    """Write one array of objects; of columns with one name the last counts."""
+    """Write one array of objects; among columns with the same name the last counts."""
     places = {name: at for at, name in enumerate(table.column_names)}
     out.write(b"[")
     is_first = True
@@ -57,7 +57,7 @@ def write_json(table: pa.Table, out: BinaryIO) -> None:
 
 
 def _joined(parts: Sequence[Any], end: pa.Scalar) -> memoryview:
-    """Return the rows' texts one behind the other, without a copy."""
+    """Return the rows' texts concatenated, without a copy."""
     rows = pc.binary_join_element_wise(
         *parts, end, _text(""), null_handling="replace", null_replacement=""
     )
@@ -95,7 +95,7 @@ def _json_cells(column: pa.Array) -> pa.Array:
         return column.cast(TEXT)
     if pa.types.is_float32(kind) or pa.types.is_float64(kind):
         finite = pc.if_else(pc.is_finite(column), column, None)
-        # A single is written as the double with the same digits.
+        # A float32 is written as the double with the same digits.
         return _numbers(finite, lambda value: repr(float(str(value))))
     if pa.types.is_temporal(kind):
         return _between_quotes(exact_text.flat(column, only_finite=True).cast(TEXT))
@@ -115,7 +115,7 @@ def _plain(column: pa.Array) -> pa.Array:
 
 
 def _numbers(column: pa.Array, write: Callable[[Any], str]) -> pa.Array:
-    """Write numbers with a point; those that Arrow gives an exponent, `write` does."""
+    """Write numbers in decimal notation; `write` formats those for which Arrow uses an exponent."""
     texts = column.cast(TEXT)
     texts = _replaced(texts, pc.match_substring(texts, "e"), column, write)
     is_whole = pc.match_substring_regex(texts, r"^-?\d+$")
@@ -126,7 +126,7 @@ def _numbers(column: pa.Array, write: Callable[[Any], str]) -> pa.Array:
 def _replaced(
     texts: pa.Array, mask: pa.Array, values: pa.Array, write: Callable[[Any], str]
 ) -> pa.Array:
-    """Write anew the values that are marked."""
+    """Replace the marked values."""
     mask = pc.fill_null(mask, False)
     marked = values.filter(mask)
     if not len(marked):
@@ -141,7 +141,7 @@ def _escaped(text: str) -> str:
 
 
 def _quoted(column: pa.Array) -> pa.Array:
-    """Put cells between quotes that need them; an empty text is told from no value by them."""
+    """Quote cells that need it; quotes also distinguish an empty text from NULL."""
     needs = pc.or_(pc.match_substring_regex(column, NEEDS_QUOTES), pc.equal(column, ""))
     doubled = pc.replace_substring(column, '"', '""')
     return pc.if_else(needs, _between_quotes(doubled), column)

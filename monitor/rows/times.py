@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-# ISO 8601 or a datetime, both UTC unless they say otherwise, or ns since 1970.
+# ISO 8601 or a datetime, both UTC by default, or ns since 1970.
 Time = str | datetime | int
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# What 64 bits hold, but for the lowest, which stands for no time at all.
+# The range of 64 bits, without the lowest value, which means no time.
 FIRST_NS, LAST_NS = -(2**63) + 1, 2**63 - 1
-# Digits below the µs, which `datetime` leaves out without a word.
+# Digits below the µs, which `datetime` drops silently.
 NANOSECONDS = re.compile(r"[.,]\d{6}(\d{1,3})")
 
 
 def ns_of(time: Time) -> int:
-    """Return a time in ns since 1970; ValueError says in one line what was expected of it."""
+    """Return a time in ns since 1970; ValueError says in one line what was expected."""
     found, nanosecond = time, 0
     if isinstance(time, str):
         below = NANOSECONDS.search(time)
@@ -40,7 +40,7 @@ def ns_of(time: Time) -> int:
 
 
 def iso(ns: int | None) -> str | None:
-    """Write ns since 1970 as ISO 8601 in UTC, to the µs."""
+    """Return ns since 1970 as ISO 8601 in UTC, to the µs."""
     if ns is None:
         return None
     return datetime.fromtimestamp(ns // 1000 / 1e6, UTC).isoformat(timespec="microseconds")

@@ -45,12 +45,12 @@ class Rule(BaseModel):
 
     @property
     def band(self) -> tuple[float, float]:
-        """The thresholds below and above which it fires; infinite where there is none."""
+        """The thresholds below and above which the rule fires; infinite where there is none."""
         raise NotImplementedError
 
 
 class Stale(Rule):
-    """Nothing came of an instrument, neither quote nor trade nor book, for `age_s`."""
+    """No quote, trade or book row of an instrument for `age_s`."""
 
     unit = "s"
     kind: Literal["stale"]
@@ -74,7 +74,7 @@ class Disconnected(Rule):
 
 
 class Counted(Rule):
-    """So many rows of a kind of trouble within `window_s`."""
+    """A number of status rows of one kind within `window_s`."""
 
     per_window: float = Field(default=1.0, ge=1, allow_inf_nan=False)
     window_s: Seconds = 60.0
@@ -99,7 +99,7 @@ class Checksum(Counted):
 
 
 class Unrecorded(Counted):
-    """Times that this program dropped or could not record rows (`overflow`, `unrecorded`)."""
+    """Rows that this program dropped or could not record (`overflow`, `unrecorded`)."""
 
     of_recorder = True
     unit = "times"
@@ -119,7 +119,7 @@ class LatencyP99(Rule):
 
 
 class Crossed(Rule):
-    """Bid above ask by `crossed_bps`; 0: locked already. A book told of as crossed counts as 0."""
+    """Bid above ask by `crossed_bps`; 0 includes locked. A book reported as crossed counts as 0."""
 
     unit = "bps"
     kind: Literal["crossed"]
@@ -142,7 +142,7 @@ class Spread(Rule):
     def _has_threshold(self) -> Spread:
         if self.max_bps == NONE and self.min_bps == -NONE:
             raise ValueError("expected max_bps or min_bps, found neither")
-        # Nothing is below what is no number.
+        # No number is below NaN.
         if not self.min_bps < self.max_bps:
             raise ValueError(f"expected min_bps below max_bps, found {self.min_bps:g}")
         return self
@@ -153,7 +153,7 @@ class Spread(Rule):
 
 
 class PriceMove(Rule):
-    """The mid (without quotes: the last trade) is so far from the extremes of `window_s`."""
+    """The mid (without quotes the last trade) has moved this far from an extreme of `window_s`."""
 
     unit = "%"
     kind: Literal["price_move"]
@@ -166,7 +166,7 @@ class PriceMove(Rule):
 
 
 class RateDrop(Rule):
-    """The message rate of `window_s` is down to so much of that of `baseline_s` before."""
+    """The message rate of `window_s` is below a share of that of the `baseline_s` before."""
 
     unit = "% of the usual rate"
     kind: Literal["rate_drop"]
@@ -186,7 +186,7 @@ class RateDrop(Rule):
 
 
 class RecorderLag(Rule):
-    """Rows have waited so long to be written."""
+    """Rows have waited this long to be written."""
 
     of_recorder = True
     unit = "ms"
@@ -199,7 +199,7 @@ class RecorderLag(Rule):
 
 
 class DiskSpace(Rule):
-    """Less is free than `[recorder] reserve_mb`."""
+    """Less disk space is free than `[recorder] reserve_mb`."""
 
     of_recorder = True
     kind: Literal["disk_space"]
@@ -231,7 +231,7 @@ KINDS: dict[str, type[Rule]] = {
     for rule in get_args(get_args(AlertRule)[0])
 }
 
-# What `alerts = "default"` stands for: what nobody wants to miss, and no market's own news.
+# The rules of `alerts = "default"`: faults that matter to everyone, no market events.
 DEFAULTS: list[AlertRule] = [
     Stale(kind="stale", age_s=60.0, clear=0.5),
     Disconnected(kind="disconnected", severity="alert"),

@@ -31,22 +31,22 @@ from monitor.settings.alert_rules import DEFAULTS, AlertRule
 from monitor.settings.passwords import NAME, Role, check_hash
 
 SECRETS = {"api_key", "cookie_secret", "password_hash", "webhooks", "command", "ping_url"}
-# Errors of a value where another, or a table, was expected: it may be a key.
+# Errors with a value that may be a secret: do not show it.
 HIDDEN_TYPES = {"extra_forbidden", "model_type", "model_attributes_type", "dict_type"}
 ADDRESSES = {"ws_url", "rest_url"}
 STREAM_SCHEMES, WEB_SCHEMES = ("ws", "wss"), ("http", "https")
-# Of every table: no setting that nobody knows, and no number that is none.
+# For every table: no unknown settings, no NaN or infinity.
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 # A name as browsers send it: no scheme, no port, no pattern.
 HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?", re.IGNORECASE)
-# Seconds or MB: with smaller ones each pass of the recorder would make a file.
+# Seconds or MB: smaller ones would make a file at each pass of the recorder.
 LEAST_SEGMENT = 1
 # Of a token's amounts.
 Places = Annotated[int, Field(ge=0, le=36)]
 
 
 class Endpoint(NamedTuple):
-    """Where a venue is reached instead of at its own addresses; None leaves the venue's own."""
+    """Addresses of a venue in place of its own; None keeps the venue's own."""
 
     ws: str | None
     http: str | None
@@ -96,7 +96,7 @@ Connections = Annotated[int, Field(ge=1, le=2)]
 
 
 class SourceSettings(BaseModel):
-    """A source that is had in another way than the others of its venue."""
+    """A source with settings that differ from its venue's."""
 
     model_config = STRICT
     source: str
@@ -135,7 +135,7 @@ class RecorderSettings(BaseModel):
 
 
 class RetentionSettings(BaseModel):
-    """What is removed of old recordings, by the age of its last row or by size; nothing if None."""
+    """Limits of old recordings, by the age of the last row or total size; None deletes nothing."""
 
     model_config = STRICT
     days: float | None = Field(default=None, ge=0.01)
@@ -216,7 +216,7 @@ def _hash(secret: SecretStr) -> SecretStr:
 
 
 class UserSettings(BaseModel):
-    """Somebody who may log in: `viewer` only looks, `operator` may act."""
+    """A user who may log in: a `viewer` only looks, an `operator` may act."""
 
     model_config = STRICT
     password_hash: Annotated[SecretStr, AfterValidator(_hash)]
@@ -252,7 +252,7 @@ def _rules(given: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    """What a configuration file may say."""
+    """The contents of a configuration file."""
 
     model_config = SettingsConfigDict(extra="forbid", allow_inf_nan=False)
     sources: list[str | SourceSettings] = []
@@ -318,7 +318,7 @@ def _check_connections(venue: str, connections: int) -> None:
 
 
 def asked_for(given: list[Any]) -> list[Source]:
-    """Read sources as a file has them; ValueError says in one line what is wrong with one."""
+    """Parse sources as in the file; ValueError says in one line what is wrong with one."""
     try:
         return Settings(sources=given).parsed()
     except ValidationError as error:
@@ -326,20 +326,20 @@ def asked_for(given: list[Any]) -> list[Source]:
 
 
 def rules_of(given: list[Any]) -> list[AlertRule]:
-    """Read alert rules as a file has them; ValueError says in one line what is wrong with one."""
+    """Parse alert rules as in the file; ValueError says in one line what is wrong with one."""
     try:
         return Settings(alerts=given).alerts
     except ValidationError as error:
-        # Of one alone its number says nothing.
+        # The index of a single source says nothing.
         known = "alerts.0." if len(given) == 1 else "alerts."
         raise ValueError(_told(error).removeprefix(known)) from error
 
 
 def _told(error: ValidationError) -> str:
-    # Of what could be a text or a table the one is told of that was meant: it goes deeper.
+    # For a string-or-table field report the deepest error; that is the form the user meant.
     first = max(error.errors(), key=lambda one: len(one["loc"]))
     where = ".".join(str(part) for part in first["loc"])
-    # A key may stand where none is expected: what is not asked for is not shown.
+    # A secret may be in the wrong place: do not show unknown values.
     hidden = first["type"] in HIDDEN_TYPES or SECRETS & set(first["loc"])
     given = first["input"]
     if ADDRESSES & set(first["loc"]):
@@ -349,7 +349,7 @@ def _told(error: ValidationError) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """Leave out of an address what may be a key: user, password and query."""
+    """Remove possible secrets from an address: user, password and query."""
     bare = url.partition("?")[0].partition("#")[0]
     start, slashes, rest = bare.rpartition("://")
     host, slash, path = rest.partition("/")
@@ -379,13 +379,13 @@ def endpoints(settings: Settings, options: Sequence[str]) -> dict[str, Endpoint]
 
 
 def simulated(endpoints: Mapping[str, Endpoint]) -> bool:
-    """Tell whether any venue is replaced by a program on this machine."""
+    """Return whether any venue is replaced by a program on this machine."""
     urls = [url for endpoint in endpoints.values() for url in endpoint if url]
     return any(is_loopback(urlsplit(url).hostname or "") for url in urls)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only programs on this machine are reached, or reach, by this host."""
+    """Return whether a host is a loopback address or name."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -21,7 +21,7 @@ NAME = r"^[A-Za-z0-9._@-]{1,64}$"
 
 
 def hash_password(password: str) -> str:
-    """Return `scrypt$N$r$p$SALT$HASH`, which a configuration file may hold."""
+    """Return `scrypt$N$r$p$SALT$HASH` for the configuration file."""
     salt = secrets.token_bytes(SALT_BYTES)
     found = _scrypt(password, salt, (COST, BLOCK, PARALLEL), HASH_BYTES)
     texts = (base64.b64encode(part).decode() for part in (salt, found))
@@ -29,13 +29,13 @@ def hash_password(password: str) -> str:
 
 
 def check_hash(text: str) -> str:
-    """Return a password's hash if it is one; ValueError says what was expected."""
+    """Return a valid password hash; ValueError says what was expected."""
     _parse(text)
     return text
 
 
 def is_password(password: str, password_hash: str) -> bool:
-    """Tell whether this is the password, in a time that says nothing about it."""
+    """Return whether the password is right, in constant time."""
     costs, salt, expected = _parse(password_hash)
     return hmac.compare_digest(_scrypt(password, salt, costs, len(expected)), expected)
 
