@@ -8,7 +8,6 @@ from typing import Any
 
 import holoviews as hv
 import numpy as np
-import pytest
 
 from monitor.hub.hub import Hub
 from monitor.page.views.cross_venue_spread import CrossVenue
@@ -32,9 +31,8 @@ Row = tuple[str, dict[str, Any]]
 WHAT_IF = WhatIf(Parameters(1.0, 1_000.0), {})
 
 
-@pytest.fixture(scope="module", autouse=True)
-def drawn() -> None:
-    hv.extension("bokeh")
+# Plots can be drawn once this is loaded.
+hv.extension("bokeh")
 
 
 class Rows:
