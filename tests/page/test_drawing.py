@@ -11,7 +11,7 @@ import pytest
 from bokeh.core.validation import check_integrity
 from bokeh.document import Document
 from panel.io.state import set_curdoc
-from support.views import HERE, WHAT_IF, drawn, fed, trades
+from support.views import HERE, WHAT_IF, fed, trades
 
 from monitor.hub.hub import Hub, Instrument
 from monitor.page.tabs import Tabs
@@ -20,8 +20,6 @@ from monitor.page.views.cross_venue_spread import CrossVenue
 from monitor.page.views.heatmap import HeatMap
 from monitor.page.views.plot import Plot
 from monitor.page.views.price import Price
-
-__all__ = ["drawn"]
 
 
 @pytest.mark.parametrize(

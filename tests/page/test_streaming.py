@@ -12,7 +12,7 @@ from bokeh.models import ColumnDataSource
 from hypothesis import given
 from hypothesis import strategies as st
 from support.made_rows import batch_of
-from support.views import HERE, Rows, S, cut, drawn, fed
+from support.views import HERE, Rows, S, cut, fed
 
 from monitor.hub.hub import Hub
 from monitor.page.views.candle_plot import Candles
@@ -21,8 +21,6 @@ from monitor.page.views.price import Price
 from monitor.page.views.spread import Spread
 from monitor.page.views.streaming import extend, fill
 from monitor.state.rings import WINDOW_ROWS
-
-__all__ = ["drawn"]
 
 Parts = list[list[int]]
 
