@@ -1,9 +1,10 @@
 """Clip a window of a recording into one file that needs nothing else.
 
-What is restated has the `ord`s just below the window's first, and is flagged SYNTHETIC: the
-`instrument` rows in force, the last `status` row of each venue, symbol, channel and scope, which
-origin of quotes counts and the last quote of it, in the order in which they were said; then each
-book that stood, whole. There is room: each of them has a row of its own before the window.
+The clip restates the state before the window. Restated rows are flagged SYNTHETIC and get the
+`ord`s just below the window's first. They are, in their original order: the `instrument` rows in
+force, the last `status` row of each venue, symbol, channel and scope, and the last quote of each
+instrument's authoritative origin. A full copy of each valid book follows. There are enough free
+`ord`s: each restated row has a row of its own before the window.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from monitor.rows import (
 )
 from monitor.verify import CLIPPED, Order
 
-# How old what is restated may look: a replay waits so long for the window, at the speed of life.
+# How far before the window the time of a restated row may lie: a replay waits this long for it.
 LEAD_NS = 5_000_000_000
 SUFFIX = ".duckdb"
 Instrument = tuple[str, str]
 
 
 class Clip(NamedTuple):
-    """A clip that was written: its rows of the window, those restated, and the digest of all."""
+    """A written clip: its rows in the window, its restated rows, and the digest of all rows."""
 
     file: Path
     rows: int
@@ -51,7 +52,7 @@ class Clip(NamedTuple):
 
 
 class Book(NamedTuple):
-    """A book as it stood: its levels by side and price, and the last row of it."""
+    """The state of a book: the `ord` of its last snapshot, its levels, and its last row."""
 
     since: int
     levels: dict[tuple[str, float], float]
@@ -59,7 +60,7 @@ class Book(NamedTuple):
 
 
 def default_file(name: str, from_ns: int) -> Path:
-    """Name a clip by what it is cut from, and from when."""
+    """Name a clip by its recording and its start."""
     whole, rest = divmod(from_ns, 1_000_000_000)
     fraction = f".{rest:09d}".rstrip("0") if rest else ""
     return Path(
@@ -68,9 +69,9 @@ def default_file(name: str, from_ns: int) -> Path:
 
 
 def clip(folder: Path, name: str, from_ns: int, to_ns: int, out: Path | None = None) -> Clip:
-    """Write the rows of a window, times in ns since 1970, inclusive, as a recording of one file.
+    """Write the rows of a window as a recording of one file; times in ns since 1970, inclusive.
 
-    Raises FileExistsError if there is such a file, ValueError without a recording or a row.
+    Raises FileExistsError if the file exists, ValueError without a recording or a row.
     """
     recording_id, path = recordings.find(folder, name)
     file = out or default_file(recording_id, from_ns)
@@ -128,7 +129,7 @@ def _write(
 
 
 def _time_of(batch: Batch, order: int) -> int:
-    """Return when a row came."""
+    """Return the `ts_recv` of a row, in ns since 1970."""
     for kind, rows in batch.kinds.items():
         if kind != "signal" and int(column(rows, "ord")[0]) == order:
             return int(column(rows, "ts_recv")[0])
@@ -136,7 +137,7 @@ def _time_of(batch: Batch, order: int) -> int:
 
 
 def _before(recording: Recording, begin: int, start_ns: int) -> Batch:
-    """Restate what was in force before the row `begin`, whose time is `start_ns`."""
+    """Restate the state before the row `begin`, whose time is `start_ns`."""
     instruments = recording.lasts("instrument", ["venue", "symbol"], begin)
     statuses = recording.lasts("status", STATUS_KEYS, begin)
     quotes = recording.lasts(
@@ -167,7 +168,7 @@ def _before(recording: Recording, begin: int, start_ns: int) -> Batch:
 
 
 def _renumbered(said: dict[str, pa.Table], first: int, start_ns: int) -> dict[str, pa.RecordBatch]:
-    """Number rows on from `first` in the order they were said, flagged, and not too old."""
+    """Number rows from `first` in their original order; flag them and limit their age."""
     said = {kind: rows for kind, rows in said.items() if rows.num_rows}
     ords = {kind: np.asarray(rows["ord"]) for kind, rows in said.items()}
     rank = np.sort(np.concatenate([np.empty(0, np.uint64), *ords.values()]))
@@ -196,7 +197,7 @@ def _plain(rows: pa.Table) -> list[dict[str, Any]]:
 
 
 def _standing(recording: Recording, begin: int) -> dict[Instrument, Book]:
-    """Return each book that stood when the row `begin` came, folded from its last snapshot."""
+    """Return each valid book before the row `begin`, built from its last snapshot."""
     said = f"ord < {begin} AND flags & {DUPLICATE | LATE} = 0"
     folded = (
         "WITH cleared AS (SELECT venue, symbol, max(ord) AS since FROM book"
@@ -228,7 +229,7 @@ def _standing(recording: Recording, begin: int) -> dict[Instrument, Book]:
 
 
 def _fallen(recording: Recording, books: dict[Instrument, Book], begin: int) -> set[Instrument]:
-    """Return the books that did not stand any more, though no row of theirs says so."""
+    """Return the books that a gap, a lost connection or missing rows made invalid."""
     since = min((book.since for book in books.values()), default=begin)
     within = f"ord >= {since} AND ord < {begin}"
     tables = recording.select(
@@ -261,7 +262,7 @@ def _fallen(recording: Recording, books: dict[Instrument, Book], begin: int) -> 
 
 
 def _book_rows(books: dict[Instrument, Book], at_ns: int) -> Iterator[dict[str, Any]]:
-    """Write books whole: a clearing row, bids and asks, the best first."""
+    """Write full books: a clearing row, then bids and asks, the best first."""
     for (venue, symbol), book in books.items():
         standing = [(*level, size) for level, size in book.levels.items() if size]
         bids = sorted((level for level in standing if level[0] == "bid"), reverse=True)
@@ -283,7 +284,7 @@ def _book_rows(books: dict[Instrument, Book], at_ns: int) -> Iterator[dict[str, 
 
 
 def _explanations(recording: Recording, order: Order, end_ns: int) -> Batch:
-    """Restate, behind the window, what was said only after it of rows that are missing in it."""
+    """Restate, after the window, the later status rows that explain rows missing in it."""
     if order.due is None or not list(order.unexplained()):
         return Batch({})
     lost = order.holes[-1].behind

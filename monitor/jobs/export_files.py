@@ -18,20 +18,20 @@ from monitor.rows import KINDS, SCHEMAS, exact_text
 from monitor.sql import queries
 
 FORMATS = ("parquet", "csv")
-# A row group is held in memory until it is so large.
+# A row group stays in memory until it has this many rows or bytes.
 GROUP_ROWS = 100_000
 GROUP_BYTES = 32 << 20
 
-# Told how many rows are written, and of how many.
+# Called with the rows written so far, and the total.
 OnProgress = Callable[[int, int], None]
 
 
 def export(
     folder: Path, recording: str, to: Path, form: str, on_progress: OnProgress
 ) -> dict[str, int]:
-    """Write all rows of a recording into `to`, a file for each kind; return the rows by kind.
+    """Write all rows of a recording into `to`, one file per kind; return the rows by kind.
 
-    The files have their names only once all are whole. FileExistsError if one is there already,
+    The files get their names once all are complete. FileExistsError if one exists already,
     ValueError if no segment can be read.
     """
     name, path = recordings.find(folder, recording)
@@ -64,7 +64,7 @@ def _expect_none(targets: dict[str, Path]) -> None:
 
 @contextmanager
 def _workplace(to: Path) -> Iterator[Path]:
-    """Make a folder in `to` for what is not whole yet; nothing of it stays, whatever happens."""
+    """Make a folder in `to` for incomplete files; remove it in any case."""
     is_new = not to.exists()
     to.mkdir(parents=True, exist_ok=True)
     workplace = Path(tempfile.mkdtemp(prefix=".export-", dir=to))
@@ -77,7 +77,7 @@ def _workplace(to: Path) -> Iterator[Path]:
 
 
 def _write(opened: recordings.Recording, kind: str, file: Path, form: str) -> Iterator[int]:
-    """Write the rows of one kind; yield how many, group by group."""
+    """Write the rows of one kind; yield the row count of each group."""
     schema = SCHEMAS[kind] if form == "parquet" else _texts(SCHEMAS[kind].empty_table()).schema
     writer = (
         pq.ParquetWriter(file, schema, compression="zstd")
@@ -105,7 +105,7 @@ def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
 
 
 def _texts(table: pa.Table) -> pa.Table:
-    """Give lists, which CSV has no form for, as JSON, and times as ISO 8601."""
+    """Convert lists to JSON, because CSV has no lists, and times to ISO 8601."""
     table = queries.texts(table, only_finite=False)
     for at, name in enumerate(table.column_names):
         if pa.types.is_list(table[name].type):

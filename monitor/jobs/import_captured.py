@@ -15,7 +15,7 @@ Decode = Callable[[Callable[[Batch], None], Callable[[], None]], Ingested]
 
 
 def is_recording(folder: Path, name: str) -> bool:
-    """Tell whether a recording is meant, by its id or its path."""
+    """Return whether `name` is the id or the path of a recording."""
     try:
         find(folder, name)
     except ValueError:
@@ -26,7 +26,7 @@ def is_recording(folder: Path, name: str) -> bool:
 def of_files(
     folder: Path, files: Sequence[Path], venue: str, name: str, report: OnStatus
 ) -> tuple[Ingested, str]:
-    """Decode the frames of files into recording `name`; return what came of it, and its digest.
+    """Decode the frames of files into recording `name`; return the outcome and the digest.
 
     Raises OSError for a file that cannot be read, ValueError for an unknown venue or no frame.
     """
@@ -35,9 +35,9 @@ def of_files(
 
 
 def of_recording(folder: Path, recording: str, name: str, report: OnStatus) -> tuple[Ingested, str]:
-    """Decode anew the frames that a recording kept, into recording `name`.
+    """Decode the stored frames of a recording again, into recording `name`.
 
-    Raises ValueError if it kept none.
+    Raises ValueError if it has none.
     """
     with open_recording(folder, recording) as opened:
         sources = [f"ingest:{opened.name}"]

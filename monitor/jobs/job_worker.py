@@ -1,6 +1,6 @@
 """The child process of one job on a recording, `python -m monitor.jobs`.
 
-It tells of its progress and its outcome, or of one error, in JSON lines on standard output.
+It reports progress, and the outcome or one error, as JSON lines on standard output.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from monitor.verify import verify
 
 NICENESS = 10
 TELL_EVERY_S = 0.2
-# Of what rules would have told; all of it is counted.
+# Alerts that a trial of rules shows at most; all are counted.
 MOST_LINES = 200
 Job = dict[str, Any]
 
@@ -49,7 +49,7 @@ def _verify(folder: Path, job: Job) -> Job:
 
 
 def _export(folder: Path, job: Job) -> Job:
-    """Write a folder of files; it has its name once all are whole."""
+    """Export into a folder that gets its name once all files are complete."""
     stamp = job["now"].translate(str.maketrans("", "", "-:"))[:15] + "Z"
     made = Path(job["workplace"]) / "files"
     target = Path(job["made"]) / f"{job['form']}-{stamp}"
@@ -81,7 +81,7 @@ def _clip(folder: Path, job: Job) -> Job:
 
 
 def _delete(folder: Path, job: Job) -> Job:
-    """Take a recording out of the folder at one stroke; who started this removes it."""
+    """Move a recording out of the folder in one rename; the parent process deletes it."""
     path = folder / job["recording"]
     if path not in recordings.paths_of(folder):
         raise ValueError(f"expected a recording in {folder}, found no {job['recording']!r}")
@@ -94,7 +94,7 @@ def _delete(folder: Path, job: Job) -> Job:
 
 
 def _try(folder: Path, job: Job) -> Job:
-    """Hold alert rules against a recording, as `monitor replay --rules` does."""
+    """Run alert rules over a recording, as `monitor replay --rules` does."""
     hook = AlertRules(rules_of(job["rules"]), "recomputed")
     state, tell = hook.start(), _progress()
     done = count = 0
@@ -114,12 +114,12 @@ def _try(folder: Path, job: Job) -> Job:
 
 
 def _expect_no_writer(path: Path) -> None:
-    """Refuse a recording that another program writes: `ingest` takes no lock of the folder."""
+    """Refuse a recording that another process is writing: `ingest` does not lock the folder."""
     for open_file in path.glob(f"*{OPEN_SUFFIX}"):
         try:
             connect(open_file).close()
         except FILE_ERRORS as error:
-            # Whatever else is wrong with it, it may go.
+            # Only a lock forbids the deletion: a damaged recording may be deleted.
             if "lock" in str(error):
                 raise ValueError(
                     f"expected {path.name} to have ended, found that it is being written"

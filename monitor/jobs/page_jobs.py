@@ -1,7 +1,7 @@
 """Jobs on recordings that the page starts: list, verify, export, clip, delete.
 
-Work goes on in a child process each, which ends with this one; what a child makes has its name
-only once it is whole, and what it leaves behind is removed here.
+Each job runs in a child process, which ends with this one. The output of a job gets its name once
+it is complete; this process removes all other files that a job leaves.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from monitor.processes import command_of, locks
 from monitor.rows import iso
 from monitor.sql import queries
 
-# Where exports and clips go, each recording's in a folder of its own.
+# The folder of exports and clips; each recording has a folder of its own in it.
 MADE = "exported"
 WORKPLACE = ".work-"
 WORKS = ("verify", "export", "clip", "delete", "try")
@@ -39,19 +39,19 @@ STOP_S = 2.0
 
 
 class ArchiveError(Exception):
-    """Work was refused; the message is one line."""
+    """A job was refused; the message is one line."""
 
 
 @dataclass(eq=False)
 class Job:
-    """Work on a recording; `state` is running, done, failed or cancelled."""
+    """A job on a recording; `state` is running, done, failed or cancelled."""
 
     number: int
     work: str
     recording: str
     options: dict[str, Any]
     state: str = "running"
-    # Rows that are read or written, and of how many; 0 of 0 where that is not known.
+    # Rows read or written so far, and in total; 0 of 0 if unknown.
     done: int = 0
     total: int = 0
     outcome: dict[str, Any] = field(default_factory=dict)
@@ -65,11 +65,11 @@ class Job:
 
 
 class Archive:
-    """The recordings of a folder and the work on them; every method may be called by any thread."""
+    """The recordings of a folder and the jobs on them; any thread may call every method."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # One statement costs a process of two threads and up to 1 GB.
+        # One statement takes a process with two threads and up to 1 GB.
         self._statements = ThreadPoolExecutor(MAX_STATEMENTS, thread_name_prefix="sql")
         self._cancels: set[threading.Event] = set()
         self._jobs: deque[Job] = deque(maxlen=KEPT_JOBS)
@@ -86,10 +86,10 @@ class Archive:
         _finish_what_was_left(folder)
 
     def listing(self) -> list[dict[str, Any]] | None:
-        """Describe every recording, the newest first; of the running one its sealed segments.
+        """Describe every recording, the newest first; of the running one only sealed segments.
 
         `span_ns` is the first and the last `ts_recv`, None without rows.
-        What was read less than `LIST_EVERY_S` ago is given again; None while the first is read.
+        A list younger than `LIST_EVERY_S` is returned again; None while the first is being read.
         """
         if self._listing.acquire(blocking=False):
             try:
@@ -103,19 +103,19 @@ class Archive:
     def ask(
         self, statement: Callable[[], queries.Result], cancelled: threading.Event
     ) -> Future[queries.Result]:
-        """Run a statement as soon as there is room; to set `cancelled` ends it."""
+        """Run a statement as soon as a worker is free; setting `cancelled` ends it."""
         asked = self._statements.submit(statement)
         self._cancels.add(cancelled)
         asked.add_done_callback(lambda _: self._cancels.discard(cancelled))
         return asked
 
     def jobs(self) -> list[Job]:
-        """Return the jobs that run and the last that did, the newest first."""
+        """Return the running jobs and the last ended ones, the newest first."""
         with self._lock:
             return list(reversed(self._jobs))
 
     def start(self, work: str, recording: str, **options: Any) -> Job:
-        """Begin work on a recording; ArchiveError says why it is refused."""
+        """Start a job on a recording; ArchiveError says why it is refused."""
         if work not in WORKS:
             raise ArchiveError(f"expected work of {', '.join(WORKS)}, found {work!r}")
         held = locks.holder(self.folder)
@@ -147,7 +147,7 @@ class Archive:
         return job
 
     def cancel(self, number: int) -> None:
-        """End a job that runs; it becomes `cancelled` once nothing of it is left."""
+        """End a running job: `state` changes at once, `ended_s` once its files are removed."""
         with self._lock:
             child = self._children.get(number)
             for job in self._jobs:
@@ -160,7 +160,7 @@ class Archive:
                     killer.start()
 
     def close(self) -> None:
-        """End all work and all statements."""
+        """End all jobs and all statements."""
         with self._lock:
             self._is_closed = True
             children, threads = list(self._children), list(self._threads.values())
@@ -178,7 +178,7 @@ class Archive:
         for path in reversed(recordings.paths_of(self.folder)):
             if self._is_closed:
                 break
-            # One that goes meanwhile is not there any more.
+            # A recording may be deleted while it is being described.
             with suppress(FileNotFoundError):
                 changed_ns = path.stat().st_mtime_ns
                 before = self._known.get(path)
@@ -214,7 +214,7 @@ class Archive:
         }
         child = subprocess.Popen(
             command_of("jobs", json.dumps(told)),
-            # It ends when this end is closed, be it by the death of this process.
+            # The child ends when this pipe closes, even if this process is killed.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -225,7 +225,7 @@ class Archive:
         return self.folder / MADE / f"{WORKPLACE}{os.getpid()}-{job.number}"
 
     def _attend(self, job: Job) -> None:
-        """Follow what a child tells, and put away what it leaves."""
+        """Read the reports of a child, then remove the files that it left."""
         child = self._children[job.number]
         error = ""
         with child:
@@ -251,7 +251,7 @@ class Archive:
 
 
 def _started(name: str) -> str | None:
-    """Take the start from the name that is given to a recording without one."""
+    """Return the start time that is in the automatic name of a recording."""
     try:
         return datetime.strptime(name, ID_FORM).replace(tzinfo=UTC).isoformat()
     except ValueError:
@@ -259,7 +259,7 @@ def _started(name: str) -> str | None:
 
 
 def _finish_what_was_left(folder: Path) -> None:
-    """Remove what the work of a page process that was killed has left."""
+    """Remove the work folders of page processes that were killed."""
     for left in (folder / MADE).glob(f"{WORKPLACE}*-*"):
         pid = left.name.removeprefix(WORKPLACE).partition("-")[0]
         if pid.isdigit() and not Path(f"/proc/{pid}").exists():
@@ -268,6 +268,6 @@ def _finish_what_was_left(folder: Path) -> None:
 
 def _remove(workplace: Path) -> None:
     shutil.rmtree(workplace, ignore_errors=True)
-    # Only what is empty goes.
+    # Remove the parent folder only if it is empty.
     with suppress(OSError):
         workplace.parent.rmdir()
