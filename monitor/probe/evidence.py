@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from monitor.rows import BACKFILL, LAST, REST, SNAPSHOT, Authority, Batch, column
 
-# Which rows a channel brings.
+# The kind of rows that each channel brings.
 KINDS = {"quote": "quote", "trade": "trade", "aggTrade": "trade", "book": "book"}
 SPOILERS = ("gap", "checksum", "crossed", "mismatch")
 QUOTES_KEPT, DELAYS_KEPT = 10_000, 200
@@ -20,7 +20,7 @@ SHOWN_CHARS = 300
 
 
 class Quote(NamedTuple):
-    """A best bid and ask (NaN where one ended), and when it came in ns since 1970."""
+    """A best bid and ask (NaN where a side ended), and its `ts_recv` in ns since 1970."""
 
     ts_recv: int
     bid: float
@@ -32,13 +32,13 @@ class Quote(NamedTuple):
 
 
 class Seen:
-    """The rows of one connection, reduced to what the steps of a probe ask for; times in ns."""
+    """The rows of one connection, reduced to the facts that a probe checks; times in ns."""
 
     def __init__(self, wanted: Sequence[str], is_polled: bool) -> None:
         self.wanted, self._is_polled = wanted, is_polled
         self.opened: tuple[int, str] | None = None
         self.lost: str | None = None
-        # What last went wrong with a request by REST.
+        # The detail of the last failed REST request or undecodable frame.
         self.trouble: str | None = None
         self.acked: dict[str, int] = {}
         self.refused: dict[str, str] = {}
@@ -63,17 +63,17 @@ class Seen:
 
     @property
     def unanswered(self) -> list[str]:
-        """The wanted channels that were neither acknowledged nor refused, and brought nothing."""
+        """The wanted channels without an acknowledgement, a refusal or data."""
         answered = self.acked.keys() | self.refused.keys() | self.first.keys()
         return [channel for channel in self.wanted if channel not in answered]
 
     @property
     def quote(self) -> Quote | None:
-        """The quote that stands, None if there is none."""
+        """The current quote, None without both sides."""
         return self.quotes[-1] if self.quotes and self.quotes[-1].stands else None
 
     def around(self, since_ns: int, until_ns: int) -> list[Quote]:
-        """Return the quotes that stood at any time of a span."""
+        """Return the two-sided quotes in force at any time of a span."""
         kept = list(self.quotes)
         ends_ns = [*(quote.ts_recv for quote in kept[1:]), until_ns]
         return [
@@ -84,16 +84,16 @@ class Seen:
 
     def _take_status(self, row: Mapping[str, Any]) -> None:
         kind, channel = row["kind"], row["channel"]
-        # A frame that could not be read may have many lines; a step has one.
+        # The detail of an undecodable frame may have many lines; a step prints one.
         detail = " ".join((row["detail"] or "").split())[:SHOWN_CHARS]
         if kind == "refused":
-            # Without a channel it concerns all that are still to be answered.
+            # A refusal without a channel concerns every channel that is not answered yet.
             for refused in [channel] if channel else self.unanswered:
                 self.refused[refused] = detail
         elif kind == "subscribed":
             self.acked.setdefault(channel, row["ts_recv"].value)
         elif kind in SPOILERS and channel in (None, "book"):
-            # One without a channel spoils every book of the connection.
+            # A loss without a channel concerns every book of the connection.
             self.spoiled[kind] += 1
         elif kind == "undecodable":
             self.trouble = detail
@@ -105,25 +105,25 @@ class Seen:
         if kind == "connected":
             self.opened = row["ts_recv"].value, detail
         elif detail.startswith("/") or (self._is_polled and row["state"] == "failed"):
-            # What is told of a request begins with its path.
+            # The detail of a REST request begins with its path.
             self.trouble = said
         elif row["state"] == "failed":
             self.lost = said
 
     def _take_data(self, kind: str, rows: pa.RecordBatch) -> None:
         if kind == "quote":
-            # Those made from a book, or that end what stood, do not come by the channel.
+            # The channel brings neither quotes made from a book nor quotes that end one.
             wire = pc.and_(pc.not_equal(rows["origin"], "book"), pc.is_valid(rows["bid"]))
             rows = rows.filter(wire)
         if not self._is_polled:
-            # A book's first state may come by REST while its changes never do.
+            # A book's snapshot may come by REST although the stream never brings changes.
             rows = rows.filter(pa.array(column(rows, "flags") & REST == 0))
         if not rows.num_rows:
             return
         channels = self._channels_of(kind)
         if len(channels) == 1:
             self.first.setdefault(channels[0], int(column(rows, "ts_recv")[0]))
-        # When the venue sent it is nearer to when it came than when it happened.
+        # Prefer `ts_sent` to `ts_event`: it is closer to the arrival.
         sent, event = column(rows, "ts_sent"), column(rows, "ts_event")
         then, flags = np.where(sent > 0, sent, event), column(rows, "flags")
         told = (then > 0) & (flags & (SNAPSHOT | BACKFILL | REST) == 0)
@@ -136,7 +136,7 @@ class Seen:
 
     def _take_stat(self, row: Mapping[str, Any]) -> None:
         channel = row["channel"]
-        # Where two channels bring the same kind, only the measures tell which of them did.
+        # Where two channels bring the same kind, only `stat` rows tell them apart.
         if row["rows"] and len(self._channels_of(KINDS[channel])) > 1:
             self.first.setdefault(channel, row["ts_recv"].value)
         if row["book_health"]:

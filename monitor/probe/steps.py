@@ -17,24 +17,24 @@ from monitor.settings import Endpoint, VenueSettings
 
 Result = Literal["PASS", "FAIL", "SKIP"]
 
-# How long each step may take at most; the whole has a limit of its own.
+# The time limit of each step; the whole probe has its own.
 REACH_S, OPEN_S, ANSWER_S, DATA_S, BOOK_S, DELAY_S, REST_S = 5.0, 15.0, 10.0, 10.0, 10.0, 3.0, 12.0
 DRAIN_MS, LINGER_MS = 50, 5
 CAPACITY_ROWS = 200_000
-# A venue's clock that is off by more makes latencies and cross-venue views worthless.
+# With a larger clock difference, latencies and cross-venue views are worthless.
 MOST_DELAY_MS = 1000.0
-# REST shows a moment of its own: stream and REST may differ by this or by the spread.
+# REST shows a slightly different time: it may differ from the stream by this or by the spread.
 MOST_BPS = 10.0
-# A REST answer shows the venue as it was at most so long before it came.
+# The highest age of the data in a REST answer when it arrives.
 ANSWER_AGE_NS = 1_000_000_000
-# What a source asks for that names no channels.
+# The channels of a source that names none.
 CHANNELS = ("quote", "trade", "book")
 TRADES = ("trade", "aggTrade")
 WHOLE = ("ok", "unverifiable")
 
 
 class Step(NamedTuple):
-    """One step of the walk, and what was found."""
+    """One step of a probe: its name, its result and its finding."""
 
     name: str
     result: Result
@@ -42,15 +42,15 @@ class Step(NamedTuple):
 
 
 class _FailedError(Exception):
-    """A step failed; later ones can be tried all the same."""
+    """A step failed; later steps can still run."""
 
 
 class _StuckError(Exception):
-    """A step failed; later ones cannot be tried."""
+    """A step failed; later steps cannot run."""
 
 
 class _Skipped(Exception):  # noqa: N818 -- nothing went wrong
-    """There is nothing to try."""
+    """The step does not apply."""
 
 
 def probe(
@@ -59,7 +59,7 @@ def probe(
     settings: Mapping[str, VenueSettings],
     limit_s: float,
 ) -> Iterator[Step]:
-    """Take the steps one after another, within `limit_s` in all; yield each once it is judged."""
+    """Run the steps in order, within `limit_s` in total; yield each with its result."""
     with ExitStack() as stack:
         walk = _Walk(stack, source, endpoints, settings, limit_s)
         stuck_at = None
@@ -79,9 +79,9 @@ def probe(
 
 
 class _Walk:
-    """What the steps share: what is wanted, what is open, what has been seen, and the time left.
+    """The state that the steps share: the source, the open feeds, their rows and the time left.
 
-    The source is followed as a collector follows it, and judged by the rows that come of it.
+    The probe follows the source as a collector does, and judges it by the rows received.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class _Walk:
         self._settings = settings.get(source.venue, VenueSettings())
         endpoint = endpoints.get(source.venue, Endpoint(None, None))
         self._rest_url = endpoint.http or profile["rest_url"]
-        # Why there is no stream, if there is none.
+        # Why the probe uses REST instead of a stream; None with a stream.
         self._polled = None
         if profile["ws_url"] is None:
             self._polled = "the venue has no WebSocket"
@@ -190,7 +190,7 @@ class _Walk:
         took_s = self._wait(lambda: seen.first.keys() >= set(due), DATA_S)
         told = [f"{channel} after {self._after(at_ns)}" for channel, at_ns in seen.first.items()]
         missing = [channel for channel in due if channel not in seen.first]
-        # Trades come when somebody trades: their absence alone proves nothing.
+        # A quiet market has no trades: their absence alone proves nothing.
         if missing and not (told and set(missing) <= set(TRADES)):
             self._stop_if_lost()
             asked = f"data of {_join(missing)} for {self._source.symbol} within {took_s:.1f} s"
@@ -249,7 +249,7 @@ class _Walk:
         feeds.start()
 
     def _wait(self, done: Callable[[], bool], limit_s: float) -> float:
-        """Take what comes until `done`, or the line is lost, or time is up; return the seconds."""
+        """Receive rows until `done`, a lost connection or the limit; return the seconds waited."""
         began_s = time.monotonic()
         until_s = began_s + self._left_s(limit_s)
         while not done() and self._seen.lost is None and time.monotonic() < until_s:
@@ -282,7 +282,7 @@ class _Walk:
 
 
 def _compared(stream: Seen, rest: Quote) -> str:
-    """Compare a quote by REST with the nearest of those that the stream had at its time."""
+    """Compare a REST quote with the nearest stream quote of the same time."""
     stood = stream.around(rest.ts_recv - ANSWER_AGE_NS, rest.ts_recv)
     if not stood:
         raise _FailedError("expected a quote of the stream that stands, found none")
