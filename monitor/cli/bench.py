@@ -46,7 +46,7 @@ class TradeTick(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A line of the table; `per_s` None where the peer is not installed, `ratio` ours to theirs."""
+    """A line of the table; `per_s` None if the peer is not installed, `ratio` ours to theirs."""
 
     what: str
     who: str
@@ -69,7 +69,7 @@ def bench(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
 
 
 def measure(count: int = COUNT) -> list[Measured]:
-    """Return a line for each of what is measured; the fastest of `RUNS` runs, ratios of medians."""
+    """Measure everything and return the lines: the fastest of `RUNS` runs, ratios of medians."""
     payloads = messages(count)
     wire = framed(payloads)
     return [*_decoding(payloads, wire), *_recording(wire, count)]
@@ -128,7 +128,7 @@ def _ticks(loads: Callable[[bytes], Any], payloads: list[bytes]) -> list[QuoteTi
 
 
 def decoded(wire: bytes) -> list[Any]:
-    """Take WebSocket bytes to batches of Arrow, drained every 8 chunks."""
+    """Decode WebSocket bytes into Arrow batches, drained every 8 chunks."""
     import pyarrow as pa
 
     from monitor._rust_feed import Feed, Session
@@ -147,7 +147,7 @@ def decoded(wire: bytes) -> list[Any]:
 
 
 def messages(count: int, seed: int = 1) -> list[bytes]:
-    """Make `count` bookTicker and trade messages, 7 to 2, numbered as the venue numbers them."""
+    """Make `count` bookTicker and trade messages, 7 to 2, numbered as at the venue."""
     draw = random.Random(seed)
     updates = 40_000_000_000
     trades = dict.fromkeys(SYMBOLS, 1_520_000_000)

@@ -113,7 +113,7 @@ def record(
             try:
                 digest = collector_process.run(options, show)
             except collector_process.UnrecordedError as error:
-                # Of what was recorded all the same.
+                # The digest of the rows that were recorded.
                 standard_streams.print_last(error.digest)
                 raise
     standard_streams.print_last(digest)

@@ -1,6 +1,6 @@
 """The entry of the command line: run a command and turn every error into one line.
 
-The commands and their libraries are imported within `main`, so that Ctrl-C is heeded meanwhile.
+The commands and their libraries are imported within `main`, so that Ctrl-C works meanwhile.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FAILURE, USAGE = 1, 2
 def main() -> NoReturn:
     """Run a command and exit: 1 if its work failed, 2 on wrong usage, 128 + N after signal N.
 
-    A command that only a signal ends exits with 0 then.
+    A command that runs until a signal ends it exits with 0 then.
     """
     end_signals.exit_on_signal()
     standard_streams.prepare()
@@ -27,7 +27,7 @@ def main() -> NoReturn:
     try:
         code = _run()
     except BaseException:
-        # Libraries raise errors of their own for an interrupt: DuckDB a RuntimeError.
+        # Libraries turn an interrupt into errors of their own: DuckDB into a RuntimeError.
         if end_signals.heard() is None:
             raise
         code = FAILURE
@@ -38,7 +38,7 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """Run a command and write out all that it printed; return the exit code."""
+    """Run a command and flush its output; return the exit code."""
     import typer
 
     from monitor.cli.commands import app
@@ -52,7 +52,7 @@ def _run() -> int:
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        # Without a command the help says it all.
+        # Without a command the help is printed and there is no message.
         if message := error.format_message():
             _say(message)
         return USAGE
@@ -71,7 +71,7 @@ def _say(message: str) -> None:
 
 
 def _end_again(unraisable: sys.UnraisableHookArgs) -> None:
-    """Raise once more where the first time fell into code that cannot raise."""
+    """Repeat an interrupt that was raised in code where Python ignores exceptions."""
     heard = end_signals.heard()
     if heard and issubclass(unraisable.exc_type, KeyboardInterrupt | SystemExit):
         _thread.interrupt_main(heard)

@@ -25,17 +25,17 @@ from monitor.rows import SCHEMAS, Batch, column, iso, signal_text
 from monitor.settings import Rule, Settings
 
 LOOK_EVERY_S = 0.2
-# What makes two signals the same one; of which run it is, its origin tells.
+# The columns that make two signals equal; `origin` only names the run.
 SIGNAL = [name for name in SCHEMAS["signal"].names if name not in ("ts_recv", "origin")]
 ALERTS = "alerts"
 SEEK_NS = 10_000_000_000
-# An arrow key sends three.
+# An arrow key sends three bytes.
 KEY_BYTES = 3
 KEYS = "space pauses, s steps, ← and → seek 10 s, - and + change the speed, q ends"
 
 
 class Replayed(NamedTuple):
-    """What came of a replay: rows by kind, and the digest of all but signals."""
+    """The result of a replay: rows by kind, and the digest of all rows except signals."""
 
     rows: Counter[str]
     digest: str
@@ -49,21 +49,21 @@ class Wanted(NamedTuple):
     from_ns: int | None
     to_ns: int | None
     loop: bool = False
-    # The name of a new recording that takes every row.
+    # The name of a new recording that stores every row.
     record: str | None = None
-    # Somebody is there to steer it; else it runs to its end.
+    # Whether a person steers the replay; otherwise it runs to its end.
     attended: bool = False
-    # Alert rules whose signals are printed, instead of those of the settings.
+    # Alert rules to use instead of those of the settings; their signals are printed.
     rules: Sequence[Rule] | None = None
 
 
 class _Signals:
-    """The signals that were recorded beside those that are given anew, in any order."""
+    """Counts the recorded signals, the recomputed ones and the equal pairs, in any order."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._equal = 0
-        # How often each was recorded more than recomputed.
+        # For each signal: how often it was recorded, minus how often it was recomputed.
         self._left: dict[str, int] = {}
 
     def take(self, origin: Literal["recorded", "recomputed"], batch: Batch) -> None:
@@ -71,7 +71,7 @@ class _Signals:
         rows = batch["signal"]
         times = column(rows, "ts_recv").tolist() if rows.num_rows else []
         for values in zip(times, *(rows[name].to_pylist() for name in SIGNAL), strict=True):
-            # As text, in which a value that is not a number is equal to itself.
+            # Compare as text: there NaN equals NaN.
             key = repr(values)
             left = self._left.pop(key, 0)
             self._counts[origin] += 1
@@ -87,10 +87,10 @@ class _Signals:
 
 
 def replay(folder: Path, wanted: Wanted, settings: Settings) -> Replayed:
-    """Play recordings to their end, or over and over until told to stop.
+    """Play recordings to their end, or in a loop until interrupted.
 
-    If nobody steered it, tells how many recomputed signals are as they were recorded.
-    Raises ValueError for a recording that is not there, a new one whose name is taken, or a loop
+    An unattended replay prints how many recomputed signals equal the recorded ones.
+    Raises ValueError for an unknown recording, a new recording whose name is taken, or a loop
     that ends before it starts.
     """
     total, rows, compared = Digest(), Counter[str](), _Signals()
@@ -133,7 +133,7 @@ def replay(folder: Path, wanted: Wanted, settings: Settings) -> Replayed:
             graph.emit(Batch(timed))
 
         if wanted.from_ns is not None:
-            # Hooks must know which quotes count; it is not of the time asked for.
+            # Hooks must know the authoritative origins; the result does not count these rows.
             before = opened.in_force(wanted.from_ns)
             graph.emit(before)
         player = Player(opened, relive, reset, wanted.speed, wanted.from_ns, wanted.to_ns)
@@ -152,7 +152,7 @@ def replay(folder: Path, wanted: Wanted, settings: Settings) -> Replayed:
 
 
 def _print_alerts(rows: pa.RecordBatch) -> int:
-    """Print what the rules told of, and return how many lines that is."""
+    """Print the signals of alert rules; return their number."""
     told = [found for found in signal_text.documents(rows) if found["hook"] == ALERTS]
     for found in told:
         print(signal_text.line(found), flush=True)
@@ -167,7 +167,7 @@ def _tell_disabled(name: str, why: str) -> None:
 def _recording(
     folder: Path, name: str | None, opened: Recording | Merged
 ) -> Iterator[Callable[[Batch], None]]:
-    """Yield what keeps every row in a new recording, or what does nothing."""
+    """Yield a sink that stores every row in a new recording; without a name it does nothing."""
     if name is None:
         yield lambda batch: None
         return
@@ -180,7 +180,7 @@ def _recording(
 
 
 def _attend(player: Player) -> None:
-    """Play beside a terminal: show how far it is, and do what its keys say."""
+    """Play at a terminal: show the position and obey keys."""
     player.start()
     try:
         with _keys() as key, support.status_line() as show:
@@ -218,7 +218,7 @@ def _none() -> str:
 
 @contextmanager
 def _keys() -> Iterator[Callable[[], str]]:
-    """Yield what waits a moment for a key and gives it, "" if there was none."""
+    """Yield a function that waits briefly for a key and returns it, or "" without one."""
     if not sys.stdin.isatty():
         yield _none
         return

@@ -15,7 +15,7 @@ from monitor.cli import support
 
 Folder = Annotated[Path, typer.Option("--recordings", help="The recordings folder.")]
 DEFAULT_FOLDER = Path("recordings")
-# Of segments that were left out.
+# The number of unreadable segments that an error names.
 MOST_SHOWN = 5
 
 
@@ -89,7 +89,7 @@ def sql(
 
 
 def end_if_unread(folder: Path, *names: str) -> None:
-    """Say which segments of recordings were left out, and end with 1 if any was."""
+    """Report the segments that could not be read, and exit with 1 if there are any."""
     from monitor.recordings import unread
 
     found = [f"{name}/{file}" for name in names for file in unread(folder, name)]

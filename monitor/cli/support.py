@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 USAGE, FAILURE = 2, 1
 TRANSPORTS = ("auto", "websocket-client")
 SIMULATOR_RATE = 120
-# A capture is read faster than it can be written.
-# A terminal keeps little more, and to draw a table takes long.
+# A terminal keeps little more, and drawing a table is slow.
 TABLE_ROWS = 1_000
 PERCENTAGES = ("verified_pct", "clean_pct")
 
@@ -43,7 +42,7 @@ def settings(
 
 
 def rules(file: Path) -> list[AlertRule]:
-    """Read the alert rules of a configuration file; one without any ends the program."""
+    """Read the alert rules of a configuration file; exit if there are none."""
     from monitor.settings import configuration as settings_file
 
     try:
@@ -58,10 +57,10 @@ def rules(file: Path) -> list[AlertRule]:
 def exposure(
     settings: Settings, address: str, port: int, tls: tuple[Path | None, Path | None]
 ) -> Exposure:
-    """Decide on where the page is served; what would be unsafe ends the program."""
+    """Decide where the page is served; exit if that would be unsafe."""
     from monitor.access import SECRET_VARIABLE, expose
 
-    # Out of the environment: no child is to inherit it.
+    # Remove it from the environment, so that no child inherits it.
     secret = os.environ.pop(SECRET_VARIABLE, None)
     certificate, key = tls
     if (certificate is None) != (key is None):
@@ -86,7 +85,7 @@ def homeless(sources: list[Source], endpoints: dict[str, Endpoint]) -> list[str]
 
 
 def check_proxies(sources: list[Source], endpoints: dict[str, Endpoint]) -> None:
-    """End the program if the environment names a proxy for these sources that cannot be one."""
+    """Exit if the environment names an unusable proxy for these sources."""
     from monitor._rust_feed import venues
     from monitor.feeds import place, proxy
     from monitor.settings import Endpoint
@@ -103,28 +102,28 @@ def check_proxies(sources: list[Source], endpoints: dict[str, Endpoint]) -> None
 
 @contextmanager
 def simulators() -> Iterator[Callable[[Collection[str]], dict[str, Endpoint]]]:
-    """Yield what runs the simulated exchange of further venues; OSError if it does not start."""
+    """Yield a function that runs the simulated exchange of more venues, or raises OSError."""
     with ExitStack() as stack:
         yield lambda venues: stack.enter_context(simulator(venues))
 
 
 @contextmanager
 def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
-    """Run the simulated exchange of these venues as a child; yield where they are reached."""
+    """Run the simulated exchange of these venues as a child; yield their endpoints."""
     if not venues:
         yield {}
         return
     from monitor.processes import command_of
     from monitor.settings import Endpoint
 
-    # It ends when this end of its standard input is closed, be it by the death of this process.
+    # The child ends when its standard input closes, even if this process is killed.
     command = command_of("simulate", *venues, "--rate", str(SIMULATOR_RATE), "--with-stdin")
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as child:
         assert child.stdout is not None
         try:
-            # The collector's libraries take a while to load: do that while the child starts.
+            # The collector's libraries load slowly: import them while the child starts.
             import_module("monitor.collector.collector_process")
             lines = [child.stdout.readline().split() for _ in venues]
             if not all(len(line) == 3 for line in lines):
@@ -136,7 +135,7 @@ def simulator(venues: Collection[str]) -> Iterator[dict[str, Endpoint]]:
 
 @contextmanager
 def status_line() -> Iterator[Callable[[str], None]]:
-    """Yield what shows a text in place of the one before, on a terminal only."""
+    """Yield a function that replaces the text shown; without a terminal it does nothing."""
     if not sys.stderr.isatty():
         yield lambda text: None
         return
@@ -149,7 +148,7 @@ def status_line() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def progress() -> Iterator[Callable[[collector_process.Collector], None] | None]:
-    """Yield what shows how a collector is doing, None without a terminal."""
+    """Yield a function that shows the progress of a collector; None without a terminal."""
     if not sys.stderr.isatty():
         yield None
         return
@@ -169,7 +168,7 @@ def progress() -> Iterator[Callable[[collector_process.Collector], None] | None]
 
 @contextmanager
 def bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far the work is, on a terminal only; yield what is told of it: done, and in all."""
+    """Show a progress bar, on a terminal only; yield a function of rows done and their total."""
     if not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -193,7 +192,7 @@ def table(names: list[str], rows: list[list[Any]]) -> None:
 
 
 def show_result(result: pa.Table, limit: int) -> None:
-    """Print the first rows of a query's result; that there are more goes to standard error."""
+    """Print the first rows of a query's result; report on standard error if there are more."""
     from monitor.rows import exact_text
     from monitor.sql import queries
 
@@ -210,9 +209,9 @@ def show_result(result: pa.Table, limit: int) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that has its name once it is whole; a device or pipe is written to.
+    """Open a file that gets its name once it is complete; write to a device or pipe directly.
 
-    One that is there already ends the program: nothing is overwritten.
+    Exit if the file exists: nothing is overwritten.
     """
     target = path.resolve()
     if target.is_file():
@@ -231,7 +230,7 @@ def new_file(path: Path) -> Iterator[BinaryIO]:
 
 
 def show_verified(found: dict[str, Any]) -> None:
-    """Print what `verify` found, for people; problems come last."""
+    """Print the findings of `verify` as text; problems come last."""
 
     def listed(counts: dict[str, int]) -> str:
         return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
@@ -291,7 +290,7 @@ def time_ns(text: str | None) -> int | None:
 
 
 def window(from_time: str | None, to_time: str | None) -> tuple[int | None, int | None]:
-    """Read the times of --from and --to; ones in the wrong order end the program."""
+    """Read the times of --from and --to; exit if --from is after --to."""
     from_ns, to_ns = time_ns(from_time), time_ns(to_time)
     if from_ns is not None and to_ns is not None and from_ns > to_ns:
         fail(f"expected --from before --to, found {from_time} and {to_time}", USAGE)
@@ -299,14 +298,14 @@ def window(from_time: str | None, to_time: str | None) -> tuple[int | None, int 
 
 
 def expect_recordings(folder: Path, *given: str | None) -> None:
-    """End the program without a recordings folder, unless all recordings are given as paths."""
+    """Exit if there is no recordings folder, unless every recording is given as a path."""
     if not folder.is_dir() and not (given and all(name and Path(name).exists() for name in given)):
         found = "a file" if folder.exists() else "none there"
         fail(f"expected a recordings folder at {folder}, found {found}", FAILURE)
 
 
 def expect_new_recording(folder: Path, name: str | None) -> None:
-    """End the program if a recording of this name could not be made."""
+    """Exit if no new recording can have this name."""
     if name is not None and ((folder / name).exists() or Path(name).name != name):
         fail(f"expected the name of a new recording, found {name!r}", USAGE)
 
@@ -329,20 +328,20 @@ def tell(state: str, kind: str, detail: str, count: int | None) -> None:
 
 @contextmanager
 def failures(*also: type[Exception]) -> Iterator[None]:
-    """Turn what the work may raise into one line and exit code 1."""
+    """Turn errors of a command's work into one line and exit code 1."""
     from monitor.recordings import FILE_ERRORS, line
 
     try:
         yield
     except BrokenPipeError:
-        # Whoever read the output has seen enough.
+        # The reader of the output has closed it.
         raise
     except (ValueError, *FILE_ERRORS, *also) as error:
         fail(line(error), FAILURE)
 
 
 def leave_output() -> None:
-    """Have what is still to be printed go nowhere: Python would try again at its end."""
+    """Discard output that is not written yet: Python would write it again at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from monitor.processes import Held
     from monitor.rows import Batch, Source
 
-# Which kinds a channel brings; `status` and `stat` name theirs in a column.
+# The kinds that each channel brings; `status` and `stat` rows name theirs in a column.
 KINDS_OF = {
     "quote": ("quote",),
     "trade": ("trade",),
@@ -25,7 +25,7 @@ KINDS_OF = {
     "book": ("book", "depth"),
 }
 NAME_CHANNELS = ("status", "stat")
-# Kraken's names of assets, by ours.
+# Kraken's names of assets, by canonical name.
 OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
@@ -62,14 +62,14 @@ def tail(
     finally:
         follower.close()
     if follower.error is not None:
-        # Whoever read the rows has seen enough.
+        # The reader of the output has closed it.
         if not isinstance(follower.error, BrokenPipeError):
             raise follower.error
         support.leave_output()
 
 
 def lines(batch: Batch, wanted: Sequence[Source], kind: str | None) -> Iterator[str]:
-    """Yield the rows of a batch that are asked for, each as a line of JSON."""
+    """Yield the matching rows of a batch, each as a line of JSON."""
     import pyarrow as pa
 
     from monitor.sql import queries
@@ -92,9 +92,9 @@ def _is_of(source: Source, name: str, row: dict[str, Any], kind: str | None) -> 
 
 
 def is_symbol(asked: str, symbol: str) -> bool:
-    """Tell whether a source's symbol or pattern stands for a canonical symbol.
+    """Return whether a source's symbol or pattern matches a canonical symbol.
 
-    As for `record`: case does not matter, and a pair stands for all its markets.
+    As with `record`, case is ignored and a pair matches all its markets.
     """
     base, dash, rest = asked.upper().replace("/", "-").partition("-")
     quote, at, market = rest.partition("@")
@@ -110,7 +110,7 @@ def _asset(name: str) -> str:
 
 
 def _joined(pair: str) -> set[str]:
-    """Return a pair's names of other venues, such as BTCUSD, BTC_USD, XBTUSD and XXBTZUSD."""
+    """Return names of a pair at other venues, such as BTCUSD, BTC_USD, XBTUSD and XXBTZUSD."""
     base, _, quote = pair.partition("-")
     old_base, old_quote = OLD_NAMES.get(base, base), OLD_NAMES.get(quote, quote)
     return {
@@ -121,7 +121,7 @@ def _joined(pair: str) -> set[str]:
 
 
 def _expect_kind(wanted: Sequence[Source], kind: str | None) -> None:
-    """End the program if no row could be of the kind and of a source's channels at once."""
+    """Exit if no row can match both the kind and a source's channels."""
     if kind is None or kind in NAME_CHANNELS or not all(one.channels for one in wanted):
         return
     brought = sorted({name for one in wanted for at in one.channels for name in KINDS_OF[at]})
@@ -133,7 +133,7 @@ def _expect_kind(wanted: Sequence[Source], kind: str | None) -> None:
 
 
 def _unmatched(wanted: Sequence[Source], held: Held) -> Iterator[str]:
-    """Say of each source that the collector has nothing of it, if so."""
+    """Yield a line for each source that the collector does not have."""
     if not wanted:
         return
     from monitor.processes import collector_client
@@ -141,7 +141,7 @@ def _unmatched(wanted: Sequence[Source], held: Held) -> Iterator[str]:
     try:
         sources = collector_client.request(held, "GET", "/health").json()["sources"]
     except (*collector_client.ERRORS, KeyError):
-        # The follower looks for a collector again.
+        # The follower keeps looking for a collector.
         return
     known = [(one["venue"], one["symbol"]) for one in sources]
     for one in wanted:
