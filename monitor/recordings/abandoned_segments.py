@@ -1,4 +1,4 @@
-"""Segments that a recorder could not go on with: recover them when the disk works again."""
+"""Recover the segments that a recorder gave up, once the disk works again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Abandoned:
-    """What stands of them on the disk, and how many rows each should hold."""
+    """The abandoned segments still on disk, and the rows that each should hold."""
 
     def __init__(self) -> None:
         self._rows: dict[Path, int] = {}
@@ -25,20 +25,20 @@ class Abandoned:
         self._told: dict[Path, str] = {}
 
     def add(self, segment: Segment) -> None:
-        """Keep in mind a segment whose files are still there."""
+        """Remember a segment whose file still exists."""
         file = segment.open_file
         if file.exists() and file not in self._rows:
             self._rows[file], self._due[file] = segment.committed_rows, 0.0
 
     def due(self, at_end: bool = False) -> Iterator[partial[tuple[Path, Tried]]]:
-        """Yield the recoveries that are due, for the thread that does them."""
+        """Yield the recoveries that are due, for the thread that runs them."""
         now_s = time.monotonic()
         for file in [one for one, due_s in self._due.items() if at_end or due_s <= now_s]:
             del self._due[file]
             yield partial(_recover, file)
 
     def done(self, file: Path, tried: Tried) -> int | None:
-        """Take the outcome; return how many rows are missing, None if it is tried again later."""
+        """Process an outcome; return the missing rows, None if recovery is tried again later."""
         if tried.rows is None:
             if tried.told != self._told.get(file):
                 log.warning("%s", tried.told)

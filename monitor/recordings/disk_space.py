@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Space:
-    """What the disk had when last looked at; `free_mb` None before that."""
+    """The free space at the last check; `free_mb` is None before the first."""
 
     def __init__(self, reserve_mb: int) -> None:
         self._reserve_mb = reserve_mb
@@ -15,7 +15,7 @@ class Space:
         self.is_low = False
 
     def look(self, folder: Path) -> tuple[str, str] | None:
-        """Return kind and detail of the status row that a change asks for, if there was one."""
+        """Check the free space; return the kind and detail of a status row if the state changed."""
         try:
             free = shutil.disk_usage(folder).free >> 20
         except OSError:

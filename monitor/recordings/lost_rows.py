@@ -6,7 +6,7 @@ from monitor.rows import iso
 
 
 class Losses:
-    """Counts them; a loss is told again once rows are written, for what told of it is lost too."""
+    """Counts lost rows, and reports a loss once rows are written: earlier reports are lost too."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -18,6 +18,6 @@ class Losses:
             self._from_ns = first_ns
 
     def end(self, until_ns: int | None, why: str) -> str:
-        """Return what is to be told now that rows are written again; nothing if none is lost."""
+        """Return the report of a loss that has ended, empty if no row was lost."""
         from_ns, self._from_ns = self._from_ns, None
         return "" if from_ns is None else f"rows from {iso(from_ns)} to {iso(until_ns)}: {why}"

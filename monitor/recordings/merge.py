@@ -1,7 +1,7 @@
 """Merge several recordings into one stream, in the order of the contract.
 
 A row's time is the running maximum of `ts_recv` within its recording. The merged stream numbers
-rows anew: by the number of rows of all recordings before them. That number does not depend on where
+each row by the number of rows of all recordings before it. That number does not depend on where
 reading begins or how rows are batched.
 """
 
@@ -20,12 +20,12 @@ from monitor.recordings.rows_before import Past, merged
 from monitor.recordings.segment_files import most_open
 from monitor.rows import Batch, column, concat, order_key
 
-# Rows of all recordings together that wait to be ordered, when windows are read.
+# Rows of all recordings together that may wait for ordering, when windows are read.
 HELD_ROWS = 4_000_000
 
 
 class Merged:
-    """Recordings read as one; two at least, each with rows of its own."""
+    """Recordings read as one: at least two, each with rows of its own."""
 
     def __init__(self, recordings: Sequence[Recording]) -> None:
         self._recordings = sorted(recordings, key=lambda recording: recording.name)
@@ -43,7 +43,7 @@ class Merged:
         self, from_ns: int | None = None, to_ns: int | None = None, batch_rows: int = BATCH_ROWS
     ) -> Iterator[Batch]:
         """Yield all rows in order, signals at their cause, from one time to another, inclusive."""
-        # With more recordings than files that may be open, each is read a window at a time.
+        # With more recordings than files that may be open, read each recording window by window.
         count = len(self._recordings)
         window_ords = HELD_ROWS // count if count > most_open() else None
         readers = [
@@ -56,7 +56,7 @@ class Merged:
         ]
         while ends := _ends(readers):
             end_ns, last = min(ends)
-            # Of those without a row here, be they at their end or not begun, the number counts.
+            # A reader without a row here, at its end or not begun, counts by its next `ord`.
             others = sum(r.next_ord for r in readers if not len(r.ords))
             taken = [
                 r.cut(end_ns, "right" if at <= last else "left")
@@ -74,7 +74,7 @@ class Merged:
         return concat(batch for batch in found if batch.kinds)
 
     def past(self, from_ns: int) -> Past:
-        """Return the state before the rows that `batches` gives from a time on."""
+        """Return the state before the rows of `batches(from_ns)`."""
         refusals = [one for each in self._recordings for one in each.refusals()]
         return merged([each.past(from_ns, refusals) for each in self._recordings])
 
@@ -99,10 +99,10 @@ class _Reader:
         self.ords, self.times = np.empty(0, np.uint64), np.empty(0, np.int64)
 
     def fill(self) -> bool:
-        """Read on if no row is left; return whether there is one."""
+        """Read the next batch if no row is left; return whether there is a row."""
         self.is_begun = True
         while not len(self.ords) and (batch := next(self._batches, None)):
-            # Signals whose causes are not there wait for the next row.
+            # Signals whose causes are missing wait for the next row.
             self.batch = concat([self.batch, batch])
             timed = [rows for kind, rows in batch.kinds.items() if kind != "signal"]
             if timed:
@@ -116,7 +116,7 @@ class _Reader:
         return len(self.ords) > 0
 
     def cut(self, end_ns: int, side: Literal["left", "right"]) -> _Cut:
-        """Take the rows up to a time: those at that very time too, if `side` is `right`."""
+        """Take the rows before a time, and those at that time too if `side` is `right`."""
         count = int(np.searchsorted(self.times, end_ns, side))
         ords, times, next_ord = self.ords[:count], self.times[:count], self.next_ord
         self.ords, self.times = self.ords[count:], self.times[count:]
@@ -132,8 +132,8 @@ class _Reader:
 def _ends(readers: Sequence[_Reader]) -> list[tuple[int, int]]:
     """Return the last time read of each reader that has begun.
 
-    A reader whose rows all come later is not begun: recordings that follow one another need not
-    be open at once.
+    A reader whose rows all come later has not begun: consecutive recordings need not be open at
+    the same time.
     """
     waiting = sorted(
         (reader.start_ns, at) for at, reader in enumerate(readers) if not reader.is_begun
@@ -148,7 +148,7 @@ def _ends(readers: Sequence[_Reader]) -> list[tuple[int, int]]:
 
 
 def _numbered(cuts: Sequence[_Cut], at: int, others: int) -> Batch:
-    """Return the rows of one cut with their numbers in the one stream."""
+    """Return the rows of one cut, numbered for the merged stream."""
     mine = cuts[at]
     numbers = mine.ords + np.uint64(others)
     for other, cut in enumerate(cuts):
@@ -178,7 +178,7 @@ def _in_order(batch: Batch) -> Batch:
 def open_recordings(folder: Path, names: Sequence[str]) -> Iterator[Recording | Merged]:
     """Open one recording, or several as one.
 
-    ValueError if there is none, if one is named twice, or if no file of one can be read.
+    ValueError if there is none, if one is named twice, or if no file of one is readable.
     """
     found = [find(folder, name)[0] for name in names]
     if len(set(found)) < len(found):

@@ -30,7 +30,7 @@ SIGNALS = "SELECT ts_recv FROM signal WHERE ts_recv IS NOT NULL"
 
 
 class Overview(NamedTuple):
-    """Of each of `SLICES` equal slices of time: rows received, what went wrong, and signals."""
+    """Counts in `SLICES` equal slices of time: rows received, faults, and signals."""
 
     rows: list[int]
     marks: list[int]
@@ -38,7 +38,7 @@ class Overview(NamedTuple):
 
 
 def survey(folder: Path, names: Sequence[str], span_ns: tuple[int, int]) -> Overview:
-    """Count over recordings; opens them by itself, so that it may run beside a player."""
+    """Count over recordings; opens them itself, so that it can run while a player reads them."""
     rows, marks, signals = (np.zeros(SLICES) for _ in range(3))
     for name in names:
         with open_recording(folder, name) as recording:

@@ -16,22 +16,22 @@ from monitor.recordings.slices import Slices, ahead
 from monitor.rows import Batch
 
 STEP_NS = 100_000_000
-# What is shown of the past after a seek.
+# The time before a seek's target that fills the views.
 WINDOW_NS = 60_000_000_000
 SPEEDS = (0.1, 1000.0)
-# A fast replay gives its rows in slices of so much of its viewer's time: each costs the same
-# however many rows it has.
+# A fast replay sends slices that take this much real time: the cost of a slice does not depend on
+# its rows.
 SLICE_S = 0.04
-# The least time between two rounds of a loop.
+# The shortest time between two rounds of a loop.
 LOOP_PAUSE_S = 0.05
-# While a row is waited for the clock moves at least so often.
+# While the player waits for a row, the clock moves at least this often.
 CLOCK_S = 0.1
-# A collector that runs writes a row every 100 ms. Longer without any is passed over in `SWEEP_S`,
-# and said for `SAID_S`.
+# A running collector writes a row every 100 ms. A longer hole is skipped in `SWEEP_S`, and the skip
+# is shown for `SAID_S`.
 HOLE_NS = 3_000_000_000
 SWEEP_S, SAID_S = 0.5, 5.0
-# Below this share of the speed that was asked for, after so long, the banner says what limits it;
-# at the end, if it came so much later than it was due.
+# The banner reports a limit if the speed is below this share of the requested one after
+# `SLOW_AFTER_S`, or if the end comes `LATE_S` too late.
 SLOW_SHARE, SLOW_AFTER_S, LATE_S = 0.9, 1.0, 0.05
 
 
@@ -43,14 +43,14 @@ class _Pace(NamedTuple):
     speed: float | None
 
     def wait_s(self, until_ns: int) -> float:
-        """Return how long it is until a moment comes."""
+        """Return the wait in s until a recorded time, negative if it has passed."""
         if self.speed is None:
             return 0.0
         due_s = self.began_s + (until_ns - self.began_ns) / 1e9 / self.speed
         return due_s - time.monotonic()
 
     def now_ns(self) -> int:
-        """Return where recorded time is by now."""
+        """Return the current recorded time."""
         passed_s = time.monotonic() - self.began_s
         return self.began_ns + int(passed_s * 1e9 * (self.speed or 0.0))
 
@@ -62,9 +62,9 @@ class _Pace(NamedTuple):
 class Player:
     """Plays a recording into `emit` on its own thread; every method may be called from any thread.
 
-    `speed` None is as fast as possible. A seek calls `on_reset`, gives `on_past` what was before
-    the rows that fill the views, emits these, and calls `on_filled`; without `on_past` the status
-    rows in force are emitted first.
+    `speed` None is as fast as possible. A seek calls `on_reset`, passes the earlier state to
+    `on_past`, emits the rows that fill the views and calls `on_filled`. Without `on_past` it emits
+    the status rows in force first.
     """
 
     def __init__(
@@ -80,26 +80,26 @@ class Player:
     ) -> None:
         self.span_ns = recording.span_ns
         self.position_ns = recording.span_ns[0] if from_ns is None else from_ns
-        # Not measured yet, or not since a seek or another speed.
+        # None until measured, and again after a seek or a change of speed.
         self.achieved_speed: float | None = None
         self.playing = True
         self.ended = False
         self.speed = speed
         self.loop: tuple[int, int] | None = None
-        # Why it stopped; a seek starts it again.
+        # Why it stopped; a seek restarts it.
         self.trouble = ""
         self._name = recording.name
         self._recording, self._emit, self._on_reset = recording, emit, on_reset
         self._on_past, self._on_filled = on_past, on_filled
         self._from_ns, self._to_ns = from_ns, to_ns
         self._steps = 0
-        # Where to go next, and where somebody asked to go, until the views are filled.
+        # The target of the next seek, and the target that holds until the views are filled.
         self._seek_ns: int | None = None
         self._aim_ns: int | None = None
-        # Whether nothing comes until it is told to go on.
+        # Whether a pause has taken effect.
         self._rests = False
         self._limited = ""
-        # The length of the last hole, and when it was passed over.
+        # The length of the last skipped hole in s, and when it was skipped.
         self._hole = (0.0, -SAID_S)
         self.is_closing = False
         self._lock = threading.Condition()
@@ -107,7 +107,7 @@ class Player:
 
     @property
     def told(self) -> str:
-        """What it does, at what speed asked and achieved: paused once nothing more comes."""
+        """The state and the requested and achieved speed, as text."""
         if self.trouble:
             return f"stopped: {self.trouble}"
         asked = "max" if self.speed is None else f"{self.speed:g}×"
@@ -132,7 +132,7 @@ class Player:
 
     @property
     def aim_ns(self) -> int:
-        """Where it is, or is about to be."""
+        """The position, or the target of a seek under way."""
         aim_ns = self._aim_ns
         return self.position_ns if aim_ns is None else aim_ns
 
@@ -164,21 +164,21 @@ class Player:
             self._lock.notify()
 
     def seek(self, to_ns: int) -> None:
-        """Go on from `to_ns`, the views filled with the time before it; outside a loop ends it."""
+        """Fill the views and continue from `to_ns`; a target outside the loop ends the loop."""
         with self._lock:
             if self.loop and not self.loop[0] <= to_ns <= self.loop[1]:
                 self.loop = None
             self._go_to(to_ns)
 
     def skip(self, by_ns: int) -> None:
-        """Seek forth, or back, from where it is or is about to be."""
+        """Seek forward, or backward, from `aim_ns`."""
         with self._lock:
             self.seek(self.aim_ns + by_ns)
 
     def repeat(self, loop: tuple[int, int] | None) -> None:
-        """Play from one time to another over and over; None to go on past the end of it.
+        """Play from one time to another in a loop; None ends the loop.
 
-        What is not recorded is cut off: without anything left there is no loop.
+        The loop is cut to the recorded time; if nothing remains there is no loop.
         """
         if loop is not None and loop[0] >= loop[1]:
             raise ValueError(f"expected a loop that ends after it starts, found {loop}")
@@ -190,7 +190,7 @@ class Player:
             self._go_to(loop[0] if loop else self.aim_ns)
 
     def close(self) -> None:
-        """End the thread and wait for it; the recording stays the caller's to close."""
+        """End the thread and wait for it; the caller closes the recording."""
         with self._lock:
             self.is_closing = True
             self._lock.notify()
@@ -207,7 +207,7 @@ class Player:
         self._lock.notify()
 
     def _within(self, at_ns: int) -> int:
-        """Return the time that is nearest of those that are recorded."""
+        """Return the nearest time within the recording."""
         return min(max(at_ns, self.span_ns[0]), self.span_ns[1])
 
     def _forget_speed(self) -> None:
@@ -227,7 +227,7 @@ class Player:
                 is_sought, self.ended, self.trouble = True, False, ""
 
     def _go_on(self, start_ns: int | None, is_sought: bool) -> bool:
-        """Play on from the start or from where somebody sought; return if it was broken off."""
+        """Play from the start or from a seek's target; return whether it was interrupted."""
         if is_sought and start_ns is not None:
             self._fill(start_ns)
             with self._lock:
@@ -254,7 +254,7 @@ class Player:
         self._on_filled()
 
     def _play(self, start_ns: int | None) -> bool:
-        """Play from `start_ns`; return whether it was broken off."""
+        """Play from `start_ns`; return whether it was interrupted."""
         loop = self.loop
         pace = None if start_ns is None else self._pace(start_ns)
         to_ns = loop[1] if loop else self._to_ns
@@ -289,16 +289,16 @@ class Player:
         took_s = time.monotonic() - pace.began_s
         is_sure = took_s > SLOW_AFTER_S or (is_end and pace.wait_s(self.position_ns) < -LATE_S)
         with self._lock:
-            # Of a speed that is no longer asked for nothing is said.
+            # Report nothing for a speed that is no longer requested.
             if pace.speed == self.speed and not self._is_broken_off() and achieved > 0:
                 self.achieved_speed = achieved
                 self._limited = ": limited by this machine" if is_slow and is_sure else ""
 
     def _wait(self, slices: Slices, pace: _Pace) -> tuple[_Pace, int | None] | None:
-        """Wait until the next slice is due, or is stepped to.
+        """Wait until the next slice is due, or for a step.
 
-        Return the pace since and how long the slice is to be, None if broken off. A pause and
-        another speed hold from where recorded time is, be it between two rows.
+        Return the new pace and the slice's length in ns (None: all rows read together), or None if
+        interrupted. A pause or a new speed takes effect at once, even between two rows.
         """
         with self._lock:
             while not self._is_broken_off():
@@ -335,7 +335,7 @@ class Player:
         return next_ns - self.position_ns > HOLE_NS and pace.wait_s(next_ns) > SWEEP_S
 
     def _sweep(self, next_ns: int) -> _Pace:
-        """Pass over a time without rows, the clock moving; return the pace from there on."""
+        """Skip a time without rows while the clock moves; return the pace after it."""
         first_ns, began_s = self.position_ns, time.monotonic()
         while self.playing and not self._steps and not self._is_broken_off():
             share = (time.monotonic() - began_s) / SWEEP_S

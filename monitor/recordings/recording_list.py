@@ -72,7 +72,7 @@ def describe(folder: Path, path: Path, parts: list[Part]) -> dict[str, Any]:
         "losses": losses,
         "bytes": sum(file.stat().st_size for file in path.glob("*.duckdb*")),
         "digest": last.digest if last and state == "sealed" else None,
-        # The rows of a segment that was left open are unread until a collector recovers it.
+        # The rows of a segment left open are unread until a collector recovers them.
         "unread": bool(left_open),
     }
 
@@ -84,7 +84,7 @@ def unread(folder: Path, name: str) -> list[str]:
 
 
 def unread_in(folder: Path, path: Path, parts: list[Part]) -> list[str]:
-    """Name the segments that are damaged, or were left open and are not recovered yet."""
+    """Name the segments that are damaged, or left open and not recovered yet."""
     left_open = [] if _is_open(folder, path) else left_open_in(path)
     return [part.file.name for part in parts if part.entry is None] + [f.name for f in left_open]
 

@@ -12,14 +12,14 @@ log = logging.getLogger(__name__)
 
 
 def new_id(folder: Path, now_ns: int) -> str:
-    """Name a new recording by its start in UTC; one that exists already gets a number behind it."""
+    """Name a new recording by its start in UTC; append a number if the name exists."""
     name = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now_ns // 1_000_000_000))
     names = (name if n == 1 else f"{name}-{n}" for n in range(1, 1000))
     return next(candidate for candidate in names if not (folder / candidate).exists())
 
 
 def is_readable(path: Path) -> bool:
-    """Return whether DuckDB can open what has this name: it wants UTF-8."""
+    """Return whether DuckDB can open this path: it needs UTF-8."""
     try:
         str(path.absolute()).encode()
     except UnicodeEncodeError:
@@ -28,7 +28,7 @@ def is_readable(path: Path) -> bool:
 
 
 def readable(paths: Iterable[Path]) -> list[Path]:
-    """Leave out the recordings that cannot be opened for their names, and log each once."""
+    """Leave out recordings whose paths DuckDB cannot open, and log each once."""
     found = list(paths)
     for path in found:
         if not is_readable(path):
@@ -38,5 +38,5 @@ def readable(paths: Iterable[Path]) -> list[Path]:
 
 @cache
 def _tell_left_out(path: str) -> None:
-    # Once: the page looks at its folder all the time.
+    # Once: the page lists its folder again and again.
     log.warning("monitor: expected recordings with names in UTF-8, found %r: left out", path)

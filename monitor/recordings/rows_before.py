@@ -1,7 +1,7 @@
-"""The state before a moment of a recording, as few rows and counts.
+"""The state of a recording before a moment, as few rows and counts.
 
-A page that is filled with the last minute alone would count losses, updates and bars from there.
-Ticks are counted in pieces of `PIECE_ORDS` rows, once for as long as the recording is open.
+A page that is filled with the last minute alone would count losses, updates and bars only from
+there. Ticks are counted in pieces of `PIECE_ORDS` rows, once while the recording is open.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ Switch = tuple[int, str, str, str]
 Refusal = tuple[str, int, int]
 
 PIECE_ORDS = 262_144
-# Signals of any hook and trades of each instrument that are shown from before.
+# The number of signals of any hook, and of trades of each instrument, shown from before.
 SIGNALS, TRADES = 500, 100
-# Plots of rates reach back so far.
+# Plots of rates reach back this far.
 STAT_NS = 300 * SECOND_NS
 
 _FRESH = f"flags & {DUPLICATE} = 0"
@@ -52,7 +52,7 @@ _TRADED = (
 
 
 class Known(NamedTuple):
-    """How many updates an instrument had, and when the first and the last came, in ns."""
+    """The number of updates of an instrument, and the times of the first and the last in ns."""
 
     updates: int
     first_ns: int
@@ -60,13 +60,13 @@ class Known(NamedTuple):
 
 
 class Past(NamedTuple):
-    """What was before a moment.
+    """The state before a moment.
 
-    `rows` are those that are followed one by one: all of `status`; of `stat` those that count
-    something, the first with data after a refusal and the last of each channel; and the signals
-    that are still shown. `lasts` are the
-    last rows of `quote` (those that count), `trade`, `depth` and `stat`. `bars` are of a second
-    and of a minute, by their length in seconds. `in_force` are the last status rows of each thing.
+    `rows` are the rows that readers need one by one: all of `status`; of `stat` those that count
+    gaps, duplicates or late rows, the first with newer data after each refusal and the last of each
+    channel; and the signals that are still shown. `lasts` are the last rows of `quote`
+    (authoritative only), `trade`, `depth` and `stat`. `bars` are of a second and of a minute, by
+    their length in seconds. `in_force` are the last status rows of each thing.
     """
 
     known: dict[Instrument, Known]
@@ -77,7 +77,7 @@ class Past(NamedTuple):
 
 
 class Ticks:
-    """The ticks of one file, counted piece by piece as far as they were asked for."""
+    """The ticks of one file, counted piece by piece up to the highest `ord` requested."""
 
     def __init__(self, file: SegmentFile, switches: Sequence[Switch]) -> None:
         self._file, self._ords = file, file.entry.ords
@@ -88,7 +88,7 @@ class Ticks:
         self._whole: dict[int, Bars] | None = None
 
     def counts(self, begin: int) -> pa.Table:
-        """Count rows by kind and instrument below an `ord`; several lines of each."""
+        """Count rows by kind and instrument below an `ord`; a group may have several rows."""
         at = self._count_to(begin)
         return pa.concat_tables(
             [*self._counts[:at], self._counted(self._piece(at), begin, str(at))]
@@ -104,7 +104,7 @@ class Ticks:
         return self._whole
 
     def lasts(self, begin: int, from_ns: int, counts: pa.Table) -> Batch:
-        """Return the last rows below an `ord`, given the counts up to there."""
+        """Return the last rows below an `ord`, given the counts up to it."""
         ends = counts.group_by(["kind", "venue", "symbol", "origin"])
         found = ends.aggregate([("last_ord", "max")]).to_pylist()
         depths = [row["last_ord_max"] for row in found if row["kind"] == "depth"]
@@ -120,7 +120,7 @@ class Ticks:
         )
 
     def _quotes(self, begin: int, lasts: Sequence[dict[str, Any]]) -> Iterator[int | None]:
-        """Yield the `ord` of the last quote that counts of each instrument, given all origins'."""
+        """Yield the `ord` of each instrument's last authoritative quote, given all origins'."""
         known = {(row["venue"], row["symbol"], row["origin"]): row["last_ord_max"] for row in lasts}
         for venue, symbol in {(venue, symbol) for venue, symbol, _ in known}:
             until = begin - 1
@@ -128,7 +128,7 @@ class Ticks:
             for after, origin in [*((s[0], s[3]) for s in reversed(mine)), (-1, FIRST_ORIGIN)]:
                 last = known.get((venue, symbol, origin))
                 if last is not None and last > until:
-                    # It went on after quotes of another origin counted.
+                    # This origin continued after another became authoritative.
                     query = f"SELECT max(ord) FROM quote WHERE ord <= {until} AND {_FRESH}"
                     query += " AND venue = ? AND symbol = ? AND origin = ?"
                     values = [venue, symbol, origin]
@@ -139,7 +139,7 @@ class Ticks:
                 until = min(until, after)
 
     def rows(self, begin: int, refusals: Sequence[Refusal]) -> Batch:
-        """Return the rows below an `ord` that are followed one by one."""
+        """Return the rows below an `ord` that readers need one by one."""
         counting = "coalesce(gaps, 0) + coalesce(duplicates, 0) + coalesce(late, 0) > 0"
         last = f"SELECT max(ord) FROM stat WHERE ord < {begin} GROUP BY venue, symbol, channel"
         after = self._after(begin, refusals)
@@ -156,7 +156,7 @@ class Ticks:
         )
 
     def _after(self, begin: int, refusals: Sequence[Refusal]) -> str:
-        """Write the condition of the first `stat` rows with newer data than each refusal."""
+        """Return the SQL condition of the first `stat` row with newer data after each refusal."""
         found: set[int] = set()
         for venue, conn in {(venue, conn) for venue, _, conn in refusals}:
             query = (
@@ -189,7 +189,7 @@ class Ticks:
         return self._ords[0] + at * PIECE_ORDS
 
     def _count_to(self, begin: int) -> int:
-        """Count the whole pieces below an `ord`, and return how many they are."""
+        """Count all whole pieces below an `ord`; return their number."""
         at = max(0, min(begin, self._ords[1] + 1) - self._ords[0]) // PIECE_ORDS
         end = self._piece(at)
         if end > self._until:
@@ -218,7 +218,7 @@ class Ticks:
         return self._select(" UNION ALL ".join(parts))
 
     def _folded(self, first: int, below: int, piece: str = "0") -> pa.Table:
-        # Of trades at one time the one that came first opens, the one that came last closes.
+        # Of trades at one time, the first received opens the bar and the last closes it.
         place = "traded::HUGEINT * 18446744073709551616 + ord"
         query = f"""
             SELECT ({piece})::BIGINT AS piece, venue, symbol,
@@ -234,7 +234,7 @@ class Ticks:
         return self._select(query)
 
     def _trades_from(self, counts: pa.Table) -> int:
-        """Return an `ord` from which each instrument has `TRADES` trades, or all that it has."""
+        """Return an `ord` from which each instrument has `TRADES` trades, or all its trades."""
         names = ("kind", "venue", "symbol", "piece", "n")
         found: dict[Instrument, int] = {}
         lowest = 0
@@ -248,14 +248,14 @@ class Ticks:
 
 
 class File(NamedTuple):
-    """A file of a recording, and the span of its `ord`s."""
+    """A file of a recording, and its first and last `ord`."""
 
     ticks: Ticks
     ords: tuple[int, int]
 
 
 def read(files: Sequence[File], begin: int, from_ns: int, refusals: Sequence[Refusal]) -> Past:
-    """Read what was before an `ord`, which stands at a time."""
+    """Read the state before the `ord` `begin`, whose time is `from_ns`."""
     known: dict[Instrument, Known] = {}
     parts: list[dict[int, Bars]] = []
     rows, lasts = [], []
@@ -272,9 +272,9 @@ def read(files: Sequence[File], begin: int, from_ns: int, refusals: Sequence[Ref
 
 
 def merged(pasts: Sequence[Past]) -> Past:
-    """Return what was before a moment in several recordings that are read as one.
+    """Return the state before a moment in several recordings that are read as one.
 
-    Of one instrument in several, the last quote before is that by each recording's own origins.
+    An instrument in several recordings has its last quote by each recording's own origins.
     """
     known: dict[Instrument, Known] = {}
     for past in pasts:
@@ -286,7 +286,7 @@ def merged(pasts: Sequence[Past]) -> Past:
 
 
 def _by_time(batches: Sequence[Batch]) -> Batch:
-    """Join rows of several recordings by time, and number them anew in that order."""
+    """Join rows of several recordings by time, and renumber them in that order."""
     joined = concat(batches)
     keys = []
     for which, batch in enumerate(batches):
@@ -326,7 +326,7 @@ def _together(
 
 
 def _known(counts: pa.Table) -> dict[Instrument, Known]:
-    # A snapshot of a book is none of the venue's messages.
+    # A `depth` row is a copy of a book, not a message of the venue.
     ticks = counts.filter(pc.not_equal(counts["kind"], "depth")).group_by(["venue", "symbol"])
     found = ticks.aggregate([("n", "sum"), ("first", "min"), ("last", "max")])
     names = ("venue", "symbol", "n_sum", "first_min", "last_max")
@@ -335,7 +335,7 @@ def _known(counts: pa.Table) -> dict[Instrument, Known]:
 
 
 def _bars(tables: Iterable[pa.Table]) -> dict[int, Bars]:
-    """Return the bars of each kept length, given those of a second by piece."""
+    """Return the bars of each kept length, given one-second bars by piece."""
     table = pa.concat_tables(tables).combine_chunks()
     if not table.num_rows:
         return {}
@@ -355,9 +355,9 @@ def _bars(tables: Iterable[pa.Table]) -> dict[int, Bars]:
 
 
 def _joined(parts: Sequence[dict[int, Bars]]) -> dict[int, Bars]:
-    """Join the bars of several files, given in order; as many as are kept."""
+    """Join the bars of several files, given in order; keep the newest `KEPT_BARS`."""
     joined: dict[int, Bars] = {kept_s: {} for kept_s in KEPT_S}
-    # The newest first, until there are enough.
+    # Start with the newest, until there are enough.
     kept: dict[tuple[int, Instrument], deque[Columns]] = {}
     for part in reversed(parts):
         for kept_s, by_name in part.items():
@@ -373,7 +373,7 @@ def _joined(parts: Sequence[dict[int, Bars]]) -> dict[int, Bars]:
 
 
 def _at(ords: Iterable[int | None]) -> str:
-    """Write the condition of rows by their `ord`; the bounds spare the rest of the file."""
+    """Return the SQL condition of rows by `ord`; its bounds avoid reading the rest of the file."""
     found = [number for number in ords if number is not None]
     if not found:
         return "false"

@@ -1,6 +1,6 @@
 """Open segment files, within the process's limit of descriptors.
 
-A file stays open until others need its room: to open one takes some ms.
+A file stays open until another needs its place, because opening takes some ms.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from monitor.recordings.segment_index import Entry, connect
 from monitor.recordings.segments import Identity
 from monitor.rows import Batch
 
-# Each costs a file, a thread and some MB; the rest of the process needs files too.
+# Each costs a descriptor, a thread and some MB; the rest of the process needs descriptors too.
 MOST_OPEN, SHARE_OF_LIMIT = 128, 4
 ONE_THREAD = "SET threads = 1"
 
@@ -28,13 +28,13 @@ Rows = TypeVar("Rows", pa.Table, pa.RecordBatch)
 
 
 def most_open() -> int:
-    """Return how many files this process may have open for reading."""
+    """Return how many files of recordings this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_OPEN if soft < 0 else max(1, min(MOST_OPEN, soft // SHARE_OF_LIMIT))
 
 
 def owned(rows: Rows) -> Rows:
-    """Copy rows: those that DuckDB gives keep their file open for as long as they are kept."""
+    """Copy rows: rows from DuckDB keep their file open while they exist."""
     return rows.take(pa.array(np.arange(rows.num_rows)))
 
 
@@ -43,7 +43,7 @@ def owned_batch(batch: Batch) -> Batch:
 
 
 class SegmentFile:
-    """A file of a recording and what it holds; any thread may use it."""
+    """A file of a recording and its index entry; any thread may use it."""
 
     def __init__(self, path: Path, entry: Entry) -> None:
         self.path, self.entry = path, entry
@@ -54,7 +54,7 @@ class SegmentFile:
 
     @contextmanager
     def use(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Have it open; OSError if it is another file by now, or too many are in use."""
+        """Yield an open connection; OSError if the file was replaced, or too many are in use."""
         con = _room.enter(self)
         try:
             yield con
@@ -67,14 +67,14 @@ class SegmentFile:
             self.con.execute(ONE_THREAD)
 
     def open_early(self) -> None:
-        """Open it if there is room, so that it can be read when it is replaced meanwhile."""
+        """Open the file if there is room, so that it stays readable if it is replaced."""
         _room.enter_early(self)
 
     def close(self) -> None:
         _room.close(self)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
-        """Open it, which only `_Room` does."""
+        """Open the file; only `_Room` calls this."""
         self._identity.check()
         con = connect(self.path)
         con.execute("SET TimeZone = 'UTC'")
@@ -84,12 +84,12 @@ class SegmentFile:
 
 
 class _Room:
-    """All open files of this process: those that nobody uses are closed for others."""
+    """The open files of this process; idle ones are closed to make room."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._count = 0
-        # The one that was used last comes last.
+        # In order of use, the latest last.
         self._idle: dict[SegmentFile, None] = {}
 
     def enter(self, file: SegmentFile) -> duckdb.DuckDBPyConnection:

@@ -1,7 +1,7 @@
 """The index of a recording: what each segment holds, kept in a file beside the segments.
 
-The file is derived: a segment whose size or modification time differs is read again, an unreadable
-index is made again, and where none can be written the segments are read every time.
+The file is derived: a segment with another size or modification time is read again, an unreadable
+index is rebuilt, and where no index can be written the segments are read every time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from monitor.state import LOSSES, MISSING, RESTATED
 
 INDEX = "index.json"
 VERSION = 4
-# DuckDB's error for a file that it cannot lock although no process has locked it.
+# DuckDB's error for a file that it cannot lock although no process holds a lock.
 HELD_BY_NOBODY = "Conflicting lock is held in PID 0."
 
 
@@ -44,22 +44,22 @@ class Entry(NamedTuple):
     rows: dict[str, int]
     # Status rows that report something missing: see `MISSING`.
     gaps: int
-    # Gaps, and what else counts as lost: see `LOSSES`.
+    # Status rows that report a loss: see `LOSSES`.
     losses: int
     # The first and the last `ts_recv` of all kinds, in ns since 1970; None without rows.
     span_ns: tuple[int, int] | None
     # The first and the last `ord`; (0, -1) without rows.
     ords: tuple[int, int]
-    # The venues that quote.
+    # The venues with quotes.
     venues: list[str]
-    # Each venue and symbol that has rows.
+    # Each venue and symbol with rows.
     instruments: list[tuple[str, str]]
-    # Which quotes count at its end: `ord` of the last switch, venue, symbol, origin.
+    # The authoritative origins at its end: `ord` of the last switch, venue, symbol, origin.
     origins: list[tuple[int, str, str, str]]
 
 
 def entries(path: Path) -> dict[Path, Entry | None]:
-    """Describe the sealed segments of a recording's folder in order; None is one unreadable."""
+    """Describe the sealed segments of a recording's folder in order; None for an unreadable one."""
     known = _load(path / INDEX)
     found: dict[Path, Entry | None] = {}
     kept: dict[str, Any] = {}

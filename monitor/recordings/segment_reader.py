@@ -1,7 +1,7 @@
 """Read a segment in `ord` order, all kinds together, piece by piece.
 
-Rows are written in order, so that none has to be sorted: to read them so is several times as fast,
-and takes no more memory than a piece of each kind.
+Rows are written in order, so reading needs no sort: it is several times as fast, and takes only
+the memory of a piece of each kind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from monitor.rows import KINDS, SCHEMAS, Batch, column, order_key
 
-# As many rows as DuckDB keeps together: fewer take up to half again as long. Fewer of wide rows.
+# One DuckDB row group; smaller reads took up to 50 % longer. Fewer for wide rows.
 PIECE_ROWS, WIDE_ROWS = 122_880, 25_000
 WIDE = ("depth", "frame")
 TIMED = [kind for kind in KINDS if kind != "signal"]
@@ -28,14 +28,14 @@ def read(
     signals_from: int,
     batch_rows: int,
 ) -> Iterator[Batch]:
-    """Yield the rows from `ord` `low` to `high`, of each kind `batch_rows` at most at a time.
+    """Yield the rows from `ord` `low` to `high`, at most `batch_rows` of each kind per batch.
 
-    `rows` counts those of each kind. Signals stand at their cause, from `signals_from` on.
+    `rows` is the row count by kind. Signals are placed at their cause, from `signals_from` on.
     ValueError if a kind is not in order.
     """
     streams: list[_Stream] = []
-    # Not an ExitStack: it ties what is read ahead to the exception by which a reader that is broken
-    # off ends, and hundreds of MB wait for the garbage collector.
+    # Not an ExitStack: it ties the rows read ahead to the exception that ends a reader early, and
+    # hundreds of MB wait for the garbage collector.
     try:
         for kind in KINDS:
             if rows[kind]:
@@ -51,11 +51,11 @@ def read(
 
 
 class _Stream:
-    """The rows of one kind that are left of a piece; more is read when none is."""
+    """The unread rows of one kind; reads the next piece when none is left."""
 
     def __init__(self, con: duckdb.DuckDBPyConnection, kind: str, first: int, last: int) -> None:
         self.kind, self._key, self._con = kind, order_key(kind), con
-        # Few, and their causes need not come in order.
+        # Signals are few, and their causes need not be in order.
         order = " ORDER BY cause_ord" if kind == "signal" else ""
         query = f"FROM {kind} WHERE {self._key} >= {first} AND {self._key} <= {last}{order}"
         self._pieces = con.sql(query).to_arrow_reader(WIDE_ROWS if kind in WIDE else PIECE_ROWS)
@@ -64,7 +64,7 @@ class _Stream:
         self._before = -1
 
     def fill(self) -> bool:
-        """Read on if nothing is left; return whether there is something."""
+        """Read the next piece if no row is left; return whether there is a row."""
         while not len(self._ords):
             try:
                 piece = self._pieces.read_next_batch()
@@ -80,7 +80,7 @@ class _Stream:
         return int(self._ords[min(most, len(self._ords)) - 1])
 
     def take(self, end: int) -> pa.RecordBatch:
-        """Take the rows up to an `ord`."""
+        """Take the rows up to and including an `ord`."""
         count = int(np.searchsorted(self._ords, end, "right"))
         taken = self._rows.slice(0, count)
         self._rows, self._ords = self._rows.slice(count), self._ords[count:]
@@ -100,7 +100,7 @@ class _Stream:
 
 def first_from(con: duckdb.DuckDBPyConnection, at_ns: int) -> int | None:
     """Return the lowest `ord` of the rows at a time or later, or None if there is none."""
-    # In the order of writing the first is the lowest: nothing behind it is looked at.
+    # Rows are stored in order, so the first match is the lowest: the scan stops there.
     at = f"SELECT ord FROM {{}} WHERE ts_recv >= make_timestamp_ns({at_ns}) LIMIT 1"
     found = [con.sql(at.format(kind)).fetchall() for kind in TIMED]
     return min((int(rows[0][0]) for rows in found if rows), default=None)

@@ -10,12 +10,12 @@ import numpy as np
 
 from monitor.rows import Batch, column
 
-# How many batches are read while one is worked on.
+# Batches read in advance while one is processed.
 AHEAD_BATCHES = 2
 
 
 def ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
-    """Read batches on a thread of its own, a few before they are asked for.
+    """Read batches on a thread of its own, `AHEAD_BATCHES` in advance.
 
     The thread ends with the iterator: close it.
     """
@@ -30,11 +30,11 @@ def ahead(batches: Iterator[Batch]) -> Generator[Batch, None, None]:
 
 
 class Slices:
-    """Rows in `ord` order, taken from the front a slice at a time.
+    """Rows in `ord` order, taken from the front slice by slice.
 
-    A row's time is the running maximum of `ts_recv`. A slice ends where a multiple of its length
-    does, or with the rows that were read together; a length of None is all of these. After the
-    last row comes one empty slice at `end_ns`, if that is given.
+    A row's time is the running maximum of `ts_recv`. A slice ends at a multiple of its length, or
+    with its batch; a length of None takes the whole batch. After the last row comes one empty slice
+    at `end_ns`, if given.
     """
 
     def __init__(self, batches: Iterator[Batch], end_ns: int | None = None) -> None:
@@ -42,13 +42,13 @@ class Slices:
         self._batch = Batch({})
         self._latest_ns = 0
         self._is_left = False
-        # Worked out only if the batch is to be cut.
+        # Computed only if the batch is cut.
         self._ords: np.ndarray | None = None
         self._times = np.empty(0, np.int64)
         self._at = 0
 
     def fill(self) -> bool:
-        """Read on if nothing is left; return whether there is a slice."""
+        """Read the next batch if no row is left; return whether there is a slice."""
         if self._is_left:
             return True
         self._at, self._ords = 0, None
@@ -101,7 +101,7 @@ class Slices:
             return
         timed = [rows for kind, rows in self._batch.kinds.items() if kind != "signal"]
         if not timed:
-            # Signals alone, or the end: they stand at the last row before them.
+            # Signals alone, or the end: their time is that of the last row before them.
             self._ords, self._times = np.zeros(1, np.uint64), np.array([self._latest_ns])
             return
         ords = np.concatenate([column(rows, "ord") for rows in timed])

@@ -15,7 +15,7 @@ RECORDER_LAG_MS, RECORDER_WAIT_S = 500, 60.0
 
 @contextmanager
 def whole(recorder: Recorder) -> Iterator[Callable[[Batch], None]]:
-    """Yield a sink that waits for the recorder; a recording that is not whole in the end goes."""
+    """Yield a sink that waits for the recorder; delete the recording if it is not completed."""
 
     def emit(batch: Batch) -> None:
         end_s = time.monotonic() + RECORDER_WAIT_S
