@@ -65,7 +65,7 @@ def test_a_wheel_is_for_any_python_and_an_old_linux(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert "monitor/_rust_feed.abi3.so" in names
-    files = [path for path in (ROOT / "monitor").rglob("*") if path.suffix in (".py", ".js")]
+    files = [path for path in (ROOT / "monitor").rglob("*") if path.suffix in (".py", ".js", ".md")]
     assert files
     assert {str(path.relative_to(ROOT)) for path in files} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests")]
@@ -89,6 +89,8 @@ def test_a_machine_without_rust_and_compiler_records(bare: dict[str, str], tmp_p
         exchange.wait(DEADLINE_S)
         assert exchange.stdout is not None
         exchange.stdout.close()
+    help_ = run(program, "help", "sql", env=bare, cwd=tmp_path)
+    assert help_ == (ROOT / "monitor" / "docs" / "sql.md").read_text(encoding="utf-8")
     sql = ("sql", "SELECT count(*) > 0 AS has_rows FROM quote", "--format", "csv")
     assert run(program, *sql, env=bare, cwd=tmp_path).split() == ["has_rows", "True"]
     (recording,) = json.loads(run(program, "recordings", "--json", env=bare, cwd=tmp_path))

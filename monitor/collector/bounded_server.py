@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class Server(HTTPServer):
-    """Bounds its connections: above the limit it closes the one that has been idle longest.
+    """Limits its connections: above the limit it closes the one that has been idle longest.
 
     WebSockets do not count.
     """

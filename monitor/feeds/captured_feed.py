@@ -111,8 +111,8 @@ def _decode(
 def _readers(record: Captured, streams: Sequence[str], venue: str) -> Sequence[str]:
     """Return the connections that a record is for.
 
-    What was asked for beside the streams informs them: a list of instruments all of them, anything
-    else, such as a book, the one stream that there is.
+    A REST answer is for the streams too: a list of instruments for all of them, anything else,
+    such as a book, for the only stream.
     """
     if record.kind != "http" or record.conn in streams or not streams or record.number is not None:
         return [record.conn]

@@ -41,7 +41,8 @@ class Captured(NamedTuple):
     """One record of a capture: `ts_recv` in ns since 1970, `flags` of its rows.
 
     `kind` is `ws`, `http` or `sent`; of kept frames also `opened` and `took_over`, where `conn`
-    begins a new connection, and `left`, where its session ends (`raw`: what another goes on with).
+    begins a new connection, and `left`, where its session ends (`raw`: the state from which the
+    next one continues).
     """
 
     ts_recv: int

@@ -74,7 +74,7 @@ def check(
 
 
 class _Scratch:
-    """A session that is asked to poll the source and all there is, and what it said of them."""
+    """A session that polls the source and the whole list, and its statements about them."""
 
     def __init__(
         self,

@@ -54,7 +54,7 @@ def _named(scheme: str, environment: Mapping[str, str]) -> str | None:
             if variable in environment:
                 if environment[variable].strip():
                     return variable
-                # Empty small letters say that there is none, whatever capitals say.
+                # An empty lower-case variable means no proxy, whatever the upper-case one says.
                 break
     return None
 

@@ -116,8 +116,8 @@ class Rest:
     def _run(self) -> None:
         with requests.Session() as session:
             session.headers.update(self._headers)
-            # The environment tells no login (`.netrc` is nobody's key of a venue), and of proxies
-            # requests would read it in its own way; certificates are trusted as it has them.
+            # Ignore `.netrc` and the environment's proxies, which requests would read differently;
+            # trust the environment's certificates.
             session.trust_env = False
             session.proxies.update(self._proxies)
             session.verify = next(filter(None, map(os.environ.get, CERTIFICATES)), True)

@@ -25,29 +25,29 @@ OPEN_TIMEOUT_S = 10
 # The whole answer to the opening handshake: headers, and the page that may come with a refusal.
 HANDSHAKE_BYTES = 1 << 16
 READ_TIMEOUT_S = 0.1
-# So long a venue may take to end the stream after the closing frames.
+# The time that a venue has to end the stream after the closing frames.
 CLOSE_WAIT_S = 1.0
-# So much of an answer's first line is shown.
+# The part of an answer's first line that is shown.
 SHOWN_BYTES = 80
 # No venue's ban lasts longer.
 PAUSE_CAP_S = 3 * 86_400.0
-# Venues ask that a client says what it is.
+# Venues ask clients to identify themselves.
 HEADERS = {"User-Agent": f"monitor/{__version__}"}
 
-# The closing code of one who leaves without a complaint (RFC 6455, 7.4.1).
+# The code of a normal closure (RFC 6455, 7.4.1).
 NORMAL = 1000
 # A name that no host has.
 NOBODY = "-"
-# What a client that asked for neither may not be given (RFC 6455, 4.1).
+# Headers that a server must not send unless the client requested them (RFC 6455, 4.1).
 UNASKED = ("sec-websocket-extensions", "sec-websocket-protocol")
 
-# What a connection attempt, a read or a write may raise when the venue or the line is at fault.
+# Errors of a connection attempt, a read or a write when the venue or the line is at fault.
 LINE_ERRORS = (
     *(OSError, ssl.SSLError, ValueError),
     *(websocket.WebSocketException, python_socks.ProxyError),
 )
 
-# What Python raises when the machine has no thread or no memory left: the next try may succeed.
+# Python's errors without a free thread or memory: the next attempt may succeed.
 OUT_OF_RESOURCES = (RuntimeError, MemoryError)
 
 
@@ -57,7 +57,7 @@ class RefusedError(OSError):
     def __init__(self, status_code: int, why: str, pause_s: float | None) -> None:
         super().__init__(why)
         self.status_code = status_code
-        # How long the venue wants to be left in peace, if it says so.
+        # The pause in s that the venue requests, if any.
         self.pause_s = pause_s
 
 
@@ -154,7 +154,7 @@ def _way(url: str) -> dict[str, Any]:
     at = place(url)
     by = proxy(at)
     if by is None:
-        # It heeds who is to be reached without a proxy only if a proxy is named.
+        # The library reads the exceptions only if a proxy is named.
         return {"http_proxy_host": at.host, "http_no_proxy": [at.host]}
     return {
         "http_proxy_host": by.host,
@@ -162,7 +162,7 @@ def _way(url: str) -> dict[str, Any]:
         "http_proxy_auth": by.login,
         "http_proxy_timeout": OPEN_TIMEOUT_S,
         "proxy_type": by.scheme,
-        # Without any exception it would look for some itself.
+        # With an empty list it would read the environment's.
         "http_no_proxy": [NOBODY],
     }
 

@@ -16,9 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs `run` until that returns; after an error it runs it again, later each time.
+    """Runs `run` until it returns; after an error it runs it again, with a growing pause.
 
-    `on_trouble` is told each error; once `stopping` is set, `on_stop` ends what `run` did not.
+    `on_trouble` receives each error; once `stopping` is set, `on_stop` cleans up after a `run` that
+    failed.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class Worker:
         self._due_s, self._back_off = 0.0, BackOff()
 
     def keep_started(self) -> None:
-        """Start the thread, unless it was; where none can be had, again after a pause."""
+        """Start the thread if it has not started; without a free thread retry after a pause."""
         if self._thread is not None or time.monotonic() < self._due_s:
             return
         thread = threading.Thread(target=self._go_on, name=self._name, daemon=True)
@@ -48,7 +49,7 @@ class Worker:
             self._thread = thread
 
     def has_ended(self, timeout_s: float) -> bool:
-        """Wait for the end for at most so long; False too if it never began."""
+        """Wait for the end, up to a limit; False if it has not ended or never started."""
         if self._thread is None:
             return False
         self._thread.join(timeout_s)

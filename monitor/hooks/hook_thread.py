@@ -71,7 +71,7 @@ class Apart:
 
     def _end(self) -> None:
         self._is_closed = True
-        # Except the one in its present step.
+        # Keep the batch of the present step.
         while len(self._waiting) > 1:
             self._waiting.pop()
         self._changed.notify_all()

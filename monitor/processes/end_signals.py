@@ -16,7 +16,7 @@ _heard: list[signal.Signals] = []
 
 
 class Interrupted(KeyboardInterrupt):
-    """A Ctrl-C. After a plain one that fell into `exec` Python kills itself, long after."""
+    """A Ctrl-C. A plain KeyboardInterrupt during `exec` makes Python kill itself much later."""
 
 
 def signals() -> tuple[signal.Signals, ...]:

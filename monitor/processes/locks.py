@@ -64,7 +64,7 @@ class Lock:
 
     def clear(self) -> None:
         """Clear and release the lock."""
-        # On a disk that has become read-only it looks as if the collector had died.
+        # On a disk that has become read-only this fails, and the holder looks dead.
         with suppress(OSError):
             os.ftruncate(self._descriptor, 0)
 

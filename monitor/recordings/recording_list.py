@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from monitor.recordings.segments import OPEN_SUFFIX, About, NewerSchemaError
 from monitor.rows import KINDS, iso
 
 log = logging.getLogger(__name__)
+
+# Messages that are remembered, so that each is logged once.
+MOST_LOGGED = 1000
 
 
 def catalogue(folder: Path) -> list[dict[str, Any]]:
@@ -28,7 +31,7 @@ def catalogue(folder: Path) -> list[dict[str, Any]]:
     return described
 
 
-@cache
+@lru_cache(MOST_LOGGED)
 def log_left_out(why: str) -> None:
     """Log once why a recording is not listed: the page lists its folder again and again."""
     log.warning("monitor: left out %s", why)

@@ -33,7 +33,7 @@ def written(column: pa.Array) -> list[str | None]:
 def text(value: Any) -> str:
     """Return one value as text; a nested one as JSON."""
     if isinstance(value, float):
-        # Some of them are no numbers.
+        # NaN and infinities have no positional form.
         return np.format_float_positional(value, trim="0") if np.isfinite(value) else repr(value)
     if isinstance(value, Decimal):
         return format(value, "f")
@@ -104,7 +104,7 @@ def values(
         return list(column.to_pylist())
     found = flat(column, only_finite=only_finite)
     if pa.types.is_floating(kind) and not pa.types.is_float64(kind):
-        # A single as Python's own number would have digits that nobody gave it.
+        # A float32 as a Python float would show digits that it does not have.
         single = kind.to_pandas_dtype()
         return [None if v is None else float(str(single(v))) for v in found.to_pylist()]
     return list(found.to_pylist())
@@ -133,7 +133,7 @@ def _texts(
     if not pa.types.is_floating(column.type):
         found = values(column, only_finite=only_finite, keeps_decimals=True)
         return [None if value is None else text(value) for value in found]
-    # A single as Python's own number would have digits that nobody gave it.
+    # A float32 as a Python float would show digits that it does not have.
     kind = column.type.to_pandas_dtype()
     return [
         None

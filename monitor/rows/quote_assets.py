@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-# By asset, the one that it is treated as.
+# Maps an asset to the one that it is treated as.
 TakenFor = Mapping[str, str]
 
 

@@ -28,7 +28,7 @@ def ns_of(time: Time) -> int:
         nanosecond = int(below[1].ljust(3, "0")) if below else 0
     if isinstance(found, datetime):
         aware = found if found.tzinfo else found.replace(tzinfo=UTC)
-        # That of pandas has them.
+        # Timestamps of pandas have nanoseconds.
         nanosecond += getattr(aware, "nanosecond", 0)
         since = aware - EPOCH
         whole = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -106,11 +106,11 @@ class SourceSettings(BaseModel):
 
 
 class VenueSettings(BaseModel):
-    """A venue's addresses, how it is had (polls every `interval_s`), and the key it wants.
+    """A venue's addresses, mode, poll interval in s, and API key.
 
-    Over two `connections` everything comes twice and counts once, so that one may be lost.
-    `gap_fill` has trades that a gap tells of asked for by REST. `pools` are of Uniswap, besides
-    those that are built in.
+    With two `connections` each message arrives twice and counts once, so that one may fail.
+    `gap_fill` requests the missing trades of a gap by REST. `pools` are Uniswap pools beside the
+    built-in ones.
     """
 
     model_config = STRICT
@@ -188,12 +188,12 @@ class WebhookSettings(BaseModel):
 
 
 class DeliverySettings(BaseModel):
-    """To whom the collector hands signals of these hooks: webhooks, a command, lines of a log.
+    """Receivers of the signals of these hooks: webhooks, a command, the log.
 
-    A webhook that fails is asked again at once, then after pauses of `backoff_s` doubled each
-    time, at most `backoff_max_s`; after `retries` of them it is told of as failed, and asked on.
-    The command has the signal as JSON on its standard input, once. `ping_url` is asked every
-    `ping_every_s` while all is well.
+    A failing webhook is retried at once, then after `backoff_s`, doubled each time up to
+    `backoff_max_s`; after `retries` attempts it is reported as failed, and retried further. The
+    command receives the signal as JSON on standard input, once. `ping_url` is requested every
+    `ping_every_s` while everything works.
     """
 
     model_config = STRICT
@@ -235,9 +235,9 @@ def _host(text: str) -> str:
 
 
 class PageSettings(BaseModel):
-    """Who may reach the page: users, what signs their cookies, and names that the page goes by.
+    """Access to the page: users, the secret that signs their cookies, and the page's host names.
 
-    `behind_proxy` says that a proxy tells of the browser's address and of TLS (X-Forwarded-…).
+    With `behind_proxy` a proxy reports the browser's address and TLS (X-Forwarded-…).
     """
 
     model_config = STRICT

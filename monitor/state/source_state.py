@@ -32,8 +32,8 @@ STATUS = ["venue", "symbol", "conn", "flags", "scope", "channel", "state", "kind
 STATUS += ["expected", "got", "count"]
 STAT = ["venue", "symbol", "conn", "channel", "rows", "age_ms"]
 STAT += ["latency_p50_ms", "latency_p99_ms", "book_health"]
-# The details of the last status row of a symbol that is no source any more: it was removed, or was
-# a pattern that waited for its venue's instrument list.
+# Details of the last status row of a former source: it was removed, or was a pattern that waited
+# for its venue's instrument list.
 GONE = ("removed on request", "its instruments are followed")
 
 Instrument = tuple[str, str]

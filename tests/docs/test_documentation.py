@@ -112,6 +112,25 @@ def test_every_rule_kind_is_documented() -> None:
         assert f"`{kind}`" in text("alerts"), kind
 
 
+def test_every_status_kind_of_the_contract_is_documented(captures: Path) -> None:
+    contract = (captures.parent / "CONTRACT.md").read_text(encoding="utf-8")
+    listed = contract.partition("- `kind` of a status row:")[2].partition("One loss is one")[0]
+    kinds = re.findall(r"`([a-z_]+)`", listed)
+    assert len(kinds) > 50
+    assert not [kind for kind in kinds if f"`{kind}`" not in text("words")]
+
+
+def test_every_keyboard_shortcut_is_documented() -> None:
+    script = (ROOT / "monitor" / "page" / "views" / "habits.js").read_text("utf-8")
+    (listed,) = re.findall(r"const KEYS = \[\n(.*?)\n\];", script, re.S)
+    keys = re.findall(r'\["(.+?)", ', listed)
+    assert len(keys) == len(listed.splitlines())
+    section = text("page").partition("## Keyboard shortcuts")[2].partition("\n## ")[0]
+    for key in keys:
+        for part in re.split(r" – | ", key):
+            assert f"`{part}`" in section, key
+
+
 def test_help_lists_the_topics_and_prints_one(monitor: Monitor) -> None:
     listed = monitor("help").stdout
     assert [line.split()[0] for line in listed.splitlines()] == [page.stem for page in PAGES[1:]]

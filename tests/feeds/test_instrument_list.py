@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 from support.collectors import free_port
 from support.running import until
-from support.venue_front import VENUES, Front
+from support.venue_front import VENUES, fronting
 
 from monitor.collector.health import Health
 from monitor.feeds import Feeds
@@ -25,20 +21,6 @@ from monitor.state.present import Present
 MODES = {"kraken": "rest"}
 HTML = "<html><body>maintenance</body></html>"
 TROUBLES = {"empty": (200, ""), "html": (200, HTML), "5xx": (503, "busy")}
-
-
-@contextmanager
-def front(upstream: int, trouble: list[tuple[int, str]]) -> Iterator[int]:
-    handler = type("Chosen", (Front,), {"upstream": upstream, "trouble": trouble})
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, name="front")
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class Watched:
@@ -111,7 +93,7 @@ def settings() -> dict[str, VenueSettings]:
 def test_a_pattern_comes_up_by_itself_once_its_venues_list_can_be_had(name: str) -> None:
     trouble = [TROUBLES[name]]
     why = {"empty": "found none", "html": "maintenance", "5xx": "found 503 busy"}[name]
-    with Simulator(VENUES, rate=700) as simulator, front(simulator.port, trouble) as rest:
+    with Simulator(VENUES, rate=700) as simulator, fronting(simulator.port, trouble) as rest:
         watched = Watched(simulator.port, rest, settings())
         watched.feeds.start()
         try:
@@ -141,7 +123,7 @@ def test_what_is_added_and_probed_says_that_the_list_could_not_be_fetched(name: 
     source = parse("binance:BTC-USDT")
     with (
         Simulator(["binance"], rate=300) as simulator,
-        front(simulator.port, [TROUBLES[name]]) as rest,
+        fronting(simulator.port, [TROUBLES[name]]) as rest,
     ):
         at = Endpoint(
             f"ws://127.0.0.1:{simulator.port}/binance", f"http://127.0.0.1:{rest}/binance"

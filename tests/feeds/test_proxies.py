@@ -24,6 +24,7 @@ BY_NAME, BY_ADDRESS = "feed.test", "192.0.2.1"
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 Run = Callable[..., subprocess.Popen[str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -95,20 +96,12 @@ def test_stream_and_rest_go_by_the_proxy_and_its_password_is_shown_nowhere(
 
 
 def test_a_proxy_that_refuses_the_login_is_told_without_it(
-    background: Run, simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monitor: Command, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for scheme in ("http", "socks5h"):
         with proxying(simulator.port, USER, "another one") as through:
             monkeypatch.setenv("http_proxy", f"{scheme}://{QUOTED}@{through.at}")
-            command = [sys.executable, "-m", "monitor.cli", "probe", "binance:BTC-USDT"]
-            done = subprocess.run(
-                [*command, *endpoint(BY_NAME)],
-                cwd=tmp_path,
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE_S,
-                check=False,
-            )
+            done = monitor("probe", "binance:BTC-USDT", *endpoint(BY_NAME))
             assert (done.returncode, done.stderr) == (1, ""), done.stdout
             failed = [line for line in done.stdout.splitlines() if " FAIL " in line]
             assert len(failed) == 1 and failed[0].startswith("WebSocket")
@@ -204,20 +197,12 @@ def test_which_hosts_are_excepted(no_proxy: str, host: str, is_excepted: bool) -
 
 
 def test_an_excepted_host_is_reached_without_the_proxy(
-    tmp_path: Path, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+    monitor: Command, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name is nobody's: without the proxy it cannot be looked up."""
     with proxying(simulator.port) as through:
         monkeypatch.setenv("ALL_PROXY", f"http://{through.at}")
         monkeypatch.setenv("NO_PROXY", "*.test")
-        command = [sys.executable, "-m", "monitor.cli", "probe", "binance:BTC-USDT"]
-        done = subprocess.run(
-            [*command, *endpoint(BY_NAME)],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_S,
-            check=False,
-        )
+        done = monitor("probe", "binance:BTC-USDT", *endpoint(BY_NAME))
         assert through.asked == []
     assert done.stdout.startswith(f"DNS                  FAIL  expected an address of {BY_NAME}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
 import socket
 import threading
 from base64 import b64encode
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 from support.running import until
-from support.venue_front import VENUES, Front
+from support.venue_front import VENUES, Front, fronting
 
 from monitor.collector.health import Health
 from monitor.feeds import Feeds
@@ -64,28 +63,6 @@ class Portal(Front):
 
     def _passed(self) -> tuple[int, str]:
         return 200, LOGIN
-
-
-class Quiet(http.server.ThreadingHTTPServer):
-    """A server whose clients may leave at any time."""
-
-    daemon_threads = True
-
-    def handle_error(self, *_: Any) -> None:
-        pass
-
-
-@contextmanager
-def serving(front: type[Front], upstream: int = 0) -> Iterator[int]:
-    handler = type("Chosen", (front,), {"upstream": upstream, "trouble": []})
-    with Quiet(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, name="front")
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def source(venue: str, symbol: str = "") -> str:
@@ -180,7 +157,7 @@ def test_a_source_by_the_venues_own_spelling_is_listed_once_when_it_is_known() -
 def test_rest_takes_over_from_a_stream_that_only_answers_pings() -> None:
     with (
         Simulator(STREAMING, rate=600) as simulator,
-        serving(Mute, simulator.port) as port,
+        fronting(simulator.port, front=Mute) as port,
         following(Watched(port, "", STREAMING, fallback_after_s=3.0)) as watched,
     ):
 
@@ -196,7 +173,7 @@ def test_rest_takes_over_from_a_stream_that_only_answers_pings() -> None:
 
 def test_a_login_page_in_place_of_every_answer_is_a_failure_and_says_so() -> None:
     with (
-        serving(Portal) as port,
+        fronting(front=Portal) as port,
         following(Watched(port, "", VENUES, mode="rest")) as watched,
     ):
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 from support.made_rows import MS, batch_of, ignore, record, row
-from support.running import collector_of, until
+from support.running import ROOT, collector_of, until
 
 from monitor.graph.pipeline import Graph
 from monitor.hooks import builtin, user_hooks
@@ -22,21 +23,8 @@ from monitor.rows.batches import Batch
 from monitor.settings.configuration import Settings
 
 START = 1_700_000_000_000_000_000
-# The example of monitor/docs/alerts.md.
-LARGE = '''"""Tells of each trade of more than 100,000, and how many there were."""
-import pyarrow.compute as pc
-from monitor.hooks import signals
-
-class Hook:
-    def start(self):
-        return 0
-
-    def step(self, count, batch):
-        trades = batch["trade"]
-        large = trades.filter(pc.greater(pc.multiply(trades["price"], trades["size"]), 100_000))
-        texts = [f"large trade no. {count + n + 1}" for n in range(large.num_rows)]
-        return count + len(texts), signals(large, "info", texts, large["price"].to_pylist())
-'''
+ALERTS = (ROOT / "monitor" / "docs" / "alerts.md").read_text(encoding="utf-8")
+(LARGE,) = re.findall(r"```python\n(.*?)```", ALERTS, re.DOTALL)
 BROKEN = """class Hook:
     def start(self):
         return 0

@@ -36,19 +36,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "recordings"
 
 
-def test_the_first_snippet_of_the_documentation_runs(
+def test_the_snippets_of_the_documentation_run(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = (ROOT / "monitor" / "docs" / "notebooks.md").read_text(encoding="utf-8")
-    snippet = re.findall(r"```python\n(import monitor\n.*?)```", text, re.DOTALL)[0]
-    snippet = snippet.replace('"ID"', f'"{NAME}"')
+    first, second = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     monkeypatch.chdir(folder.parent)
     names: dict[str, Any] = {}
-    exec(snippet, names)
+    exec(first.replace('"ID"', f'"{NAME}"'), names)
     assert "'quote': 100, 'trade': 20" in capsys.readouterr().out
     assert names["spread"] == 0.5
     assert names["volume"] == 5.0
     assert names["quotes"].from_ns == START_NS + 60 * S
+    exec(second.replace('"ID"', f'"{NAME}"'), {})
+    # 20 trades of 0.25 at 1.
+    printed = capsys.readouterr().out
+    assert "turnover" in printed and "5.0" in printed
 
 
 def test_rows_are_chosen_by_symbol_venue_and_time(folder: Path) -> None:

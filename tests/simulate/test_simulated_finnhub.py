@@ -11,34 +11,23 @@ from typing import Any
 import pytest
 import requests
 import websocket
+from support import simulated_line
 
 from monitor.simulate import Simulator
 from monitor.simulate.venues.finnhub import stream
 
-DEADLINE_S = 10
+DEADLINE_S = simulated_line.DEADLINE_S
 
 
-class Line:
+class Line(simulated_line.Line):
     """A client's connection: symbols out, JSON in."""
-
-    def __init__(self, ws: websocket.WebSocket) -> None:
-        self.ws = ws
 
     def ask(self, kind: str, *symbols: str) -> None:
         for symbol in symbols:
-            self.ws.send(json.dumps({"type": kind, "symbol": symbol}))
+            super().ask({"type": kind, "symbol": symbol})
 
     def next(self) -> Any:
         return json.loads(self.ws.recv())
-
-    def until(self, wanted: Any) -> Any:
-        """Return the first message that `wanted` says yes to."""
-        limit = time.monotonic() + DEADLINE_S
-        while time.monotonic() < limit:
-            message = self.next()
-            if wanted(message):
-                return message
-        raise TimeoutError(f"expected a message within {DEADLINE_S} s, found none")
 
     def trades(self, count: int) -> list[Any]:
         found: list[Any] = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import http.server
+import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from support.running import DEADLINE_S
@@ -28,7 +31,7 @@ class Front(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     upstream: int
-    trouble: list[tuple[int, str]]
+    trouble: Sequence[tuple[int, str]]
 
     def do_GET(self) -> None:
         status, body = self._listed() or self._passed()
@@ -56,3 +59,31 @@ class Front(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    """A server whose clients may leave at any time."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def fronting(
+    upstream: int = 0, trouble: Sequence[tuple[int, str]] = (), front: type[Front] = Front
+) -> Iterator[int]:
+    """Serve a front before the simulated exchange; yield its port.
+
+    While `trouble` holds an answer (status, body), the lists are answered with that.
+    """
+    handler = type("Chosen", (front,), {"upstream": upstream, "trouble": trouble})
+    with Quiet(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, name="front")
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

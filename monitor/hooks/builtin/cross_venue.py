@@ -131,7 +131,7 @@ class Hook:
         near = np.flatnonzero(is_near)
         bid, ask = bid[:, near], ask[:, near]
         fresh = rows["ts_recv"][near] - when[:, near] <= self._fresh_ns
-        # Of each of these rows: what was crossed before it, if the row before is one of them too.
+        # For each of these rows the crossings before it, if the previous row is one of them.
         follows = np.flatnonzero(is_near[near - 1] & ~is_first[near])
         opens = np.flatnonzero(is_first[near])
         near_ends = ends[is_near[ends]]
@@ -181,8 +181,8 @@ class Hook:
 def _carry(state: State, rows: Columns, is_first: Bools, ends: Ints) -> tuple[Floats, Floats, Ints]:
     """Carry every leg's last bid, ask and `ts_recv` forward over all rows: leg by row.
 
-    `is_first` tells the first row of each symbol, `ends` are the last; before a leg's first row
-    the state holds, which is brought up to date.
+    `is_first` marks the first row of each symbol, `ends` are the last rows. Before a leg's first
+    row the state's values apply; the state is updated.
     """
     symbol, shape = rows["symbol"], (len(state.legs), len(is_first))
     bid, ask, when = np.empty(shape), np.empty(shape), np.empty(shape, np.int64)
