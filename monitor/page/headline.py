@@ -48,7 +48,7 @@ def of_live(hub: Hub, about: Mapping[str, Any], standing: Standing | None, note:
     if standing is not None:
         badges.append(("waiting", standing.badge))
         return _bar(*badges, muted=f"{escape(standing.advice)}{note}")
-    states = [source.state for source in hub.sources()]
+    states = list(hub.states().values())
     up = sum(state in UP for state in states)
     badges.append(_live_badge(states, about, f"{hub.updates:,} updates"))
     if about.get("trouble"):

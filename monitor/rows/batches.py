@@ -203,7 +203,10 @@ def column(rows: pa.RecordBatch, name: str) -> np.ndarray:
     """
     array = rows.column(name)
     if pa.types.is_timestamp(array.type):
-        array = array.cast(pa.int64())
+        if array.null_count == len(array):
+            return np.zeros(len(array), np.int64)
+        # A cast would take five times as long.
+        array = array.view(pa.int64())
         if array.null_count:
             array = array.fill_null(0)
     return np.asarray(array.to_numpy(zero_copy_only=False))

@@ -42,7 +42,8 @@ class Ring:
         for name, values in rows.items():
             kept = self._columns[name]
             kept[at : at + fits] = values[skipped : skipped + fits]
-            kept[: count - fits] = values[skipped + fits :]
+            if fits < count:
+                kept[: count - fits] = values[skipped + fits :]
         self.written += count
 
     def since(self, cursor: int) -> Columns:

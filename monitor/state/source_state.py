@@ -87,8 +87,10 @@ class Followed:
 
     def quote(self, times: Ints, bids: Floats, asks: Floats) -> None:
         """Keep the last mid of each second."""
-        self._shown = (0, ())
         seconds = times // SECOND_NS
+        if seconds[0] < self._shown[0]:
+            # It changes mids of complete seconds.
+            self._shown = (0, ())
         if seconds[0] == seconds[-1]:
             self._keep(int(seconds[-1]), float(bids[-1] + asks[-1]) / 2)
             return
@@ -143,7 +145,7 @@ class Followed:
         if self._mids and self._shown[0] != now:
             seconds, mids = zip(*self._mids, strict=True)
             wanted = np.arange(max(now - MIDS, seconds[0]), now)
-            at = np.searchsorted(seconds, wanted, "right") - 1
+            at = np.searchsorted(np.array(seconds), wanted, "right") - 1
             self._shown = now, tuple(mids[place] for place in at.tolist())
         return self._shown[1]
 

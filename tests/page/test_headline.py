@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.made_rows import batch_of, row
 
-from monitor.hub.hub import Hub, SourceStatus
+from monitor.hub import Hub, SourceStatus
 from monitor.page import headline
 from monitor.page.layouts.settings_tab import states_of
 

@@ -33,7 +33,7 @@ def legs(
     leg is stale when no quote came for `fresh_ms`.
     """
     quotes = {(quote.venue, quote.symbol): quote for quote in hub.quotes()}
-    states = {(source.venue, source.symbol): source.state for source in hub.sources()}
+    states = hub.states()
     one = quote_assets.compared(symbol, taken_for)
     same = [owner for owner in owners if quote_assets.compared(owner[1], taken_for) == one]
     seconds, found = shares(hub, same, int(fresh_ms * 1e6))
