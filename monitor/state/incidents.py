@@ -15,6 +15,7 @@ MARK_KINDS = frozenset(
         *("gap", "crossed", "checksum", "mismatch", "resync", "undecodable", "replaced"),
         *("disconnected", "half_open", "no_data", "silent", "refused", "fallback", "handback"),
         *("overflow", "unrecorded", "clock_jump", "stopped", "unclean_end"),
+        *("restart", "book_missing"),
     )
 )
 
@@ -41,6 +42,7 @@ AT_ONCE = {
     "unrecorded": ("lost", "the rows are not recorded"),
     "unclean_end": ("lost", "rows not yet written are lost"),
     "clock_jump": ("over", "the clock was adjusted"),
+    "restart": ("over", "numbers are judged anew from here"),
 }
 GOOD = frozenset(("connected", "quiet", "polling"))
 # Reasons to poll that are no fault.
@@ -122,7 +124,9 @@ class Incidents:
             self._arrive(row, at_ns)
         elif kind == "filled":
             self._fill(row, at_ns)
-        elif kind in LOSSES and (symbol is None or row["channel"] == "book"):
+        elif kind == "book_missing" or (
+            kind in LOSSES and (symbol is None or row["channel"] == "book")
+        ):
             self._begin("book", row, at_ns)
         elif kind == "gap":
             self._note(row, at_ns)

@@ -37,7 +37,7 @@ COUNTED_TRADES = ("kraken",)
 SEEN_LOSSES = ("gap", "checksum", "crossed", "mismatch", "undecodable")
 TOLD = (
     *(*SEEN_LOSSES, "duplicate", "late", "resync", "disconnected", "half_open", "overflow"),
-    "unrecorded",
+    *("unrecorded", "restart", "book_missing"),
 )
 AWAY, STALE = ("polling", "failed", "stopped"), ("stale",)
 UNVERIFIABLE = "unverifiable"

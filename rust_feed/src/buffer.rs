@@ -32,6 +32,8 @@ struct Inner {
     dropped: Option<Dropped>,
     /// Instruments whose book rows were dropped and not yet followed by a whole book.
     cut: FxHashSet<(Name, Option<Name>)>,
+    /// Those of them that no session has taken up to write the whole book again.
+    unclaimed_cuts: FxHashSet<(Name, Option<Name>)>,
     closed: bool,
 }
 
@@ -105,9 +107,22 @@ impl Buffer {
         Some(Drained { rows: inner.rows.take(), names: inner.names.clone() })
     }
 
-    /// How often it was full: once more means that books want to be written whole again.
+    /// How often it was full: once more means that rows of books may have been dropped.
     pub fn overflows(&self) -> u64 {
         self.overflows.load(Ordering::Relaxed)
+    }
+
+    /// Whether rows of an instrument's book were dropped since this was last asked.
+    pub fn take_cut(&self, venue: Name, symbol: Name) -> bool {
+        self.lock().unclaimed_cuts.remove(&(venue, Some(symbol)))
+    }
+
+    /// Whether so many rows may be added that nobody waits for: they fill half of the buffer at
+    /// most, or stand alone in it.
+    pub fn has_room(&self, rows: usize) -> bool {
+        let waiting = self.lock().rows.droppable_len();
+        let most = if waiting == 0 { self.capacity_rows } else { self.capacity_rows / 2 };
+        waiting.saturating_add(rows) <= most
     }
 
     /// The receive clock is about to be set forward: that is no time in which nothing came.
@@ -173,7 +188,9 @@ impl Inner {
         let dropped =
             self.dropped.get_or_insert(Dropped { count: 0, first_ord: u64::MAX, next_ord: 0 });
         let of_books = drop_message(&mut rows.books, message, dropped, |row| {
-            self.cut.insert((row.header.venue, row.header.symbol));
+            let instrument = (row.header.venue, row.header.symbol);
+            self.cut.insert(instrument);
+            self.unclaimed_cuts.insert(instrument);
             row.rows()
         });
         rows.book_rows -= of_books;
@@ -184,7 +201,7 @@ impl Inner {
         drop_message(&mut rows.frames, message, dropped, |_| 1);
     }
 
-    /// Flag the rows of a book that lacks some, up to the next whole one.
+    /// Flag the rows of a book that lacks some, up to the next whole one that readers take.
     fn mark_cut_books(&mut self) {
         if self.cut.is_empty() {
             return;
@@ -192,7 +209,8 @@ impl Inner {
         let cut = &mut self.cut;
         for BookMessage { header, .. } in &mut self.rows.books {
             let instrument = (header.venue, header.symbol);
-            if header.flags & row::SNAPSHOT != 0 {
+            let is_skipped = header.flags & (row::DUPLICATE | row::MAYBE_BAD_BOOK) != 0;
+            if header.flags & row::SNAPSHOT != 0 && !is_skipped {
                 cut.remove(&instrument);
             } else if cut.contains(&instrument) {
                 header.flags |= row::MAYBE_BAD_BOOK;
@@ -264,133 +282,4 @@ fn latest_recv(rows: &Rows) -> i64 {
         rows.stats.back().map(Row::header),
     ];
     last.into_iter().flatten().map(|header| header.ts_recv).max().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::row::{Clock, Trade};
-    use proptest::prelude::*;
-
-    fn header(buffer: &Buffer, rows: &mut Rows, message: u64) -> Header {
-        let ord = rows.next_ord;
-        rows.next_ord += 1;
-        let venue = buffer.intern("v");
-        Header {
-            ord,
-            ts_recv: 1,
-            ts_event: None,
-            ts_sent: None,
-            venue,
-            symbol: None,
-            conn: 0,
-            flags: 0,
-            message,
-        }
-    }
-
-    fn trade(buffer: &Buffer, rows: &mut Rows, message: u64) {
-        let header = header(buffer, rows, message);
-        rows.trades.push_back(Trade {
-            header,
-            price: 1.0,
-            size: 1.0,
-            side: None,
-            trade_id: None,
-            seq: None,
-            conditions: None,
-        });
-    }
-
-    fn drained(buffer: &Buffer) -> Rows {
-        buffer.drain(Duration::ZERO, Duration::ZERO).map(|drained| drained.rows).unwrap_or_default()
-    }
-
-    #[test]
-    fn a_full_buffer_drops_whole_messages_and_says_how_many() {
-        let buffer = Buffer::new(4);
-        let mut rows = Rows::default();
-        for message in [0, 0, 0, 1, 1] {
-            trade(&buffer, &mut rows, message);
-        }
-        let clock = header(&buffer, &mut rows, 1);
-        rows.clocks.push_back(Clock {
-            header: clock,
-            offset_ns: 0,
-            buffered_rows: 0.0,
-            recorder_lag_ms: 0.0,
-        });
-        buffer.push(&mut rows, 2);
-        let rows = drained(&buffer);
-        assert_eq!(rows.trades.iter().map(|t| t.header.ord).collect::<Vec<_>>(), [3, 4]);
-        assert_eq!(rows.clocks.len(), 1);
-        let status = &rows.statuses[0];
-        assert_eq!(
-            (&*status.kind, status.expected, status.got, status.count),
-            ("overflow", Some(0), Some(3), Some(3))
-        );
-        assert_eq!(status.header.ord, 6);
-    }
-
-    #[test]
-    fn a_book_that_was_cut_is_marked_until_it_is_whole_again() {
-        let buffer = Buffer::new(2);
-        let mut rows = Rows::default();
-        for (message, flags) in [(0, 0), (1, 0), (2, row::SNAPSHOT), (3, 0)] {
-            let header = Header { flags, ..header(&buffer, &mut rows, message) };
-            let level = row::BookLevel {
-                side: crate::book::BookSide::Bid,
-                price: 1.0,
-                size: 1.0,
-                flags: 0,
-            };
-            let (seq_first, seq, levels) = (None, None, vec![level].into());
-            rows.books.push_back(BookMessage { header, seq_first, seq, clears: false, levels });
-            rows.book_rows += 1;
-            if message == 1 || message == 3 {
-                buffer.push(&mut rows, 4);
-                buffer.push(&mut Rows::default(), 0);
-            }
-            if message == 1 {
-                // Two more push the first two out.
-                assert_eq!(buffer.overflows(), 0);
-            }
-        }
-        assert_eq!(buffer.overflows(), 1);
-        let flags = |rows: &Rows| rows.books.iter().map(|b| b.header.flags).collect::<Vec<_>>();
-        assert_eq!(flags(&drained(&buffer)), [row::SNAPSHOT, 0]);
-    }
-
-    #[test]
-    fn closing_wakes_a_waiting_drain() {
-        let buffer = Arc::new(Buffer::new(4));
-        let waiting = Arc::clone(&buffer);
-        let drain =
-            std::thread::spawn(move || waiting.drain(Duration::from_secs(60), Duration::ZERO));
-        buffer.close();
-        assert!(drain.join().is_ok_and(|drained| drained.is_none()));
-    }
-
-    proptest! {
-        #[test]
-        fn rows_are_never_reordered_and_ords_are_whole(sizes in prop::collection::vec(1usize..5, 1..60), capacity in 1usize..40) {
-            let buffer = Buffer::new(capacity);
-            let (mut pushed, mut seen, mut lost) = (0u64, Vec::new(), 0u64);
-            for (turn, size) in sizes.iter().enumerate() {
-                let mut rows = Rows::default();
-                (0..*size).for_each(|_| trade(&buffer, &mut rows, 0));
-                pushed += *size as u64;
-                buffer.push(&mut rows, 1);
-                if turn % 7 == 6 || turn + 1 == sizes.len() {
-                    let rows = drained(&buffer);
-                    pushed += rows.statuses.len() as u64;
-                    lost += rows.statuses.iter().filter_map(|s| s.count).sum::<u64>();
-                    seen.extend(rows.trades.iter().map(|t| t.header.ord));
-                    seen.extend(rows.statuses.iter().map(|s| s.header.ord));
-                }
-            }
-            prop_assert!(seen.windows(2).all(|pair| pair[0] < pair[1]));
-            prop_assert_eq!(seen.len() as u64 + lost, pushed);
-        }
-    }
 }

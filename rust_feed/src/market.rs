@@ -20,6 +20,7 @@ mod instruments;
 mod polled;
 mod repeats;
 mod report;
+mod resync;
 mod stepped;
 mod trades;
 mod verdicts;
@@ -97,6 +98,10 @@ pub struct Market {
     snapshots_wanted: bool,
     /// When the first withheld `depth` row is due.
     depth_due_ns: i64,
+    /// Whether any book waits to be written whole.
+    keyframes_due: bool,
+    /// How often the buffer had overflowed when that was last looked at.
+    overflows: u64,
 }
 
 impl Market {
@@ -133,6 +138,8 @@ impl Market {
             repeats: None,
             snapshots_wanted: false,
             depth_due_ns: i64::MAX,
+            keyframes_due: false,
+            overflows: 0,
         }
     }
 
@@ -162,11 +169,6 @@ impl Market {
     pub fn flush(&mut self) {
         self.buffer.push(&mut self.rows, self.message + 1);
         self.message = 0;
-    }
-
-    /// How often the buffer has dropped rows.
-    pub fn overflows(&self) -> u64 {
-        self.buffer.overflows()
     }
 
     /// Take a quote; a price of zero is how venues print an empty side.

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 const HOLES: usize = 64;
 /// Identifiers remembered where numbers need not follow on.
 const RECENT: usize = 4096;
+/// A number so far below the last one is no late one: the venue begins to count anew.
+pub const RESTART_NUMBERS: u64 = 100_000;
 /// How far REST's time of a trade may be from the stream's.
 const BESIDE_US: i64 = 1;
 
@@ -19,6 +21,10 @@ pub enum Verdict {
     },
     Duplicate,
     Late,
+    /// The venue counts anew: `expected` would have been next.
+    Restart {
+        expected: u64,
+    },
 }
 
 /// Judges a number that counts up by one.
@@ -61,9 +67,21 @@ impl Contiguous {
         }
     }
 
+    /// Whether a number is so far below what was seen that it cannot be a late or repeated one.
+    pub fn is_far_below(&self, number: u64) -> bool {
+        self.next.is_some_and(|next| next.saturating_sub(number) > RESTART_NUMBERS)
+    }
+
+    /// Begin anew with this number.
+    pub fn restart(&mut self, number: u64) -> Verdict {
+        let before = std::mem::take(self);
+        self.next = Some(number.saturating_add(1));
+        before.next.map_or(Verdict::Good, |expected| Verdict::Restart { expected })
+    }
+
     pub fn judge(&mut self, number: u64) -> Verdict {
         let Some(next) = self.next else {
-            self.next = number.checked_add(1);
+            self.next = Some(number.saturating_add(1));
             return Verdict::Good;
         };
         if number >= next {
@@ -84,7 +102,7 @@ impl Contiguous {
     pub fn fill(&mut self, number: u64) -> bool {
         let missing = self.holes.take(number);
         if missing {
-            self.filled.add(number, number + 1);
+            self.filled.add(number, number.saturating_add(1));
         }
         missing
     }
@@ -143,12 +161,27 @@ impl Spans {
 #[derive(Clone, Debug, Default)]
 pub struct Growing {
     last: Option<u64>,
+    /// The connection is a new one: the venue may have begun to count anew.
+    reconnected: bool,
 }
 
 impl Growing {
+    /// A new connection was opened.
+    pub fn reconnect(&mut self) {
+        self.reconnected = true;
+    }
+
     pub fn judge(&mut self, number: u64) -> Verdict {
+        let reconnected = std::mem::take(&mut self.reconnected);
         match self.last {
             Some(last) if number == last => Verdict::Duplicate,
+            Some(last)
+                if last - number.min(last) > RESTART_NUMBERS
+                    || (reconnected && number < last / 2) =>
+            {
+                self.last = Some(number);
+                Verdict::Restart { expected: last.saturating_add(1) }
+            }
             Some(last) if number < last => Verdict::Late,
             _ => {
                 self.last = Some(number);
@@ -166,6 +199,11 @@ pub struct Recent {
 }
 
 impl Recent {
+    /// Forget all identifiers.
+    pub fn restart(&mut self) {
+        *self = Recent::default();
+    }
+
     pub fn knows(&self, id: u64) -> bool {
         self.seen.contains(&id)
     }

@@ -72,7 +72,6 @@ pub struct Session {
     repeats_told_ns: i64,
     /// Why the last REST request failed, so that the same failure is told once.
     failure: Option<String>,
-    overflows: u64,
     /// Pairs of overlapping sources that were told of.
     overlaps_told: FxHashSet<(String, String)>,
     /// How many connections the sources want, until the transport was told.
@@ -140,7 +139,6 @@ impl Session {
             replace_ns: 0,
             repeats_told_ns: 0,
             failure: None,
-            overflows: 0,
             overlaps_told: FxHashSet::default(),
             parts: None,
             sharing: 1,
@@ -186,6 +184,7 @@ impl Session {
         self.fetches = Pacer::default();
         self.listing.forget_requests(now_ns);
         self.market.doubt_trades();
+        self.market.expect_restart();
         self.market.forget_books(false);
         self.forget_told(now_ns);
         self.subscriptions.clear();
@@ -256,6 +255,7 @@ impl Session {
         } else {
             self.market.write_withheld_depths(i64::MAX);
             self.market.end_quotes(false);
+            self.market.expect_restart();
             self.market.forget_books(false);
         }
         self.begin(conn, now_ns);
@@ -302,10 +302,7 @@ impl Session {
         if (self.watch.open && !self.watch.leaving) || self.polling.is_some() {
             self.show_states();
             self.measure();
-            let overflows = self.market.overflows();
-            if std::mem::replace(&mut self.overflows, overflows) != overflows {
-                self.market.write_keyframes();
-            }
+            self.market.write_due_keyframes();
         }
         actions.extend(self.finish());
         actions
@@ -344,7 +341,19 @@ fn decode(text: &str, dialect: &mut dyn Dialect, market: &mut Market, state: &'s
     market.begin(text);
     if let Err(error) = dialect.decode(text, market) {
         tell_undecodable(market, &error.to_string(), text, state);
+        if dialect.concerns_books(text) {
+            doubt_books(market, text);
+        }
     }
+}
+
+/// Hold the books for bad that a message may have changed which could not be read.
+fn doubt_books(market: &mut Market, text: &str) {
+    let plain = text.replace("\\/", "/");
+    market.doubt_books(|raw_symbol| {
+        let stream = format!("\"{}@", raw_symbol.to_lowercase());
+        plain.contains(&format!("\"{raw_symbol}\"")) || plain.contains(&stream)
+    });
 }
 
 fn tell_undecodable(market: &mut Market, why: &str, text: &str, state: &'static str) {

@@ -32,7 +32,7 @@ impl Meter {
         self.rows += rows as u64;
         self.last_recv_ns = Some(ts_recv);
         match verdict {
-            Verdict::Good => {}
+            Verdict::Good | Verdict::Restart { .. } => {}
             Verdict::Gap { .. } => self.gaps += 1,
             Verdict::Duplicate => self.duplicates += 1,
             Verdict::Late => self.late += 1,

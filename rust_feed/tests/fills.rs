@@ -270,7 +270,7 @@ fn a_lost_message_of_coinbase_shows_by_its_sequence_and_its_trades_come_by_rest(
     line.take(&message(1, "update", &[1207, 1206]));
     line.take(&message(3, "update", &[1215, 1214]));
     let asked = line.pass(1000);
-    let url = "/api/v3/brokerage/market/products/BTC-USD/ticker?limit=100&start=1775572206&end=1775572216";
+    let url = "/api/v3/brokerage/market/products/BTC-USD/ticker?limit=100&start=1775572207&end=1775572215";
     assert_eq!(asked.iter().map(|url| sent(url)).collect::<Vec<_>>(), [url]);
     line.rows();
     let trade = |id: u64| {
@@ -284,19 +284,20 @@ fn a_lost_message_of_coinbase_shows_by_its_sequence_and_its_trades_come_by_rest(
         format!(r#"{{"trades":[{}],"best_bid":"1","best_ask":"2"}}"#, found.join(","))
     };
     // The newest come first: a page that does not reach the gap is followed by an earlier one.
-    line.answer(&asked[0], &page(1214..=1215));
+    line.answer(&asked[0], &page(1213..=1214));
     let asked = line.pass(1000);
-    assert!(sent(&asked[0]).ends_with("&start=1775572206&end=1775572215"), "{asked:?}");
+    assert!(sent(&asked[0]).ends_with("&start=1775572207&end=1775572214"), "{asked:?}");
     line.answer(&asked[0], &page(1206..=1215));
     let rows = line.rows();
     let by_rest = BACKFILL | REST;
-    assert_eq!(trades(&rows), (1208..=1213).map(|id| (id, by_rest)).collect::<Vec<_>>());
+    let filled_ids = [1213].into_iter().chain(1208..=1212);
+    assert_eq!(trades(&rows), filled_ids.map(|id| (id, by_rest)).collect::<Vec<_>>());
     assert_eq!(filled(&rows)[0].1, [Some(6); 3]);
     // A new connection repeats the last trades: those that were filled are told as such.
     line.session.opened(2, line.now_ns, "ws://x");
     line.take(&message(0, "snapshot", &[1216, 1215, 1213]));
     let again = DUPLICATE | SNAPSHOT;
-    assert_eq!(trades(&line.rows()), [(1216, SNAPSHOT), (1215, again), (1213, again)]);
+    assert_eq!(trades(&line.rows()), [(1213, again), (1215, again), (1216, SNAPSHOT)]);
 }
 
 #[test]

@@ -250,7 +250,7 @@ fn a_snapshot_of_coinbase_repeats_what_the_session_before_brought() {
     lines.stream();
     lines.take(&message("snapshot", 0, &[13, 12, 11]));
     let (known, repeated) = (SNAPSHOT, SNAPSHOT | DUPLICATE);
-    let expected = [(12, known), (11, known), (13, known), (12, repeated), (11, repeated)];
+    let expected = [(11, known), (12, known), (11, repeated), (12, repeated), (13, known)];
     assert_eq!(trades(&lines.rows()), expected);
 }
 

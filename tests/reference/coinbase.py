@@ -29,7 +29,9 @@ def _event(channel: str, event: dict[str, Any], header: dict[str, Any]) -> Itera
             ask = item["best_ask"], item["best_ask_quantity"]
             yield from quote(item["product_id"], bid, ask, **header)
     elif channel == "market_trades":
-        for item in event["trades"]:
+        # Within a message the venue lists the newest first; rows are in the order of events.
+        happened = sorted(event["trades"], key=lambda t: (rfc3339(t["time"]), int(t["trade_id"])))
+        for item in happened:
             yield trade(
                 item["product_id"],
                 item["price"],

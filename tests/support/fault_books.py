@@ -108,12 +108,11 @@ def _losses(done: Recorded, venue: str, symbol: str) -> list[Row]:
         for row in done.statuses(venue, kind)
         if row["symbol"] in (None, symbol) and row["channel"] in (None, "book")
     ]
-    # What could not be read is told verbatim: a book lacks it from there on, though where messages
-    # are numbered only the next one shows it.
+    # What could not be read is told verbatim: a book lacks it from there on.
     for row in done.statuses(venue, "undecodable"):
         left = row["detail"].rpartition("): ")[2]
         doubted = fault_rules.doubted_books(venue, left, canonical(venue))
-        if symbol in doubted or (venue == "coinbase" and symbol in row["detail"]):
+        if symbol in doubted:
             found.append(row)
     return found
 

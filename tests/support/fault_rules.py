@@ -10,7 +10,6 @@ by nothing. Finnhub's trades have neither number nor order.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -40,6 +39,17 @@ NUMBERED_BOOKS = BINANCE
 CHECKED_BOOKS = ("kraken", "kraken-v1")
 # A book that lost a change shows nothing of it, unless it crosses.
 UNPROVABLE_BOOKS = ("coinbase-exchange",)
+# What stands in messages that are about no book.
+_OF_BINANCE = ('@trade"', '@bookTicker"')
+NO_BOOK = {
+    "binance": _OF_BINANCE,
+    "binance-us": _OF_BINANCE,
+    "kraken": ('"channel":"trade"', '"channel":"ticker"', '"channel":"heartbeat"'),
+    "kraken-v1": ('"trade"', '"spread"', '"event"'),
+    "coinbase": ('"channel":"market_trades"', '"channel":"ticker"', '"channel":"heartbeats"'),
+    # Its type stands first; what is left of it may not be the beginning of one about a book.
+    "coinbase-exchange": tuple(f'{{"type":"{kind}' for kind in ("m", "la", "t", "h")),
+}
 # A message concerns more than one instrument.
 SHARED = ("coinbase", "finnhub")
 # Its ten best levels are all that Kraken's checksum covers.
@@ -116,8 +126,10 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
             case "corrupt":
                 certain["undecodable", None] += 1
                 doubted = doubted_books(venue, strike["sent"], symbols)
-                certain.update(("resync", each) for each in doubted)
-                if not doubted or hit.channel != "book":
+                # Coinbase's number, which is missing then, spoils all books, these among them.
+                if venue != "coinbase":
+                    certain.update(("resync", each) for each in doubted)
+                if venue == "coinbase" or not doubted or hit.channel != "book":
                     _lose(venue, hit, symbols, counts, possible)
             case "duplicate" if venue == "coinbase":
                 certain["duplicate", None] += 1
@@ -141,15 +153,15 @@ def due(venue: str, strikes: Iterable[Mapping[str, Any]], symbols: Mapping[str, 
 
 
 def doubted_books(venue: str, left: str, symbols: Mapping[str, str]) -> set[str]:
-    """Return whose books are doubted, where nothing else shows it, for what is left of a message.
+    """Return whose books are doubted for what is left of a message that cannot be read.
 
-    Where that does not tell what kind of message it was, or of which product, it may be any.
+    Where that does not tell that it was about no book, or about which one, it may be any.
     """
-    kind, found = re.match(r'(?:\{"type":"(\w*)("?))?', left).groups("")
-    is_change = kind == "l2update" if found else "l2update".startswith(kind)
-    if venue not in UNPROVABLE_BOOKS or not is_change:
+    if venue not in NO_BOOK or any(kind in left for kind in NO_BOOK[venue]):
         return set()
-    named = {symbol for raw, symbol in symbols.items() if f'"{raw}"' in left}
+    plain = left.replace("\\/", "/")
+    spelt = {raw: (f'"{raw}"', f'"{raw.lower()}@') for raw in symbols}
+    named = {symbols[raw] for raw, names in spelt.items() if any(name in plain for name in names)}
     return named or set(symbols.values())
 
 

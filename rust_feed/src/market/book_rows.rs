@@ -15,13 +15,47 @@ const DEPTH_EVERY_NS: i64 = 100_000_000;
 const KEYFRAME_RATIO: usize = 10;
 
 impl Market {
-    /// Write every good book whole, so that it is right from here on.
+    /// Have every good book written whole, so that it is right from here on.
     pub fn write_keyframes(&mut self) {
-        for at in 0..self.followed.len() {
-            if self.kept(at).health.stands() {
-                self.write_keyframe(at);
+        (0..self.followed.len()).for_each(|at| self.want_keyframe(at));
+        self.write_due_keyframes();
+    }
+
+    /// Write the books that are due to be whole, as far as the buffer has room for them, among them
+    /// those of which it dropped rows.
+    ///
+    /// A book that found no room waits for the next call: written all the same it would push out
+    /// other rows, and with them be due again.
+    pub fn write_due_keyframes(&mut self) {
+        let overflows = self.buffer.overflows();
+        if std::mem::replace(&mut self.overflows, overflows) != overflows {
+            for at in 0..self.followed.len() {
+                if self.buffer.take_cut(self.venue, self.followed[at].symbol) {
+                    self.want_keyframe(at);
+                }
             }
         }
+        if !std::mem::take(&mut self.keyframes_due) {
+            return;
+        }
+        for at in 0..self.followed.len() {
+            let kept = self.kept(at);
+            if !kept.keyframe_due || !kept.health.stands() {
+                continue;
+            }
+            let rows = kept.book.len() + self.rows.droppable_len();
+            // A file is read as fast as its rows are taken.
+            if !self.live || self.buffer.has_room(rows) {
+                self.write_keyframe(at);
+            } else {
+                self.keyframes_due = true;
+            }
+        }
+    }
+
+    fn want_keyframe(&mut self, at: usize) {
+        self.kept(at).keyframe_due = true;
+        self.keyframes_due = true;
     }
 
     /// Write the `depth` rows that were withheld and are due by `now_ns`.
@@ -61,7 +95,10 @@ impl Market {
         }
         let kept = self.kept(at);
         if kept.rows_since_whole > KEYFRAME_RATIO * kept.book.len() {
-            self.write_keyframe(at);
+            // Counted anew, so that a buffer without room is not asked at every message.
+            kept.rows_since_whole = 0;
+            self.want_keyframe(at);
+            self.write_due_keyframes();
         }
     }
 
@@ -113,6 +150,7 @@ impl Market {
     fn write_keyframe(&mut self, at: usize) {
         let kept = self.kept(at);
         kept.rows_since_whole = 0;
+        kept.keyframe_due = false;
         let tick = BookTick { snapshot: true, seq: kept.seq, ..BookTick::default() };
         let levels = Levels {
             bids: kept.book.bids.iter().copied().collect(),

@@ -1,22 +1,16 @@
 //! Books as a market keeps them: what is received is judged, spliced, applied, and asked for anew.
 
 use super::Market;
+use super::resync::Resync;
 use super::witness::Denied;
 use crate::book::{Book, Level, Levels};
-use crate::quality::Verdict;
+use crate::quality::{RESTART_NUMBERS, Verdict};
 use crate::row::{self, Origin};
 use crate::subscription::Channel;
 use crate::tick::BookTick;
 
-const SECOND_NS: i64 = 1_000_000_000;
 /// Changes kept while their snapshot is awaited; beyond them the oldest are let go.
 const EARLY_MESSAGES: usize = 4096;
-/// An asked-for snapshot that has not come after this time is asked for again.
-const ANSWER_NS: i64 = 10 * SECOND_NS;
-/// The longest wait between two requests for a book that will not be right.
-const WAIT_CAP_NS: i64 = 60 * SECOND_NS;
-/// A book that was good for so long is asked for at once when it goes bad.
-const HEALTHY_NS: i64 = 60 * SECOND_NS;
 
 /// How far a book can be believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,24 +51,19 @@ pub(super) struct Kept {
     pub(super) streamed: bool,
     /// Changes by number have been seen, so that the book is more than a partial one.
     numbered: bool,
+    /// It is the best levels alone, to which no change by number may be applied.
+    partial: bool,
     early: std::collections::VecDeque<(BookTick, Levels)>,
     pub(super) depth: Option<usize>,
     pub(super) rows_since_whole: usize,
+    /// It is to be written whole as soon as the buffer has room.
+    pub(super) keyframe_due: bool,
     pub(super) depth_written_ns: i64,
     pub(super) depth_withheld: bool,
     pub(super) top: [Option<Level>; 2],
     /// What tickers say against the best bid and the best ask.
     pub(super) denied: [Denied; 2],
-    resync: Resync,
-}
-
-/// When a snapshot is to be asked for.
-#[derive(Debug, Default)]
-struct Resync {
-    due_ns: Option<i64>,
-    asked_ns: i64,
-    tries: u32,
-    good_since_ns: i64,
+    pub(super) resync: Resync,
 }
 
 impl Kept {
@@ -96,7 +85,11 @@ impl Market {
             return;
         }
         let repeated = tick.flags & (row::DUPLICATE | row::LATE) != 0;
-        if repeated {
+        if tick.flags & row::MAYBE_BAD_BOOK != 0 {
+            // A level could not be read: the others are kept as rows, and the book is no longer right.
+            self.push_book(at, tick, levels, &Levels::default(), 0, Verdict::Good);
+            self.doubt(at);
+        } else if repeated {
             self.push_book(at, tick, levels, &Levels::default(), 0, Verdict::Good);
         } else if tick.snapshot {
             self.take_snapshot(at, tick, levels);
@@ -124,49 +117,6 @@ impl Market {
         waiting.next().is_none().then_some(&first.instrument.raw_symbol)
     }
 
-    /// Ask for a book's snapshot, as when its changes were subscribed to.
-    pub fn want_snapshot(&mut self, at: usize) {
-        let now_ns = self.now_ns;
-        let kept = self.kept(at);
-        if !kept.health.stands() && kept.resync.due_ns.is_none() {
-            kept.resync.due_ns = Some(now_ns);
-            self.snapshots_wanted = self.live;
-        }
-    }
-
-    /// A snapshot could not be had: ask again as soon as politeness allows.
-    pub fn hasten_snapshots(&mut self) {
-        for followed in &mut self.followed {
-            let resync = &mut followed.book.resync;
-            let soonest_ns = resync.asked_ns + wait_ns(resync.tries);
-            resync.due_ns = resync.due_ns.map(|due_ns| due_ns.min(soonest_ns));
-        }
-    }
-
-    /// The instruments whose snapshot is to be asked for now, `most` of them, the longest due first;
-    /// each is given time to be answered.
-    pub fn due_snapshots(&mut self, most: usize) -> Vec<String> {
-        if !self.snapshots_wanted {
-            return Vec::new();
-        }
-        let now_ns = self.now_ns;
-        let wanted = self.followed.iter().enumerate();
-        let mut due: Vec<(i64, usize)> =
-            wanted.filter_map(|(at, f)| f.book.resync.due_ns.map(|due_ns| (due_ns, at))).collect();
-        self.snapshots_wanted = !due.is_empty();
-        due.retain(|(due_ns, _)| *due_ns <= now_ns);
-        due.sort_unstable();
-        due.truncate(most);
-        let ask = |(_, at): (i64, usize)| {
-            let resync = &mut self.followed[at].book.resync;
-            resync.asked_ns = now_ns;
-            resync.tries += 1;
-            resync.due_ns = Some(now_ns + ANSWER_NS.max(wait_ns(resync.tries)));
-            self.followed[at].instrument.raw_symbol.clone()
-        };
-        due.into_iter().map(ask).collect()
-    }
-
     /// Forget the books whose changes came by the connection that is gone.
     pub fn forget_books(&mut self, polled_go_on: bool) {
         self.depth_due_ns = i64::MAX;
@@ -180,12 +130,26 @@ impl Market {
 
     /// A message was lost that was about books of the instruments `named`, or, if none is, of any.
     pub fn doubt_books(&mut self, named: impl Fn(&str) -> bool) {
-        let stands = |at: &usize| self.followed[*at].book.health.stands();
-        let all: Vec<usize> = (0..self.followed.len()).filter(stands).collect();
-        let hit = |at: &&usize| named(&self.followed[**at].instrument.raw_symbol);
-        let those: Vec<usize> = all.iter().filter(hit).copied().collect();
-        for at in if those.is_empty() { all } else { those } {
+        let all = 0..self.followed.len();
+        let is_named = |at: &usize| named(&self.followed[*at].instrument.raw_symbol);
+        let those: Vec<usize> = all.clone().filter(is_named).collect();
+        for at in if those.is_empty() { all.collect() } else { those } {
+            self.doubt(at);
+        }
+    }
+
+    /// A message about a book could not be read: the book is bad, and if it was the one asked for,
+    /// that one did not come.
+    fn doubt(&mut self, at: usize) {
+        let kept = self.kept(at);
+        if kept.health.stands() {
             self.spoil(at);
+        } else {
+            // What came before does not join up with what comes next.
+            kept.early.clear();
+            if kept.resync.is_awaited {
+                self.ask_again(at);
+            }
         }
     }
 
@@ -206,7 +170,8 @@ impl Market {
         let (ranges, truncates) = (self.profile.book_ranges, self.profile.book_truncates);
         let kept = self.kept(at);
         let partial = tick.flags & row::REST == 0 && kept.numbered;
-        let polled = tick.flags & row::REST != 0 && kept.streamed && kept.health.stands();
+        let polled =
+            tick.flags & row::REST != 0 && kept.streamed && kept.health.stands() && !kept.partial;
         let overtaken = kept.health.stands() && tick.seq.is_some() && tick.seq <= kept.seq;
         if polled || (ranges && (partial || overtaken)) {
             // Folding it in would take the book back, or cut it short.
@@ -214,15 +179,17 @@ impl Market {
             return self.push_book(at, tick, levels, &none, row::DUPLICATE, Verdict::Good);
         }
         let first = kept.early.front().and_then(|(change, _)| change.seq_first);
-        if ranges && first.zip(tick.seq).is_some_and(|(first, seq)| seq + 1 < first) {
+        if ranges && first.zip(tick.seq).is_some_and(|(first, seq)| seq.saturating_add(1) < first) {
             let none = Levels::default();
             self.push_book(at, tick, levels, &none, row::MAYBE_BAD_BOOK, Verdict::Good);
             return self.ask_again(at);
         }
-        let was_bad = kept.health == Health::Bad;
+        let was_bad = kept.health == Health::Bad || kept.resync.is_reported;
         kept.book.replace(levels);
         kept.seq = tick.seq;
         kept.fresh = true;
+        kept.partial = ranges && tick.flags & row::REST == 0;
+        kept.keyframe_due = false;
         kept.streamed |= tick.flags & row::REST == 0;
         let longer = levels.bids.len().max(levels.asks.len());
         kept.depth = tick.depth.or(kept.depth).or(truncates.then_some(longer));
@@ -251,16 +218,20 @@ impl Market {
         let none = Levels::default();
         let kept = self.kept(at);
         (kept.numbered, kept.streamed) = (true, true);
-        if !kept.health.stands() {
-            if kept.early.len() == EARLY_MESSAGES {
-                kept.early.pop_front();
-            }
-            kept.early.push_back((tick, levels.clone()));
-            self.push_book(at, tick, levels, &none, row::MAYBE_BAD_BOOK, Verdict::Good);
-            return self.want_snapshot(at);
+        if std::mem::take(&mut kept.partial) && kept.health.stands() {
+            // The best levels are no book that a change could be applied to.
+            kept.health = Health::Building;
+            self.end_quotes_of(at, &[Origin::Book]);
         }
+        if !self.kept(at).health.stands() {
+            return self.keep_early(at, tick, levels);
+        }
+        let kept = self.kept(at);
         let (seq, fresh) = (kept.seq.unwrap_or(0), kept.fresh);
         let (first, last) = (tick.seq_first.unwrap_or(0), tick.seq.unwrap_or(0));
+        if last <= seq && seq - last >= RESTART_NUMBERS {
+            return self.restart_book(at, tick, levels);
+        }
         if last <= seq {
             // Right behind a snapshot the stream repeats what the snapshot holds already.
             let verdict = if fresh { Verdict::Good } else { Verdict::Duplicate };
@@ -270,10 +241,11 @@ impl Market {
             let flags = self.judge(at, Channel::Book, verdict, Some(last)) | row::DUPLICATE;
             return self.push_book(at, tick, levels, &none, flags, verdict);
         }
-        if first <= seq + 1 {
+        let expected = seq.saturating_add(1);
+        if first <= expected {
             return self.apply(at, tick, levels);
         }
-        let verdict = if fresh { Verdict::Good } else { Verdict::Gap { expected: seq + 1 } };
+        let verdict = if fresh { Verdict::Good } else { Verdict::Gap { expected } };
         let flags = self.judge(at, Channel::Book, verdict, Some(first)) | row::MAYBE_BAD_BOOK;
         if fresh {
             // The snapshot was older than the stream: no loss, only the wrong place to begin.
@@ -285,6 +257,38 @@ impl Market {
         }
         self.kept(at).early.push_back((tick, levels.clone()));
         self.push_book(at, tick, levels, &none, flags, verdict);
+    }
+
+    /// Keep a change until the book that it changes has come.
+    fn keep_early(&mut self, at: usize, tick: BookTick, levels: &Levels) {
+        let kept = self.kept(at);
+        let next =
+            kept.early.back().and_then(|(change, _)| change.seq).map(|seq| seq.saturating_add(1));
+        let verdict = match next.zip(tick.seq_first) {
+            Some((expected, first)) if first > expected => {
+                // A book from before the hole would be of no use.
+                kept.early.clear();
+                Verdict::Gap { expected }
+            }
+            _ => Verdict::Good,
+        };
+        if kept.early.len() == EARLY_MESSAGES {
+            kept.early.pop_front();
+        }
+        kept.early.push_back((tick, levels.clone()));
+        let flags = self.judge(at, Channel::Book, verdict, tick.seq_first) | row::MAYBE_BAD_BOOK;
+        self.push_book(at, tick, levels, &Levels::default(), flags, verdict);
+        self.want_snapshot(at);
+    }
+
+    /// The venue numbers its changes anew: the book is another one from here on.
+    fn restart_book(&mut self, at: usize, tick: BookTick, levels: &Levels) {
+        let expected = self.kept(at).seq.map(|seq| seq.saturating_add(1));
+        self.report(at, Channel::Book, "restart", None, [expected, tick.seq, None]);
+        self.spoil(at);
+        self.kept(at).early.push_back((tick, levels.clone()));
+        let none = Levels::default();
+        self.push_book(at, tick, levels, &none, row::MAYBE_BAD_BOOK, Verdict::Good);
     }
 
     fn apply(&mut self, at: usize, tick: BookTick, levels: &Levels) {
@@ -339,32 +343,14 @@ impl Market {
         self.ask_again(at);
     }
 
-    fn ask_again(&mut self, at: usize) {
-        let now_ns = self.now_ns;
-        let resync = &mut self.kept(at).resync;
-        if resync.good_since_ns > 0 && now_ns - resync.good_since_ns >= HEALTHY_NS {
-            resync.tries = 0;
-        }
-        resync.good_since_ns = 0;
-        resync.due_ns = Some(now_ns.max(resync.asked_ns + wait_ns(resync.tries)));
-        self.snapshots_wanted = self.live;
-    }
-
     fn stand(&mut self, at: usize) {
         let (now_ns, verifiable) = (self.now_ns, self.profile.book_verifiable);
         let kept = self.kept(at);
         kept.health = if verifiable { Health::Ok } else { Health::Unverifiable };
         kept.resync.due_ns = None;
+        (kept.resync.is_awaited, kept.resync.is_reported) = (false, false);
         if kept.resync.good_since_ns == 0 {
             kept.resync.good_since_ns = now_ns;
         }
-    }
-}
-
-/// How long to wait after so many requests before the next one.
-fn wait_ns(tries: u32) -> i64 {
-    match tries {
-        0 => 0,
-        _ => (SECOND_NS << (tries - 1).min(10)).min(WAIT_CAP_NS),
     }
 }

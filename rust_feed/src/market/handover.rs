@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 use super::Market;
 use super::fills::Waiting;
 use crate::quality::{Contiguous, Covered, Recent};
-use crate::subscription::CHANNELS;
+use crate::subscription::{CHANNELS, Channel};
 
 /// What one instrument's trades have shown so far, by stream or REST.
 #[derive(Debug, Default)]
@@ -18,6 +18,10 @@ pub(super) struct Trades {
     pub(super) covered: Covered,
     /// When the last trade happened, and its price.
     pub(super) last: Option<(i64, f64)>,
+    /// When the newest trade happened.
+    pub(super) newest_ns: i64,
+    /// No trade of a channel has come on the connection that is open now.
+    pub(super) reconnected: [bool; CHANNELS],
     /// The last price that a venue without trades by REST told of, and its time.
     pub(super) told: Option<(f64, Option<i64>)>,
     /// Messages of its connection were lost, or it is a new one: trade ids may jump by that.
@@ -25,6 +29,16 @@ pub(super) struct Trades {
 }
 
 impl Trades {
+    /// Whether a trade's number begins a new count: it is below what was seen, though the trade
+    /// happened later, on a new connection or by very much. What is late or repeated is older.
+    pub(super) fn is_restart(&self, channel: Channel, id: u64, ts_event: Option<i64>) -> bool {
+        let ids = &self.ids[channel as usize];
+        let is_newer = ts_event.is_some_and(|ns| ns > self.newest_ns);
+        is_newer
+            && ids.has_passed(id)
+            && (self.reconnected[channel as usize] || ids.is_far_below(id))
+    }
+
     /// Nobody wants the trades until the next session begins: those between are not missing.
     fn pause(&mut self) {
         self.ids.iter_mut().for_each(Contiguous::pause);

@@ -7,7 +7,7 @@ use rustc_hash::FxHasher;
 use super::Market;
 use crate::quality::Verdict;
 use crate::row::{self, Header, Trade, TradeId};
-use crate::subscription::Channel;
+use crate::subscription::{CHANNELS, Channel};
 use crate::tick::TradeTick;
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -76,10 +76,16 @@ impl Market {
         // What its connection's number told already is not told once more by its own.
         let told = tick.flags & (row::DUPLICATE | row::LATE) != 0;
         let counts_up = self.profile.trade_ids_count_up;
+        let restarts = id.is_some_and(|id| trades.is_restart(tick.channel, id, tick.ts_event));
         let ids = &mut trades.ids[tick.channel as usize];
         let filled = id.is_some_and(|id| ids.is_filled(id));
         let mut missing = None;
         let verdict = match id {
+            Some(id) if restarts => {
+                trades.recent.restart();
+                trades.recent.judge(id);
+                ids.restart(id)
+            }
             Some(id) if counts_up && snapshot && ids.has_passed(id) => Verdict::Duplicate,
             Some(id) => {
                 let verdict = ids.judge(id);
@@ -115,8 +121,11 @@ impl Market {
         if let Some(ids) = missing {
             self.want_fill(at, tick.channel, ids, tick.ts_event);
         }
+        let trades = &mut self.followed[at].trades;
+        trades.reconnected[tick.channel as usize] &= tick.flags & (row::REST | row::SNAPSHOT) != 0;
         if let Some(ns) = tick.ts_event {
-            self.followed[at].trades.last = Some((ns, tick.price));
+            trades.last = Some((ns, tick.price));
+            trades.newest_ns = trades.newest_ns.max(ns);
         }
         // A late one fills a hole: it is news unless REST filled that before.
         let repeated = verdict == Verdict::Duplicate || (verdict == Verdict::Late && filled);
@@ -149,6 +158,14 @@ impl Market {
         self.followed.iter_mut().for_each(|followed| followed.trades.may_lack = true);
     }
 
+    /// A new connection was opened: the venue may have begun to count anew.
+    pub fn expect_restart(&mut self) {
+        for followed in &mut self.followed {
+            followed.quote_seq.reconnect();
+            followed.trades.reconnected = [true; CHANNELS];
+        }
+    }
+
     /// The venue told that trades up to this id have happened: those that have not come are lost.
     pub fn trades_reached(&mut self, raw_symbol: &str, id: u64) {
         let Some(at) = self.followed_as(raw_symbol) else { return };
@@ -156,9 +173,10 @@ impl Market {
         if let Verdict::Gap { expected } = followed.trades.ids[channel as usize].reach(id) {
             followed.meters[channel as usize].gaps += 1;
             let detail = Some(format!("trade {id} was told of and did not come"));
-            let numbers = [Some(expected), None, Some(id - expected + 1)];
+            let next = id.saturating_add(1);
+            let numbers = [Some(expected), None, Some(next - expected)];
             self.report(at, channel, "gap", detail, numbers);
-            self.want_fill(at, channel, [expected, id + 1], None);
+            self.want_fill(at, channel, [expected, next], None);
         }
     }
 }

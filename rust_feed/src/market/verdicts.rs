@@ -13,6 +13,12 @@ impl Market {
             Verdict::Gap { expected } => ("gap", Some(expected), got - expected),
             Verdict::Duplicate => ("duplicate", None, 1),
             Verdict::Late => ("late", None, 1),
+            Verdict::Restart { expected } => {
+                let numbers = [Some(expected), Some(got), None];
+                self.status("connection", None, "connected", "restart", None, numbers);
+                self.doubt_trades();
+                return self.spoil_all_books();
+            }
         };
         let numbers = [expected, Some(got), Some(count)];
         self.status("connection", None, "connected", kind, None, numbers);
@@ -46,6 +52,10 @@ impl Market {
             Verdict::Late => {
                 self.report(at, channel, "late", None, [None, got, Some(1)]);
                 row::LATE | ahead
+            }
+            Verdict::Restart { expected } => {
+                self.report(at, channel, "restart", None, [Some(expected), got, None]);
+                ahead
             }
         }
     }

@@ -79,8 +79,12 @@ impl Session {
             } else {
                 subscription.standing = Standing::Accepted { since_ns: now_ns };
                 self.market.report(at, channel, "subscribed", None, [None; 3]);
-                if channel == Channel::Book && self.market.profile.book_ranges {
-                    self.market.want_snapshot(at);
+                match channel {
+                    Channel::Book if self.market.profile.book_ranges => {
+                        self.market.want_snapshot(at);
+                    }
+                    Channel::Book => self.market.await_snapshot(at),
+                    _ => {}
                 }
             }
         }

@@ -36,6 +36,7 @@ impl Session {
                     tell_undecodable(&mut self.market, &why, body, "connected");
                 }
                 self.failure = Some(described(url, &why));
+                self.market.hasten_snapshots();
                 Some(why)
             }
         };

@@ -1,6 +1,6 @@
 //! What a session makes of the wire itself: binary messages, its failures, the peer's closing.
 
-use super::{Action, decode, tell_undecodable};
+use super::{Action, decode, doubt_books, tell_undecodable};
 use crate::frame::WireError;
 use crate::market::Market;
 use crate::venue::Dialect;
@@ -13,6 +13,7 @@ pub(super) fn binary(payload: &[u8], dialect: &mut dyn Dialect, market: &mut Mar
         let text = String::from_utf8_lossy(payload);
         market.begin(&text);
         tell_undecodable(market, "expected UTF-8 text, found other bytes", &text, "connected");
+        doubt_books(market, &text);
     }
 }
 

@@ -7,7 +7,9 @@
 
 use serde::Deserialize;
 
-use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, query};
+use super::{
+    DecodeError, Dialect, InstrumentList, Profile, json_error, names_kind, number, places, query,
+};
 use crate::book::Levels;
 use crate::fill::Missing;
 use crate::market::Market;
@@ -90,6 +92,13 @@ impl Dialect for Binance {
     fn subscribe(&mut self, wanted: &[(Channel, String)]) -> Vec<Request> {
         let indices: Vec<usize> = (0..wanted.len()).collect();
         indices.chunks(STREAMS_PER_REQUEST).map(|covers| self.request(wanted, covers)).collect()
+    }
+
+    fn concerns_books(&self, frame: &str) -> bool {
+        !names_kind(
+            frame,
+            &["@bookTicker\"", "@trade\"", "@aggTrade\"", "\"e\":\"trade\"", "\"e\":\"aggTrade\""],
+        )
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {

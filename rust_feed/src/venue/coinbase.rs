@@ -7,14 +7,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, Dialect, InstrumentList, Profile, json_error, level, number, places, split_at,
-    time,
+    DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, split_at, take_each,
+    take_level, time, unread_flag,
 };
 use crate::book::Levels;
 use crate::fill::Missing;
 use crate::market::Market;
 use crate::quality::{Contiguous, Verdict};
 use crate::row::{self, Origin, Side, TradeId};
+use crate::scan::rfc3339_ns;
 use crate::subscription::{Ask, Channel, Fetch, Request};
 use crate::tick::{BookTick, Instrument, Notice, QuoteTick, TradeTick};
 
@@ -93,6 +94,11 @@ impl Dialect for Coinbase {
         asks
     }
 
+    fn concerns_books(&self, frame: &str) -> bool {
+        let others = ["ticker", "market_trades", "subscriptions", "heartbeats"];
+        !others.iter().any(|name| frame.contains(&format!("\"channel\":\"{name}\"")))
+    }
+
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         if let Some(found) = scan::level2(frame, &mut self.levels) {
             let ts_sent = time("timestamp", Some(found.timestamp))?;
@@ -114,15 +120,15 @@ impl Dialect for Coinbase {
         match head.channel {
             Some("ticker") => {
                 let events: Vec<TickerEvent> = read_events(frame, head.events)?;
-                events.iter().try_for_each(|event| tickers(event, &sent, market))
+                take_each(&events, |event| tickers(event, &sent, market))
             }
             Some("market_trades") => {
                 let events: Vec<TradeEvent> = read_events(frame, head.events)?;
-                events.iter().try_for_each(|event| trades(event, &sent, market))
+                take_each(&events, |event| trades(event, &sent, market))
             }
             Some("l2_data") => {
                 let events: Vec<BookEvent> = read_events(frame, head.events)?;
-                events.iter().try_for_each(|event| self.book(event, &sent, market))
+                take_each(&events, |event| self.book(event, &sent, market))
             }
             Some("subscriptions") => {
                 let events: Vec<SubscriptionEvent> = read_events(frame, head.events)?;
@@ -183,16 +189,15 @@ impl Coinbase {
         market: &mut Market,
     ) -> Result<(), DecodeError> {
         self.levels.clear();
+        let mut unread = None;
         for wire in &event.updates {
-            let level = level(wire.price_level, wire.new_quantity)?;
-            if wire.side == "bid" {
-                self.levels.bids.push(level);
-            } else {
-                self.levels.asks.push(level);
-            }
+            let is_bid = wire.side == "bid";
+            let side = if is_bid { &mut self.levels.bids } else { &mut self.levels.asks };
+            take_level(wire.price_level, wire.new_quantity, side, &mut unread);
         }
-        self.push_book(event.product_id, event.kind == Some("snapshot"), sent, market);
-        Ok(())
+        let sent = Envelope { flags: sent.flags | unread_flag(unread.as_ref()), ..*sent };
+        self.push_book(event.product_id, event.kind == Some("snapshot"), &sent, market);
+        unread.map_or(Ok(()), Err)
     }
 
     fn push_book(&self, product_id: &str, snapshot: bool, sent: &Envelope, market: &mut Market) {
@@ -208,7 +213,13 @@ impl Coinbase {
 
     /// Judge the number that counts every message of the connection; returns the flags it earns.
     fn judge(&mut self, sequence: u64, market: &mut Market) -> u32 {
-        let verdict = self.sequence.judge(sequence);
+        // A connection's first message has number 0.
+        let is_first = sequence == 0 && self.sequence.next() > Some(1);
+        let verdict = if is_first || self.sequence.is_far_below(sequence) {
+            self.sequence.restart(sequence)
+        } else {
+            self.sequence.judge(sequence)
+        };
         market.connection_sequence(verdict, sequence);
         match verdict {
             Verdict::Duplicate => row::DUPLICATE,
@@ -252,10 +263,14 @@ fn tickers(event: &TickerEvent, sent: &Envelope, market: &mut Market) -> Result<
 
 fn trades(event: &TradeEvent, sent: &Envelope, market: &mut Market) -> Result<(), DecodeError> {
     let flags = sent.flags | snapshot_flag(event.kind);
-    event
-        .trades
-        .iter()
-        .try_for_each(|wire| push_trade(wire, sent.ts_sent, sent.seq, flags, false, market))
+    let mut happened: Vec<&WireTrade> = event.trades.iter().collect();
+    let at = |wire: &&WireTrade| wire.time.and_then(rfc3339_ns);
+    // The venue lists the newest first; of several at one time the last one happened first.
+    if happened.first().map(at) >= happened.last().map(at) {
+        happened.reverse();
+    }
+    happened.sort_by_key(at);
+    take_each(&happened, |wire| push_trade(wire, sent.ts_sent, sent.seq, flags, false, market))
 }
 
 fn push_trade(

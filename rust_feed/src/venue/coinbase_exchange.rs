@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use super::coinbase;
 use super::{
-    DecodeError, Dialect, InstrumentList, Profile, json_error, level, number, places, time,
+    DecodeError, Dialect, InstrumentList, Profile, json_error, number, places, take_level, time,
+    unread_flag,
 };
-use crate::book::{Level, Levels};
+use crate::book::Levels;
 use crate::fill::Missing;
 use crate::market::Market;
 use crate::row::{self, Side, TradeId};
@@ -92,32 +93,6 @@ impl Dialect for CoinbaseExchange {
     }
 
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
-        let done = self.take_message(frame, market);
-        if matches!(done, Err(DecodeError::Json { .. })) && may_be_change(frame) {
-            // Nothing else would ever show that the book lacks what it said.
-            market.doubt_books(|product| frame.contains(&format!("\"{product}\"")));
-        }
-        done
-    }
-
-    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
-        let path = url.split('?').next().unwrap_or_default();
-        let (_, resource) = path.split_once("/products").unwrap_or_default();
-        match resource.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
-            Some((product, "book")) => rest::book(product, url, body, &mut self.levels, market)?,
-            Some((product, "trades")) => rest::trades(product, body, market)?,
-            None if path.ends_with("/products") => {
-                let products: Vec<WireProduct> = read(body)?;
-                market.learn(products.into_iter().map(instrument).collect());
-            }
-            _ => market.ignored_frames += 1,
-        }
-        Ok(())
-    }
-}
-
-impl CoinbaseExchange {
-    fn take_message(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         let head: Head = read(frame)?;
         match head.kind {
             "l2update" => self.update(&read(frame)?, market),
@@ -144,6 +119,32 @@ impl CoinbaseExchange {
         }
     }
 
+    fn concerns_books(&self, frame: &str) -> bool {
+        let Some((_, rest)) = frame.split_once("\"type\":\"") else { return true };
+        let kinds = ["l2update", "snapshot"];
+        match rest.split_once('"') {
+            Some((kind, _)) => kinds.contains(&kind),
+            None => kinds.iter().any(|kind| kind.starts_with(rest)),
+        }
+    }
+
+    fn fetched(&mut self, url: &str, body: &str, market: &mut Market) -> Result<(), DecodeError> {
+        let path = url.split('?').next().unwrap_or_default();
+        let (_, resource) = path.split_once("/products").unwrap_or_default();
+        match resource.strip_prefix('/').and_then(|rest| rest.split_once('/')) {
+            Some((product, "book")) => rest::book(product, url, body, &mut self.levels, market)?,
+            Some((product, "trades")) => rest::trades(product, body, market)?,
+            None if path.ends_with("/products") => {
+                let products: Vec<WireProduct> = read(body)?;
+                market.learn(products.into_iter().map(instrument).collect());
+            }
+            _ => market.ignored_frames += 1,
+        }
+        Ok(())
+    }
+}
+
+impl CoinbaseExchange {
     fn snapshot(&mut self, wire: &WireSnapshot, market: &mut Market) -> Result<(), DecodeError> {
         self.levels.clear();
         let mut unread = None;
@@ -151,10 +152,11 @@ impl CoinbaseExchange {
             [(&wire.bids, &mut self.levels.bids), (&wire.asks, &mut self.levels.asks)]
         {
             for wire in levels {
-                take(wire.price, wire.size, side, &mut unread);
+                take_level(wire.price, wire.size, side, &mut unread);
             }
         }
-        let tick = BookTick { snapshot: true, ..BookTick::default() };
+        let flags = unread_flag(unread.as_ref());
+        let tick = BookTick { snapshot: true, flags, ..BookTick::default() };
         market.book(wire.product_id, tick, &self.levels);
         unread.map_or(Ok(()), Err)
     }
@@ -164,9 +166,10 @@ impl CoinbaseExchange {
         let mut unread = None;
         for (side, price, size) in &wire.changes {
             let levels = if *side == "buy" { &mut self.levels.bids } else { &mut self.levels.asks };
-            take(price, size, levels, &mut unread);
+            take_level(price, size, levels, &mut unread);
         }
-        let tick = BookTick { ts_event: time("time", wire.time)?, ..BookTick::default() };
+        let flags = unread_flag(unread.as_ref());
+        let tick = BookTick { ts_event: time("time", wire.time)?, flags, ..BookTick::default() };
         market.book(wire.product_id, tick, &self.levels);
         unread.map_or(Ok(()), Err)
     }
@@ -204,23 +207,6 @@ impl CoinbaseExchange {
         }
         let refused = Some(reason);
         market.notices.push(Notice::Channel { channel: None, raw_symbol: product, refused });
-    }
-}
-
-/// Add a level; one that cannot be read is left out alone, as the venue now and then sends such sizes.
-fn take(price: &str, size: &str, levels: &mut Vec<Level>, unread: &mut Option<DecodeError>) {
-    match level(price, size) {
-        Ok(level) => levels.push(level),
-        Err(error) => *unread = unread.take().or(Some(error)),
-    }
-}
-
-/// Whether what is left of a message may have been a change of a book.
-fn may_be_change(frame: &str) -> bool {
-    let Some((_, rest)) = frame.split_once("\"type\":\"") else { return true };
-    match rest.split_once('"') {
-        Some((kind, _)) => kind == "l2update",
-        None => "l2update".starts_with(rest),
     }
 }
 

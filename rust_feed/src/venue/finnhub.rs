@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{
     DecodeError, Dialect, InstrumentList, Key, Profile, asset, json_error, number, query, split_at,
+    take_each,
 };
 use crate::market::Market;
 use crate::row::REST;
@@ -118,7 +119,7 @@ impl Dialect for Finnhub {
         match (head.kind, head.data) {
             ("trade", Some(data)) => {
                 let trades: Vec<WireTrade> = read(data.get())?;
-                trades.iter().try_for_each(|wire| self.trade(wire, market))
+                take_each(&trades, |wire| self.trade(wire, market))
             }
             ("ping", _) => Ok(()),
             ("error", _) => {

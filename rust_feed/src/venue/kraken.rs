@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, level, number, split_at,
-    tick_of, time,
+    DecodeError, Dialect, InstrumentList, Profile, asset, json_error, number, split_at, take_each,
+    take_level, tick_of, time, unread_flag,
 };
 use crate::book::Levels;
 use crate::fill::Missing;
@@ -133,10 +133,20 @@ impl Dialect for Kraken {
         }
     }
 
+    fn concerns_books(&self, frame: &str) -> bool {
+        let others = ["ticker", "trade", "instrument", "status", "heartbeat"];
+        !others.iter().any(|name| frame.contains(&format!("\"channel\":\"{name}\"")))
+    }
+
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         if let Some(found) = scan::book(frame, &mut self.levels) {
-            let ts_event = time("timestamp", Some(found.timestamp))?;
-            self.push_book(found.symbol, found.is_snapshot, ts_event, found.checksum, market);
+            let tick = BookTick {
+                snapshot: found.is_snapshot,
+                ts_event: time("timestamp", Some(found.timestamp))?,
+                checksum: Some(found.checksum),
+                ..BookTick::default()
+            };
+            self.push_book(found.symbol, tick, market);
             return Ok(());
         }
         let head: Head = read(frame)?;
@@ -144,17 +154,17 @@ impl Dialect for Kraken {
             (Some("ticker"), _) => {
                 let flags = snapshot_flag(&head);
                 let data: Vec<WireTicker> = read_data(frame, head.data)?;
-                data.iter().try_for_each(|wire| ticker(wire, flags, market))
+                take_each(&data, |wire| ticker(wire, flags, market))
             }
             (Some("trade"), _) => {
                 let flags = snapshot_flag(&head);
                 let data: Vec<WireTrade> = read_data(frame, head.data)?;
-                data.iter().try_for_each(|wire| trade(wire, flags, market))
+                take_each(&data, |wire| trade(wire, flags, market))
             }
             (Some("book"), _) => {
                 let snapshot = head.kind == Some("snapshot");
                 let data: Vec<WireBook> = read_data(frame, head.data)?;
-                data.iter().try_for_each(|wire| self.book(wire, snapshot, market))
+                take_each(&data, |wire| self.book(wire, snapshot, market))
             }
             (Some("instrument"), _) => {
                 let data: WireInstruments = read_data(frame, head.data)?;
@@ -225,33 +235,27 @@ impl Kraken {
         market: &mut Market,
     ) -> Result<(), DecodeError> {
         self.levels.clear();
+        let mut unread = None;
         let sides = [(&wire.bids, &mut self.levels.bids), (&wire.asks, &mut self.levels.asks)];
         for (levels, side) in sides {
             for wire in levels {
-                side.push(level(wire.price.get(), wire.qty.get())?);
+                take_level(wire.price.get(), wire.qty.get(), side, &mut unread);
             }
         }
-        let ts_event = time("timestamp", wire.timestamp)?;
-        self.push_book(wire.symbol, snapshot, ts_event, wire.checksum, market);
-        Ok(())
-    }
-
-    fn push_book(
-        &self,
-        symbol: &str,
-        snapshot: bool,
-        ts_event: Option<i64>,
-        checksum: u32,
-        market: &mut Market,
-    ) {
         let tick = BookTick {
             snapshot,
-            ts_event,
-            checksum: Some(checksum),
-            depth: self.depths.get(symbol).copied(),
+            ts_event: time("timestamp", wire.timestamp)?,
+            checksum: Some(wire.checksum),
+            flags: unread_flag(unread.as_ref()),
             ..BookTick::default()
         };
-        market.book(symbol, tick, &self.levels);
+        self.push_book(wire.symbol, tick, market);
+        unread.map_or(Ok(()), Err)
+    }
+
+    fn push_book(&self, symbol: &str, tick: BookTick, market: &mut Market) {
+        let depth = self.depths.get(symbol).copied();
+        market.book(symbol, BookTick { depth, ..tick }, &self.levels);
     }
 }
 

@@ -9,7 +9,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::kraken::{self, rest};
-use super::{DecodeError, Dialect, InstrumentList, Profile, json_error, level, number};
+use super::{
+    DecodeError, Dialect, InstrumentList, Profile, json_error, names_kind, number, take_each,
+    take_level, unread_flag,
+};
 use crate::book::Levels;
 use crate::market::Market;
 use crate::subscription::{Ask, Channel, Fetch, Request};
@@ -79,6 +82,11 @@ impl Dialect for KrakenV1 {
         rest::poll(wanted)
     }
 
+    fn concerns_books(&self, frame: &str) -> bool {
+        let others = ["\"trade\"", "\"spread\"", "\"ticker\"", "\"event\""];
+        frame.contains("\"book-") || !names_kind(frame, &others)
+    }
+
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError> {
         if !frame.starts_with('[') {
             event(&read(frame)?, market);
@@ -92,7 +100,7 @@ impl Dialect for KrakenV1 {
         match (channel, payloads) {
             ("trade", [payload]) => {
                 let trades: Vec<WireTrade> = read(payload.get())?;
-                trades.iter().try_for_each(|wire| trade(pair, wire, market))
+                take_each(&trades, |wire| trade(pair, wire, market))
             }
             ("spread", [payload]) => spread(pair, &read(payload.get())?, market),
             ("ticker", [payload]) => {
@@ -138,6 +146,7 @@ impl KrakenV1 {
         market: &mut Market,
     ) -> Result<(), DecodeError> {
         self.levels.clear();
+        let mut unread = None;
         let mut tick = BookTick { depth: Some(depth), as_written: true, ..BookTick::default() };
         for payload in payloads {
             let wire: WireBook = read(payload.get())?;
@@ -148,7 +157,7 @@ impl KrakenV1 {
             ];
             for (levels, side) in sides {
                 for wire in levels.flatten() {
-                    side.push(level(wire.price, wire.size)?);
+                    take_level(wire.price, wire.size, side, &mut unread);
                     tick.ts_event = tick.ts_event.max(rest::seconds(wire.time)?);
                 }
             }
@@ -159,8 +168,9 @@ impl KrakenV1 {
                 })?);
             }
         }
+        tick.flags = unread_flag(unread.as_ref());
         market.book(pair, tick, &self.levels);
-        Ok(())
+        unread.map_or(Ok(()), Err)
     }
 }
 

@@ -133,7 +133,14 @@ pub trait Dialect: Send {
     /// Take note of a text that the client sent: it may say what the answers do not.
     fn sent(&mut self, _text: &str) {}
 
+    /// Whether a message that could not be read may have been about a book.
+    fn concerns_books(&self, _frame: &str) -> bool {
+        true
+    }
+
     /// Write what a WebSocket message says into `market`.
+    ///
+    /// After an error the rest of the message is written all the same, as far as it can be read.
     fn decode(&mut self, frame: &str, market: &mut Market) -> Result<(), DecodeError>;
 
     /// Write what a REST body says into `market`; `url` tells which resource it is.
@@ -200,6 +207,36 @@ fn level(price: &str, size: &str) -> Result<Level, DecodeError> {
             .ok_or_else(|| DecodeError::Number { field, found: text.chars().take(40).collect() })
     };
     Ok(Level { price: fixed("price", price)?, size: fixed("size", size)? })
+}
+
+/// Add a level to `levels`; one that cannot be read is left out, and the first error is kept.
+fn take_level(price: &str, size: &str, levels: &mut Vec<Level>, unread: &mut Option<DecodeError>) {
+    match level(price, size) {
+        Ok(level) => levels.push(level),
+        Err(error) => *unread = unread.take().or(Some(error)),
+    }
+}
+
+/// The flag of a book message of which a level could not be read.
+fn unread_flag(unread: Option<&DecodeError>) -> u32 {
+    if unread.is_some() { crate::row::MAYBE_BAD_BOOK } else { 0 }
+}
+
+/// Take all entries of a message, whatever is wrong with some; returns the first error.
+fn take_each<T>(
+    entries: &[T],
+    mut take: impl FnMut(&T) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    let mut done = Ok(());
+    for entry in entries {
+        done = done.and(take(entry));
+    }
+    done
+}
+
+/// Whether a message names one of these kinds of its venue, as its compact JSON spells them.
+fn names_kind(frame: &str, kinds: &[&str]) -> bool {
+    kinds.iter().any(|kind| frame.contains(kind))
 }
 
 /// The value of a query parameter of `url`; parameters of market data need no decoding.

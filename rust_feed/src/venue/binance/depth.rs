@@ -2,12 +2,12 @@
 
 use super::wire::{Pair, WireDepth, WireDepthUpdate};
 use super::{DecodeError, read};
-use crate::book::{Level, Levels};
+use crate::book::Levels;
 use crate::market::Market;
 use crate::row::REST;
 use crate::scan::{Scanner, epoch_ns};
 use crate::tick::BookTick;
-use crate::venue::level;
+use crate::venue::{take_level, unread_flag};
 
 /// Read a combined `depthUpdate` of exactly the documented spelling; anything else is left to serde.
 #[inline]
@@ -42,9 +42,10 @@ pub(super) fn update(
     market: &mut Market,
 ) -> Result<(), DecodeError> {
     let wire: WireDepthUpdate = read(data)?;
-    fill(levels, &wire.b, &wire.a)?;
-    market.book(wire.s, change(wire.event, wire.first, wire.u), levels);
-    Ok(())
+    let unread = fill(levels, &wire.b, &wire.a);
+    let flags = unread_flag(unread.as_ref());
+    market.book(wire.s, BookTick { flags, ..change(wire.event, wire.first, wire.u) }, levels);
+    unread.map_or(Ok(()), Err)
 }
 
 /// The best levels; the symbol stands in the stream's name alone.
@@ -59,10 +60,11 @@ pub(super) fn partial(
         return Ok(());
     };
     let wire: WireDepth = read(data)?;
-    fill(levels, &wire.bids, &wire.asks)?;
-    let tick = BookTick { snapshot: true, seq: Some(wire.last_update_id), ..BookTick::default() };
+    let unread = fill(levels, &wire.bids, &wire.asks);
+    let (seq, flags) = (Some(wire.last_update_id), unread_flag(unread.as_ref()));
+    let tick = BookTick { snapshot: true, seq, flags, ..BookTick::default() };
     market.book(&symbol.to_ascii_uppercase(), tick, levels);
-    Ok(())
+    unread.map_or(Ok(()), Err)
 }
 
 /// A whole book; without a symbol it belongs to the one instrument that waits for one.
@@ -79,11 +81,11 @@ pub(super) fn snapshot(
         return Ok(());
     };
     let wire: WireDepth = read(body)?;
-    fill(levels, &wire.bids, &wire.asks)?;
-    let seq = Some(wire.last_update_id);
-    let tick = BookTick { snapshot: true, seq, flags: REST, ..BookTick::default() };
+    let unread = fill(levels, &wire.bids, &wire.asks);
+    let (seq, flags) = (Some(wire.last_update_id), REST | unread_flag(unread.as_ref()));
+    let tick = BookTick { snapshot: true, seq, flags, ..BookTick::default() };
     market.book(&raw_symbol, tick, levels);
-    Ok(())
+    unread.map_or(Ok(()), Err)
 }
 
 fn change(sent: u64, first: u64, last: u64) -> BookTick {
@@ -95,10 +97,14 @@ fn change(sent: u64, first: u64, last: u64) -> BookTick {
     }
 }
 
-fn fill(levels: &mut Levels, bids: &[Pair], asks: &[Pair]) -> Result<(), DecodeError> {
-    let read = |pairs: &[Pair]| -> Result<Vec<Level>, DecodeError> {
-        pairs.iter().map(|Pair(price, size)| level(price, size)).collect()
-    };
-    *levels = Levels { bids: read(bids)?, asks: read(asks)? };
-    Ok(())
+/// Read the levels of both sides; returns what is wrong with the first that cannot be read.
+fn fill(levels: &mut Levels, bids: &[Pair], asks: &[Pair]) -> Option<DecodeError> {
+    let mut unread = None;
+    levels.clear();
+    for (pairs, side) in [(bids, &mut levels.bids), (asks, &mut levels.asks)] {
+        for Pair(price, size) in pairs {
+            take_level(price, size, side, &mut unread);
+        }
+    }
+    unread
 }
