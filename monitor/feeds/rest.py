@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import requests
+import urllib3
 
 from monitor.feeds import transport
 from monitor.feeds.api_key import Key
 from monitor.feeds.reachability import place, proxy
+from monitor.feeds.timed_answers import TimedAnswers
 
-TIMEOUT_S = 10.0
+# How long a venue may send nothing, and how long its whole answer may take.
+TIMEOUT_S, ANSWER_S = 10.0, 60.0
 BODY_BYTES = 64 << 20
 # Most waiting requests: the venue's limits allow fewer in a minute.
 WAITING = 2000
@@ -23,6 +26,8 @@ WAITING = 2000
 PAUSES_S = {429: 10.0, 418: 120.0, 451: 600.0, 401: 60.0, 403: 60.0}
 # Pauses up to this are waited for; in a longer one no request is sent.
 PATIENCE_S = 2.0
+# What is wrong with a body is not an error of requests, since its raw bytes are read.
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 KINDS = {
     401: "auth_failed",
@@ -53,6 +58,18 @@ def _cause(error: BaseException) -> str:
             return f"{type(error).__name__}: {at.strerror}"
         at = at.__cause__ or at.__context__
     return type(error).__name__
+
+
+def _why(error: BaseException, after_s: float) -> str:
+    """Say what was expected of an answer, and what was found after so long."""
+    if after_s >= ANSWER_S:
+        return f"expected the whole answer within {ANSWER_S:g} s, found a part of it"
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return "expected the whole answer, found a part of it"
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        return "expected an answer, found one that cannot be unpacked"
+    # The text of a connection error names the address: query and key must not be in it.
+    return f"expected an answer, found {_cause(error)}"
 
 
 class Rest:
@@ -120,6 +137,8 @@ class Rest:
             # trust the environment's certificates.
             session.trust_env = False
             session.proxies.update(self._proxies)
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, TimedAnswers(ANSWER_S))
             session.verify = next(filter(None, map(os.environ.get, CERTIFICATES)), True)
             while not self._closing.is_set():
                 wanted = self._waiting.get()
@@ -137,6 +156,7 @@ class Rest:
     def _ask(self, session: requests.Session, path: str, body: str | None) -> Answer:
         method, sent = ("GET", None) if body is None else ("POST", body.encode())
         kind = {"Content-Type": "application/json"} if body is not None else {}
+        began_s = time.monotonic()
         try:
             with session.request(
                 method,
@@ -154,9 +174,8 @@ class Rest:
                 if response.ok:
                     return Answer(path, text)
                 return self._refused(path, response, text)
-        except (requests.RequestException, OSError, *transport.OUT_OF_RESOURCES) as error:
-            # The text of a connection error names the address: query and key must not be in it.
-            return Answer(path, None, "fetch_failed", f"expected an answer, found {_cause(error)}")
+        except (*FAILURES, *transport.OUT_OF_RESOURCES) as error:
+            return Answer(path, None, "fetch_failed", _why(error, time.monotonic() - began_s))
 
     def _refused(self, path: str, response: requests.Response, text: str) -> Answer:
         status = response.status_code

@@ -285,6 +285,11 @@ SITUATIONS = (
         "left_together",
     ),
     Situation(
+        "REST answers that come a byte at a time, are cut short or cannot be unpacked",
+        "each fails within its time; the next request is answered",
+        "feeds/test_slow_answers.py",
+    ),
+    Situation(
         "a collector restarted, whose venue repeats its last trades",
         "each trade counts once in bars over all recordings",
         "sql/test_ready_made_views.py",

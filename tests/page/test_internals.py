@@ -23,10 +23,12 @@ from bokeh.server.tornado import BokehTornado
 from panel.io import location
 from panel.io.server import DocHandler
 from playwright.sync_api import Page, sync_playwright
+from requests.adapters import HTTPAdapter
 from support.running import DEADLINE_S
 from tornado.netutil import bind_sockets
 
 from monitor.collector import bounded_server
+from monitor.feeds.timed_answers import TimedAnswers
 from monitor.feeds.transport import Line
 from monitor.page import opening_page, plain_panel_serve, tabs
 from monitor.page.turns import Turns
@@ -202,6 +204,16 @@ def test_a_venue_is_read_where_websocket_client_keeps_its_socket_elsewhere(
         assert Line(SimpleNamespace(sock=ours)).read(DEADLINE_S) == b"frame"
     (line,) = lines()
     assert line.endswith("a venue's answer to the opening handshake is not bounded")
+
+
+def test_answers_are_read_where_urllib3_makes_its_connections_elsewhere(
+    lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = SimpleNamespace()
+    monkeypatch.setattr(HTTPAdapter, "get_connection_with_tls_context", lambda *_: pool)
+    assert TimedAnswers(1.0).get_connection_with_tls_context() is pool
+    (line,) = lines()
+    assert line.endswith("the time of a venue's answer by REST is not bounded")
 
 
 @pytest.mark.browser
