@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -45,11 +45,38 @@ def place(url: str) -> Place:
 
 
 def is_local(host: str) -> bool:
-    """Whether a host is this machine, which is never reached through a proxy."""
+    """Return whether a host is this machine, however it is written: no proxy leads to it."""
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    if address is None:
+        return False
+    return address.is_loopback or address.is_unspecified or _is_own(address)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    """Read an address, also in the resolver's short forms, such as `127.1`."""
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(name)
     except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+        try:
+            return IPv4Address(socket.inet_aton(name))
+        except (OSError, ValueError):
+            return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_own(address: IPv4Address | IPv6Address) -> bool:
+    """Return whether an interface of this machine has an address: only such can be bound to."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def proxy(at: Place) -> Proxy | None:

@@ -12,6 +12,7 @@ from support.proxying import proxying
 from support.running import DEADLINE_S, collector_of, until
 
 from monitor import recordings
+from monitor.feeds import reachability
 from monitor.feeds.proxies import proxy
 from monitor.processes import collector_client
 from monitor.simulate import Simulator
@@ -194,6 +195,34 @@ def test_which_hosts_are_excepted(no_proxy: str, host: str, is_excepted: bool) -
     for name in ("no_proxy", "NO_PROXY"):
         environment = {"https_proxy": "http://p:1", name: no_proxy}
         assert (proxy(host, 443, True, environment) is None) is is_excepted
+
+
+def own_addresses() -> list[str]:
+    found = subprocess.run(["hostname", "-I"], capture_output=True, text=True, check=False)
+    return found.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_this_machine"),
+    [
+        *((host, True) for host in ("localhost", "LocalHost.", "a.localhost", "127.0.0.1")),
+        # inet_aton(3): fewer than four parts, octal and hexadecimal numbers.
+        *((host, True) for host in ("127.1", "127.0.0.2", "0x7f.1", "2130706433", "0.0.0.0", "0")),
+        *((host, True) for host in ("[::1]", "[::]", "[::ffff:127.0.0.1]")),
+        *((f"[{host}]" if ":" in host else host, True) for host in own_addresses()),
+        *((host, False) for host in ("192.0.2.1", "[2001:db8::1]", "[::ffff:192.0.2.1]")),
+        *((host, False) for host in ("127.1.example.com", "localhost.example.com", "mylocalhost")),
+    ],
+)
+def test_this_machine_is_reached_without_a_proxy_however_it_is_written(
+    host: str, is_this_machine: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://192.0.2.9:1")
+    for url in (f"http://{host}:8", f"https://{host}", f"ws://{host}:8/x", f"wss://{host}/x"):
+        assert (reachability.proxy(reachability.place(url)) is None) is is_this_machine
 
 
 def test_an_excepted_host_is_reached_without_the_proxy(
