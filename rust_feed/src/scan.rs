@@ -75,10 +75,17 @@ pub fn rfc3339_ns(text: &str) -> Option<i64> {
         return None;
     }
     let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
     let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
     if !(1970..2262).contains(&year)
         || !(1..=12).contains(&month)
-        || !(1..=31).contains(&day)
+        || !(1..=days).contains(&day)
         || hour > 23
         || minute > 59
         || second > 60
@@ -268,6 +275,9 @@ mod tests {
         assert_eq!(rfc3339_ns("2024-02-29T00:00:00Z"), Some(1_709_164_800_000_000_000));
         assert_eq!(rfc3339_ns("2024-02-29T01:30:00.5+01:30"), Some(1_709_164_800_500_000_000));
         assert_eq!(rfc3339_ns("0001-01-01T00:00:00Z"), None);
+        for day in ["2023-02-29", "2024-02-30", "2100-02-29", "2024-04-31", "2024-13-01"] {
+            assert_eq!(rfc3339_ns(&format!("{day}T00:00:00Z")), None, "{day}");
+        }
         assert_eq!(rfc3339_ns("2023-06-23 20:31:56.12 +0000 UTC m=+9"), None);
     }
 

@@ -210,3 +210,15 @@ fn a_hole_before_the_snapshot_is_reported() {
         .collect();
     assert_eq!(gaps, [(Some(106), Some(120), Some(14))]);
 }
+
+#[test]
+fn arrays_of_all_symbols_are_counted_and_no_fault() {
+    // <https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams#all-market-mini-tickers-stream>
+    let ticker = r#"[{"e":"24hrMiniTicker","E":1672515782136,"s":"BNBBTC","c":"0.0025","o":"0.0010","h":"0.0025","l":"0.0010","v":"10000","q":"18"}]"#;
+    let (mut session, buffer) = reader("binance");
+    session.frame(0, ticker, START, 0);
+    session.frame(0, &format!(r#"{{"stream":"!miniTicker@arr","data":{ticker}}}"#), START, 0);
+    assert_eq!((session.ignored_frames(), drained(&buffer).len()), (2, 0));
+    session.frame(0, &ticker[..40], START, 0);
+    assert_eq!(kinds(&drained(&buffer)), ["undecodable"]);
+}

@@ -6,6 +6,7 @@
 //! the numbers `U` to `u` that they cover; the book that they change comes by REST.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     DecodeError, Dialect, InstrumentList, Profile, json_error, names_kind, number, places, query,
@@ -20,6 +21,7 @@ use crate::tick::{Instrument, Notice, QuoteTick, TradeTick};
 
 mod depth;
 mod rest;
+mod symbols;
 mod wire;
 
 use wire::{
@@ -36,6 +38,7 @@ pub const PROFILE_US: Profile = Profile {
     name: "binance-us",
     ws_url: Some("wss://stream.binance.us:9443"),
     rest_url: "https://api.binance.us",
+    split: symbols::split_us,
     ..PROFILE
 };
 
@@ -65,22 +68,10 @@ pub const PROFILE: Profile = Profile {
     book_truncates: false,
     book_verifiable: true,
     book_quotes: false,
-    split,
+    split: symbols::split,
     spell: |base, quote| format!("{base}{quote}"),
     open: || Box::new(Binance::default()),
 };
-
-/// Quote assets, longest first, by which a raw symbol is split where no list can be had.
-const QUOTE_ASSETS: [&str; 22] = [
-    "FDUSD", "TUSD", "USDT", "USDC", "USDP", "BUSD", "DAI", "BTC", "ETH", "BNB", "EUR", "GBP",
-    "TRY", "BRL", "AUD", "JPY", "RUB", "UAH", "ZAR", "PLN", "USD", "XRP",
-];
-
-fn split(raw: &str) -> Option<(String, String)> {
-    let quote =
-        QUOTE_ASSETS.iter().find(|quote| raw.len() > quote.len() && raw.ends_with(*quote))?;
-    Some((raw[..raw.len() - quote.len()].into(), (*quote).into()))
-}
 
 #[derive(Default)]
 struct Binance {
@@ -108,9 +99,19 @@ impl Dialect for Binance {
         if scanned.is_some() {
             return Ok(());
         }
+        // What comes in arrays are statistics of all symbols.
+        if frame.starts_with('[') {
+            read::<Vec<&RawValue>>(frame)?;
+            market.ignored_frames += 1;
+            return Ok(());
+        }
         let wrapped: Wrapped = read(frame)?;
         let stream = wrapped.stream.as_deref().unwrap_or_default();
         match wrapped.data {
+            Some(data) if data.get().starts_with('[') => {
+                market.ignored_frames += 1;
+                Ok(())
+            }
             Some(data) => decode_data(stream, data.get(), &mut self.levels, market),
             None if wrapped.stream.is_none() && is_answer(frame) => answer(frame, market),
             None => decode_data("", frame, &mut self.levels, market),

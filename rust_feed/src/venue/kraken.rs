@@ -85,7 +85,9 @@ fn split_joined(raw: &str) -> Option<(String, String)> {
     };
     let quote = QUOTE_ASSETS.into_iter().find(fits)?;
     let base = &raw[..raw.len() - quote.len()];
-    let old = |name: &str| raw.len() == OLD_KEY && name.len() == 4 && name.starts_with(['X', 'Z']);
+    // Only pairs of two old assets have such a key: ZETAUSDT is ZETA in USDT.
+    let is_old_key = raw.len() == OLD_KEY && quote.len() == 4 && quote.starts_with(['X', 'Z']);
+    let old = |name: &str| is_old_key && name.len() == 4 && name.starts_with(['X', 'Z']);
     let name = |text: &str| asset(if old(text) { &text[1..] } else { text });
     Some((name(base), name(quote)))
 }
@@ -360,5 +362,24 @@ fn read_data<'a, T: Deserialize<'a>>(
     match data {
         Some(data) => read(data.get()),
         None => Err(DecodeError::Json { venue: "kraken", found: frame.chars().take(80).collect() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::split_joined;
+
+    #[test]
+    fn only_pairs_of_two_old_assets_have_letters_before_their_names() {
+        // Keys and names as AssetPairs has them.
+        for (key, base, quote) in [
+            ("XXBTZUSD", "BTC", "USD"),
+            ("XETHXXBT", "ETH", "BTC"),
+            ("ZETAUSDT", "ZETA", "USDT"),
+            ("ZETAUSD", "ZETA", "USD"),
+            ("XBTUSDT", "BTC", "USDT"),
+        ] {
+            assert_eq!(split_joined(key), Some((base.into(), quote.into())), "{key}");
+        }
     }
 }

@@ -189,10 +189,13 @@ fn tick_of(precision: f64) -> f64 {
     10f64.powf(-precision)
 }
 
-/// How many decimal places a step such as `0.00100000` or `1e-08` has; NaN for anything else.
+/// How many decimal places the multiples of a step such as `0.05` or `1e-08` have; NaN for no step.
 fn places(step: f64) -> f64 {
-    let places = -step.log10();
-    if places.is_finite() { places.round().max(0.0) } else { f64::NAN }
+    let is_whole = |places: &u32| {
+        let units = step * 10f64.powi(*places as i32);
+        units >= 0.5 && (units - units.round()).abs() < 1e-6 * units
+    };
+    (0..=18).find(is_whole).map_or(f64::NAN, f64::from)
 }
 
 fn json_error(venue: &'static str, frame: &str, error: &serde_json::Error) -> DecodeError {
@@ -266,5 +269,19 @@ fn time(field: &'static str, text: Option<&str>) -> Result<Option<i64>, DecodeEr
             Some(ns) => Ok(Some(ns)),
             None => Err(DecodeError::Time { field, found: text.chars().take(40).collect() }),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::places;
+
+    #[test]
+    fn multiples_of_a_step_have_as_many_places() {
+        let steps = [(0.05, 2.0), (0.25, 2.0), (0.001, 3.0), (1e-8, 8.0), (1.0, 0.0), (10.0, 0.0)];
+        for (step, expected) in steps {
+            assert!((places(step) - expected).abs() < 0.1, "{step}");
+        }
+        assert!(places(f64::NAN).is_nan() && places(0.0).is_nan() && places(-1.0).is_nan());
     }
 }
